@@ -1,0 +1,207 @@
+"""Losses against golden values, hand gradients by autograd, limits, and the reference-shift identity."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from safedpo import losses
+from safedpo.losses import (
+    bfpo_loss,
+    cdpo_loss,
+    dpo_loss,
+    gradient_weight,
+    ipo_loss,
+    reward_margin,
+    robust_dpo_loss,
+    safedpo_loss,
+    shift_reference,
+)
+
+NO, YES = torch.tensor([False]), torch.tensor([True])
+GOLDEN = torch.tensor([[-12.0], [-15.0], [-13.0], [-14.0]], dtype=torch.float64)  # gap 2, so m = 0.2 at beta = 0.1
+
+
+def columns(m, beta=0.1, dtype=torch.float64):
+    """Four columns whose reward margin is m."""
+    zero = torch.zeros(1, dtype=dtype)
+    return torch.tensor([m / beta], dtype=dtype), zero, zero, zero
+
+
+@pytest.mark.parametrize(
+    ("delta", "loss", "weight", "slope"),
+    [
+        (0, 0.5981388694, 0.4501660027, 0.0450166003),
+        (2, 1.9529776105, 0.8581489351, 0.0858148935),
+        (10, 9.8000554501, 0.9999445515, 0.0999944551),
+    ],
+)
+def test_golden_values_of_the_paper_notes(delta, loss, weight, slope):
+    logps = GOLDEN.clone().requires_grad_()
+    value = safedpo_loss(*logps, NO, YES, beta=0.1, delta=delta)
+    (grad,) = torch.autograd.grad(value.sum(), logps)
+    assert value.item() == pytest.approx(loss, abs=5e-11)
+    m = reward_margin(*GOLDEN, beta=0.1)
+    assert gradient_weight(m, NO, YES, delta=delta).item() == pytest.approx(weight, abs=5e-11)
+    assert grad[0].item() == pytest.approx(-slope, abs=5e-11)  # raising chosen_logps lowers the loss
+    assert grad[1].item() == pytest.approx(slope, abs=5e-11)
+
+
+@given(
+    st.lists(st.floats(-300, 0), min_size=4, max_size=4),
+    st.floats(0.01, 5),
+    st.floats(0, 60),
+    st.tuples(st.booleans(), st.booleans()),
+)
+def test_hand_gradient_equals_autograd(logps, beta, delta, flags):
+    logps = torch.tensor(logps, dtype=torch.float64).reshape(4, 1).requires_grad_()
+    chosen_unsafe, rejected_unsafe = (torch.tensor([flag]) for flag in flags)
+    loss = safedpo_loss(*logps, chosen_unsafe, rejected_unsafe, beta=beta, delta=delta)
+    (grad,) = torch.autograd.grad(loss.sum(), logps)
+    m = reward_margin(*logps.detach(), beta=beta)
+    weight = beta * gradient_weight(m, chosen_unsafe, rejected_unsafe, delta=delta).item()
+    assert torch.allclose(
+        grad.flatten(), weight * torch.tensor([-1.0, 1.0, 1.0, -1.0], dtype=torch.float64), atol=1e-12
+    )
+
+
+@given(
+    st.lists(st.floats(-300, 0), min_size=4, max_size=4),
+    st.floats(0.05, 2),
+    st.floats(0, 50),
+    st.tuples(st.booleans(), st.booleans()),
+)
+def test_shifted_reference_turns_dpo_into_safedpo(logps, beta, delta, flags):
+    chosen, rejected, ref_chosen, ref_rejected = torch.tensor(logps, dtype=torch.float64).reshape(4, 1)
+    chosen_unsafe, rejected_unsafe = (torch.tensor([flag]) for flag in flags)
+    shifted = [
+        shift_reference(ref, unsafe, beta=beta, delta=delta)
+        for ref, unsafe in ((ref_chosen, chosen_unsafe), (ref_rejected, rejected_unsafe))
+    ]
+    ours = safedpo_loss(
+        chosen, rejected, ref_chosen, ref_rejected, chosen_unsafe, rejected_unsafe, beta=beta, delta=delta
+    )
+    theirs = dpo_loss(chosen, rejected, *shifted, beta=beta)
+    assert torch.allclose(ours, theirs, rtol=1e-12, atol=1e-11)
+
+
+def test_safe_unsafe_truth_table():
+    """The margin acts on mixed pairs only, and with the sign that asks more of a safe-over-unsafe pair."""
+    at = {
+        (c, r): safedpo_loss(*GOLDEN, torch.tensor([c]), torch.tensor([r]), beta=0.1, delta=2.0).item()
+        for c in (False, True)
+        for r in (False, True)
+    }
+    plain = dpo_loss(*GOLDEN, beta=0.1).item()
+    assert at[False, False] == at[True, True] == plain
+    assert at[False, True] == pytest.approx(math.log1p(math.exp(2.0 - 0.2)))
+    assert at[True, False] == pytest.approx(math.log1p(math.exp(-2.0 - 0.2)))
+
+
+@pytest.mark.parametrize("delta", [0.0, 2.0, 10.0])
+def test_step_zero_is_softplus_of_delta(delta):
+    same = torch.full((4, 1), -37.5, dtype=torch.float64)
+    assert safedpo_loss(*same, NO, YES, beta=0.1, delta=delta).item() == pytest.approx(math.log1p(math.exp(delta)))
+    assert safedpo_loss(*same, NO, NO, beta=0.1, delta=delta).item() == pytest.approx(math.log(2))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("m", [-1e4, -1e3, 1e3, 1e4])
+def test_extreme_margins_stay_finite(m, dtype):
+    chosen, *rest = columns(m, dtype=dtype)
+    chosen.requires_grad_()
+    for loss in (
+        safedpo_loss(chosen, *rest, NO, YES, beta=0.1, delta=100.0),
+        dpo_loss(chosen, *rest, beta=0.1),
+        cdpo_loss(chosen, *rest, beta=0.1),
+        robust_dpo_loss(chosen, *rest, beta=0.1),
+        ipo_loss(chosen, *rest, beta=0.1),
+        bfpo_loss(chosen, *rest, NO, YES, beta=0.1),
+    ):
+        assert torch.isfinite(loss).all()
+        assert torch.isfinite(torch.autograd.grad(loss.sum(), chosen)[0]).all()
+    assert dpo_loss(*columns(-1e4), beta=0.1).item() == pytest.approx(1e4)  # -log sigmoid(m) -> -m
+
+
+def slope(loss, m, **rest):
+    """d loss / d m by a central difference, away from autograd."""
+    beta, step = 0.1, 1e-6
+    up, down = (loss(*columns(m + s, beta), beta=beta, **rest).item() for s in (step, -step))
+    return (up - down) / (2 * step)
+
+
+def test_cdpo_is_least_at_the_log_odds_of_the_flip_rate():
+    assert slope(cdpo_loss, math.log(9), flip_rate=0.1) == pytest.approx(0, abs=1e-7)
+    assert slope(cdpo_loss, math.log(9) + 1, flip_rate=0.1) > 0.01
+    assert slope(cdpo_loss, math.log(9) - 1, flip_rate=0.1) < -0.01
+
+
+@given(st.floats(-8, 8), st.floats(0, 0.45))
+def test_robust_dpo_averages_to_dpo_under_flips(m, flip_rate):
+    """E over flipped labels: (1 - e) l(m) + e l(-m) of the robust loss is the DPO loss at m."""
+    right, flipped = (robust_dpo_loss(*columns(s * m), beta=0.1, flip_rate=flip_rate).item() for s in (1, -1))
+    mean = (1 - flip_rate) * right + flip_rate * flipped
+    assert mean == pytest.approx(dpo_loss(*columns(m), beta=0.1).item(), abs=1e-9)
+
+
+def test_robust_dpo_has_no_minimum_on_clean_pairs():
+    assert slope(robust_dpo_loss, 40.0, flip_rate=0.1) == pytest.approx(-0.1 / 0.8, abs=1e-6)
+
+
+def test_zero_flip_rate_is_dpo():
+    expected = dpo_loss(*GOLDEN, beta=0.1)
+    assert torch.equal(cdpo_loss(*GOLDEN, beta=0.1, flip_rate=0.0), expected)
+    assert torch.equal(robust_dpo_loss(*GOLDEN, beta=0.1, flip_rate=0.0), expected)
+
+
+def test_ipo_is_least_at_its_target_gap():
+    zero = torch.zeros(1, dtype=torch.float64)
+    assert ipo_loss(torch.tensor([5.0], dtype=torch.float64), zero, zero, zero, beta=0.1).item() == pytest.approx(0)
+    assert ipo_loss(zero, zero, zero, zero, beta=0.1).item() == pytest.approx(25.0)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "rejected", "target"), [(NO, NO, 0.5), (NO, YES, 1.0), (YES, NO, -1.0), (YES, YES, -0.5)]
+)
+def test_bfpo_targets_by_group(chosen, rejected, target):
+    beta = 0.25
+    logps = columns(target, beta)
+    assert bfpo_loss(*logps, chosen, rejected, beta=beta).item() == pytest.approx(0, abs=1e-12)
+    away = columns(target + 0.5, beta)
+    assert bfpo_loss(*away, chosen, rejected, beta=beta).item() == pytest.approx((0.5 / beta) ** 2)
+
+
+def test_references_receive_no_gradient_when_they_ask_for_none():
+    logps = GOLDEN.clone()
+    chosen, rejected = logps[0].requires_grad_(), logps[1]
+    safedpo_loss(chosen, rejected, logps[2], logps[3], NO, YES, beta=0.1, delta=2.0).sum().backward()
+    assert chosen.grad is not None and logps[2].grad is None
+
+
+def test_wrong_inputs_are_refused_with_the_reason():
+    ok = torch.zeros(3)
+    with pytest.raises(ValueError, match="one shape"):
+        dpo_loss(ok, ok, torch.zeros(3, 2), ok, beta=0.1)
+    with pytest.raises(ValueError, match="beta is 0"):
+        dpo_loss(ok, ok, ok, ok, beta=0)
+    with pytest.raises(ValueError, match="beta is nan"):
+        dpo_loss(ok, ok, ok, ok, beta=math.nan)
+    with pytest.raises(ValueError, match="bfloat16"):
+        dpo_loss(ok.bfloat16(), ok, ok, ok, beta=0.1)
+    with pytest.raises(ValueError, match="bool"):
+        safedpo_loss(ok, ok, ok, ok, torch.zeros(3), torch.zeros(3), beta=0.1, delta=1.0)
+    with pytest.raises(ValueError, match="shape"):
+        safedpo_loss(ok, ok, ok, ok, NO, NO, beta=0.1, delta=1.0)
+    with pytest.raises(ValueError, match="flip_rate is 0.5"):
+        cdpo_loss(ok, ok, ok, ok, beta=0.1, flip_rate=0.5)
+
+
+def test_every_public_loss_gives_one_loss_a_pair():
+    three = [torch.randn(3) for _ in range(4)]
+    flags = torch.tensor([False, True, False])
+    for name in ("dpo_loss", "cdpo_loss", "robust_dpo_loss", "ipo_loss"):
+        assert getattr(losses, name)(*three, beta=0.1).shape == (3,)
+    assert bfpo_loss(*three, flags, ~flags, beta=0.1).shape == (3,)
+    assert safedpo_loss(*three, flags, ~flags, beta=0.1, delta=1.0).shape == (3,)
