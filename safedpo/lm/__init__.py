@@ -1,0 +1,1 @@
+"""The language-model world: models, tokens, log-probabilities, the reference, training."""
