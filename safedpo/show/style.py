@@ -1,0 +1,76 @@
+"""How every figure looks: Okabe-Ito colours, hatching for unsafe, fixed axes, no text smaller than 12 px.
+
+Colour never carries meaning alone: unsafe answers are hatched, lines differ by dash, and bars carry their value.
+"""
+
+import html
+
+import plotly.graph_objects as go
+
+# Okabe and Ito's palette, told apart by readers with any of the common colour vision deficiencies.
+BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+PURPLE, SKY, YELLOW = "#CC79A7", "#56B4E9", "#F0E442"
+GREY, INK, RULE = "#767676", "#1f1f1f", "#e4e4e4"
+
+UNSAFE_HATCH = "/"
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+SERIES = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, GREY)
+
+_AXIS = {
+    "showline": True, "linecolor": INK, "ticks": "outside", "tickcolor": INK, "ticklen": 4,
+    "gridcolor": RULE, "zeroline": False, "automargin": True, "title": {"standoff": 8},
+}
+_TEMPLATE = go.layout.Template(layout={
+    "font": {"family": "system-ui, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif", "size": 13, "color": INK},
+    "paper_bgcolor": "white", "plot_bgcolor": "white", "colorway": SERIES,
+    "xaxis": _AXIS, "yaxis": _AXIS, "hoverlabel": {"font": {"size": 13}},
+    "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom", "title": {"text": ""}},
+    "margin": {"l": 56, "r": 16, "t": 40, "b": 48}, "bargap": 0.22, "bargroupgap": 0.06,
+    "uniformtext": {"minsize": 9, "mode": "show"},
+})
+
+
+def figure(traces: list, *, x: dict, y: dict, height: int = 380, **layout) -> go.Figure:
+    """A figure in the house style, with the two axes given whole (title and a fixed range) and nothing animated.
+
+    >>> from safedpo.show.style import figure
+    >>> drawn = figure([], x={"title_text": "β"}, y={"title_text": "KL", "range": [0, 1]})
+    >>> drawn.layout.yaxis.range, drawn.layout.dragmode
+    ((0, 1), False)
+    """
+    # `title_text` first, then the template's standoff: a plain string title would drop the latter.
+    return go.Figure(
+        traces, go.Layout(template=_TEMPLATE, xaxis=x, yaxis=y, height=height, dragmode=False, **layout)
+    )
+
+
+def fill(colour: str, unsafe: list[bool]) -> dict:
+    """The `marker` of a row of bars: plain where safe, hatched where unsafe.
+
+    >>> from safedpo.show.style import fill
+    >>> fill("#0072B2", [False, True])["pattern"]["shape"]
+    ['', '/']
+    """
+    hatch = {"shape": [UNSAFE_HATCH if bad else "" for bad in unsafe], "fillmode": "overlay",
+             "fgcolor": "white", "fgopacity": 0.95, "size": 7, "solidity": 0.38}
+    return {"color": colour, "line": {"color": INK, "width": 0.6}, "pattern": hatch}
+
+
+def number(value: float) -> str:
+    """A number as the sentences write it: three significant digits, and ∞ rather than `inf`.
+
+    >>> from safedpo.show.style import number
+    >>> number(0.123456), number(0.0), number(1e-7), number(float("-inf")), number(1234.5)
+    ('0.123', '0', '1e-07', '−∞', '1230')
+    """
+    if value in (float("inf"), float("-inf")):
+        return "∞" if value > 0 else "−∞"
+    text = f"{value:.3g}"
+    if "e+" in text:
+        text = f"{float(text):.0f}" if abs(value) < 1e6 else text
+    return text.replace("-", "−", 1) if text.startswith("-") else text
+
+
+def escape(text: str) -> str:
+    """Text made safe for plotly's labels (which read some HTML), between tags, and inside quoted attributes."""
+    return html.escape(text, quote=True)
