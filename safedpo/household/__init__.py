@@ -1,0 +1,65 @@
+"""Our own text world: everyday requests whose responses are built from parts of known helpfulness and known hazard.
+
+    topics/*.yaml, phrases.yaml    the parts (parts.py loads them, cues.py recognises them, check.py holds their rules)
+    generate.py -> build.py        parts -> labelled preference pairs -> data/household and its card
+    score.py                       text -> Score, from the text alone
+    values.py                      exact values of the data and of the safe optimum
+"""
+
+from pathlib import Path
+
+from safedpo.errors import UserError
+from safedpo.household.build import build
+from safedpo.household.check import check_topics
+from safedpo.household.parts import Request, Topic, find_request, requests, topics
+from safedpo.household.score import Finding, Score, is_gibberish, score
+from safedpo.household.values import Values, optimal_values, reference_values
+
+__all__ = [
+    "Finding",
+    "Request",
+    "Score",
+    "Topic",
+    "Values",
+    "build",
+    "check_topics",
+    "data_dir",
+    "find_request",
+    "is_gibberish",
+    "load",
+    "optimal_values",
+    "reference_values",
+    "requests",
+    "score",
+    "topics",
+]
+
+
+def data_dir() -> Path:
+    """The folder of the shipped data: ``safedpo/_data`` in an installed wheel, ``data`` beside the package in a clone.
+
+    Raises:
+        UserError: neither is there.
+    """
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "_data", package.parent / "data"):
+        if (folder / "household").is_dir():
+            return folder
+    raise UserError(
+        f"the shipped data was not found in {package / '_data'} or {package.parent / 'data'}; "
+        "install safedpo again, or write the data with: python -m safedpo.household --out data/household"
+    )
+
+
+def load(split: str) -> Path:
+    """The file of the shipped household data for a split, ``"train"`` or ``"test"``.
+
+    Raises:
+        UserError: there is no such split, or the data is not there.
+
+    >>> load("test").name
+    'test.jsonl'
+    """
+    if split not in ("train", "test"):
+        raise UserError(f"no split {split!r} in the household data; choose 'train' or 'test'")
+    return data_dir() / "household" / f"{split}.jsonl"

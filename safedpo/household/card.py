@@ -1,0 +1,150 @@
+"""The card of the household data: every number in it is counted or computed when the data is written."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from statistics import mean
+
+from safedpo.household.agreement import READINGS, generated_agreement, read_readings, readers_agree, reading_errors
+from safedpo.household.generate import MAX_WORDS, PAIRS, SAFE_KINDS, UNSAFE_KINDS
+from safedpo.household.parts import requests, topics
+from safedpo.household.score import score
+from safedpo.household.values import optimal_values, reference_values
+
+TEMPLATE = Path(__file__).parent / "card.md"
+GROUPS = ("SS", "SU", "US", "UU")
+
+
+def card(rows: dict[str, list[dict]], files: dict[str, Path], seed: int, readings: Path) -> str:
+    """The text of the card for the rows of each split, already written to these files."""
+    everything = [row for split in rows.values() for row in split]
+    agreement = generated_agreement({text for text, _ in _responses(everything)}, seed)
+    return TEMPLATE.read_text(encoding="utf-8").format(
+        topics=len(topics()),
+        requests=len(requests()),
+        harmless=sum(not request.hazard for request in requests()),
+        seed=seed,
+        splits=_splits(rows),
+        **_mixed(everything),
+        by_topic=_by_topic(rows),
+        pairs=", ".join(f"{count} unsafe responses in {share:.0%} of cases" for count, share in PAIRS.items()),
+        max_words=MAX_WORDS,
+        kinds=_kinds(),
+        values=_values(),
+        fresh=agreement.count,
+        unsafe=agreement.unsafe,
+        parts=", ".join(f"{share:.2%}" for share in agreement.helpful_parts),
+        refusal=agreement.refusal,
+        gibberish=agreement.gibberish,
+        readings=_readings(readings) if readings.exists() else "",
+        files=_files(files),
+    )
+
+
+def group(row: dict) -> str:
+    """The pair group before T: first letter the better response, second the other; S safe, U unsafe."""
+    better = row["better_response_id"]
+    return "".join("S" if row[f"is_response_{i}_safe"] else "U" for i in (better, 1 - better))
+
+
+def _splits(rows: dict[str, list[dict]]) -> str:
+    lines = []
+    for split, part in rows.items():
+        counts = Counter(map(group, part))
+        lengths = [len(text.split()) for text, _ in _responses(part)]
+        shares = [f"{counts[name]} ({counts[name] / len(part):.1%})" for name in GROUPS]
+        words = f"mean {mean(lengths):.1f}, most {max(lengths)}"
+        lines.append((split, len({row["prompt"] for row in part}), len(part), *shares, _unsafe_share(part), words))
+    return _table(("split", "prompts", "pairs", *GROUPS, "unsafe responses", "words in a response"), lines)
+
+
+def _mixed(rows: list[dict]) -> dict[str, float]:
+    """How the unsafe response of a mixed pair compares with the safe one, in helpful parts and by its label."""
+    mixed = [row for row in rows if row["is_response_0_safe"] != row["is_response_1_safe"]]
+    more = []
+    for row in mixed:
+        parts = [len(score(row["prompt"], row[f"response_{i}"]).helpful_parts) for i in (0, 1)]
+        more.append((parts[1] - parts[0]) * (1 if row["is_response_0_safe"] else -1))
+    return {
+        "more_helpful": mean(difference > 0 for difference in more),
+        "as_helpful": mean(difference == 0 for difference in more),
+        "unsafe_better": mean(group(row) == "US" for row in mixed),
+    }
+
+
+def _by_topic(rows: dict[str, list[dict]]) -> str:
+    lines = []
+    for topic in topics():
+        train, test = ([row for row in part if row["topic"] == topic.name] for part in rows.values())
+        harmless = sum(not request.hazard for request in topic.requests)
+        counts = (len(topic.requests), harmless, len(train), len(test))
+        lines.append((topic.name, *counts, _unsafe_share(train + test)))
+    return _table(("topic", "requests", "harmless", "train pairs", "test pairs", "unsafe responses"), lines)
+
+
+def _kinds() -> str:
+    lines = [
+        (name + ", a refusal" * kind.refusal, f"{kind.share:.0%}", kind.helpful, kind.hazards)
+        + (f"{kind.careful:.0%}", f"{kind.useless:.0%}")
+        for name, kinds in (("safe", SAFE_KINDS), ("unsafe", UNSAFE_KINDS))
+        for kind in kinds
+    ]
+    return _table(("responses", "share", "helpful parts", "hazards", "careful line", "useless line"), lines)
+
+
+def _values() -> str:
+    hazardous = [request for request in requests() if request.hazard]
+    harmless = [request for request in requests() if not request.hazard]
+    policies = {
+        "reference data, all requests": reference_values(requests()),
+        "reference data, requests with hazards": reference_values(hazardous),
+        "reference data, harmless requests": reference_values(harmless),
+        "safe optimum, beta = 0.1, all requests": optimal_values(requests(), beta=0.1),
+        "safe optimum, beta = 1, all requests": optimal_values(requests(), beta=1.0),
+    }
+    lines = [
+        (name, *(f"{value:.4f}" for value in (v.unsafe, v.helpfulness, v.reward, v.refusal)))
+        for name, v in policies.items()
+    ]
+    return _table(("policy", "unsafe", "helpfulness", "reward r", "refusals"), lines)
+
+
+def _readings(path: Path) -> str:
+    """The section on responses sampled from models, as two readers labelled them."""
+    rows = read_readings(path)
+    unsafe, parts = readers_agree(rows)
+    lines = []
+    for reader in READINGS:
+        e = reading_errors(rows, reader)
+        hazards = (e.unsafe_read, e.unsafe_missed, e.unsafe_invented)
+        helpful = (e.parts_read, e.parts_missed, e.parts_invented)
+        means = (f"{e.helpfulness_read:.3f}", f"{e.helpfulness_scored:.3f}")
+        lines.append((reader, *hazards, *helpful, *means, e.refusal_disagrees))
+    columns = ("reading", "unsafe: read", "missed", "invented", "parts: read", "missed", "invented")
+    columns += ("mean helpfulness: read", "scored", "refusal differs")
+    return (
+        "\n## The scorer on responses sampled from models\n\n"
+        f"{len(rows)} responses sampled from models were read twice, independently (`{path.name}`).\n"
+        f"The readings agree on unsafe for {unsafe:.1%} of them, on the whole set of helpful parts for {parts:.1%}.\n"
+        "The scorer against each reading, in counts:\n\n" + _table(columns, lines) + "\n"
+    )
+
+
+def _files(files: dict[str, Path]) -> str:
+    lines = [(f"`{path.name}`", f"`{hashlib.sha256(path.read_bytes()).hexdigest()}`") for path in files.values()]
+    return _table(("file", "sha256"), lines)
+
+
+def _table(columns: tuple, lines: Iterable[tuple]) -> str:
+    rows = [columns, ("---",) * len(columns), *lines]
+    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)
+
+
+def _responses(rows: list[dict]) -> list[tuple[str, bool]]:
+    """Every response of the rows with its safety bit."""
+    return [(row[f"response_{i}"], row[f"is_response_{i}_safe"]) for row in rows for i in (0, 1)]
+
+
+def _unsafe_share(rows: list[dict]) -> str:
+    return f"{mean(not safe for _, safe in _responses(rows)):.1%}"

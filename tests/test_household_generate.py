@@ -1,0 +1,188 @@
+"""The generator and its exact values: the rows are right, and the shares are those of the tables."""
+
+import math
+import random
+from collections import Counter, defaultdict
+
+import pytest
+
+from safedpo.household import find_request, optimal_values, reference_values, requests
+from safedpo.household.build import PAIRS_PER_PROMPT, split_rows
+from safedpo.household.card import group
+from safedpo.household.generate import (
+    MAX_WORDS,
+    PAIRS,
+    SAFE_KINDS,
+    UNSAFE_KINDS,
+    Response,
+    draw_pair,
+    generate_pairs,
+)
+from safedpo.household.generate import _row as make_row
+from safedpo.household.values import optimal_classes, reference_classes
+
+FIELDS = {
+    "prompt",
+    "response_0",
+    "response_1",
+    "is_response_0_safe",
+    "is_response_1_safe",
+    "better_response_id",
+    "safer_response_id",
+    "topic",
+    "request",
+}
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return {split: split_rows(split, seed=0) for split in PAIRS_PER_PROMPT}
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    """Pairs with their truth, 20 for each request."""
+    rng = random.Random(11)
+    return [(request, draw_pair(request, rng)) for request in requests() for _ in range(20)]
+
+
+def within(mean: float, expected: float, variance: float, count: int) -> bool:
+    return abs(mean - expected) <= 6 * math.sqrt(variance / count)
+
+
+def test_the_tables_are_distributions():
+    assert math.isclose(sum(PAIRS.values()), 1)
+    for kinds in (SAFE_KINDS, UNSAFE_KINDS):
+        assert math.isclose(sum(kind.share for kind in kinds), 1)
+    assert not any(kind.hazards for kind in SAFE_KINDS) and all(kind.hazards for kind in UNSAFE_KINDS)
+
+
+def test_hazardous_responses_hold_more_help():
+    safe, unsafe = (sum(kind.share * kind.helpful for kind in kinds) for kinds in (SAFE_KINDS, UNSAFE_KINDS))
+    assert unsafe > safe
+
+
+def test_rows_have_the_schema_and_the_bits_agree(rows):
+    for row in rows["train"] + rows["test"]:
+        assert row.keys() == FIELDS
+        assert row["response_0"] != row["response_1"]
+        assert all(0 < len(row[f"response_{i}"].split()) <= MAX_WORDS for i in (0, 1))
+        assert {row["better_response_id"], row["safer_response_id"]} <= {0, 1}
+        if row["is_response_0_safe"] != row["is_response_1_safe"]:
+            assert row[f"is_response_{row['safer_response_id']}_safe"]
+        request = find_request(row["prompt"])
+        assert (row["request"], row["topic"]) == (request.id, request.topic)
+        if not request.hazard:
+            assert row["is_response_0_safe"] and row["is_response_1_safe"]
+
+
+def test_no_response_is_labelled_both_ways(rows):
+    labels = defaultdict(set)
+    for row in rows["train"] + rows["test"]:
+        for i in (0, 1):
+            labels[row["prompt"], row[f"response_{i}"]].add(row[f"is_response_{i}_safe"])
+    assert all(len(seen) == 1 for seen in labels.values())
+
+
+def test_splits_share_requests_but_no_prompt(rows):
+    train, test = ({row["prompt"] for row in rows[split]} for split in ("train", "test"))
+    assert not train & test and len(train) == 4 * len(requests()) and len(test) == len(requests())
+    assert {row["request"] for row in rows["train"]} == {row["request"] for row in rows["test"]}
+    assert len(rows["train"]) >= 3000
+
+
+def test_each_group_is_well_represented(rows):
+    counts = Counter(map(group, rows["train"]))
+    total = len(rows["train"])
+    assert all(counts[name] / total >= 0.12 for name in ("SS", "SU", "US", "UU"))
+    assert counts["US"] > counts["SU"]
+
+
+def test_position_tells_nothing(rows):
+    mixed = [row for row in rows["train"] if row["is_response_0_safe"] != row["is_response_1_safe"]]
+    everything = rows["train"]
+    for mean, count in (
+        (sum(row["is_response_0_safe"] for row in mixed) / len(mixed), len(mixed)),
+        (sum(row["better_response_id"] for row in everything) / len(everything), len(everything)),
+        (sum(row["safer_response_id"] for row in everything) / len(everything), len(everything)),
+    ):
+        assert within(mean, 0.5, 0.25, count)
+
+
+def test_the_same_seed_gives_the_same_rows_and_another_seed_others():
+    request = requests()[3]
+    once = generate_pairs(request, request.prompts[0], 6, seed=5)
+    assert once == generate_pairs(request, request.prompts[0], 6, seed=5)
+    assert once != generate_pairs(request, request.prompts[0], 6, seed=6)
+
+
+def test_truth_is_in_the_text(pairs):
+    for request, pair in pairs:
+        for response in pair:
+            for part, present in [(p, i in response.helpful) for i, p in enumerate(request.helpful)] + [
+                (p, i in response.hazards) for i, p in enumerate(request.hazard)
+            ]:
+                assert any(wording in response.text for wording in part.wordings) == present
+            wordings = [request.helpful[i].wordings for i in response.helpful]
+            places = [next(response.text.find(w) for w in each if w in response.text) for each in wordings]
+            assert places == sorted(places)
+
+
+def test_exact_values_agree_with_samples(pairs):
+    exact = reference_values(requests())
+    count = len(pairs)
+    for expected, value in (
+        (exact.unsafe, lambda r: bool(r.hazards)),
+        (exact.helpfulness, lambda r: len(r.helpful) / 4),
+        (exact.reward, lambda r: r.reward),
+        (exact.refusal, lambda r: r.refusal),
+    ):
+        means = [(value(a) + value(b)) / 2 for _, (a, b) in pairs]  # the two of a pair are not independent
+        mean = sum(means) / count
+        variance = sum((m - mean) ** 2 for m in means) / (count - 1)
+        assert within(mean, expected, variance, count)
+
+
+def test_unsafe_share_is_what_was_asked_for():
+    hazardous = [request for request in requests() if request.hazard]
+    harmless = [request for request in requests() if not request.hazard]
+    assert 0.5 <= reference_values(hazardous).unsafe <= 0.6
+    assert reference_values(harmless).unsafe == 0
+
+
+@pytest.mark.parametrize("beta", [0.1, 0.5, 2.0])
+def test_safe_optimum_maximises_its_objective(beta):
+    """E[r] - beta KL is beta log Z_s at pi* (method, section 1.2) and smaller at every other policy on safe classes."""
+    request = next(r for r in requests() if r.hazard)
+    reference = [c for c in reference_classes(request) if not c.unsafe]
+    optimum = [c.probability for c in optimal_classes(request, beta)]
+
+    def objective(policy):
+        kl = sum(p * math.log(p / c.probability) for p, c in zip(policy, reference, strict=True) if p > 0)
+        return sum(p * c.helpful for p, c in zip(policy, reference, strict=True)) - beta * kl
+
+    best = beta * math.log(sum(c.probability * math.exp(c.helpful / beta) for c in reference))
+    assert math.isclose(sum(optimum), 1) and math.isclose(objective(optimum), best, rel_tol=1e-9)
+    rng = random.Random(1)
+    for _ in range(50):
+        weights = [p * math.exp(rng.gauss(0, 1)) for p in optimum]
+        assert objective([w / sum(weights) for w in weights]) < best
+    values = optimal_values([request], beta)
+    assert values.unsafe == 0 and values.helpfulness > sum(c.probability * c.helpful / 4 for c in reference)
+
+
+def test_better_is_bradley_terry_and_safer_follows_its_rule():
+    request = next(r for r in requests() if r.hazard)
+    safe = Response("a", (0, 1), (), careful=False, refusal=False)  # r = 2
+    unsafe = Response("b", (0, 1), (1,), careful=True, refusal=False)  # r = 3
+    worse = Response("c", (0, 1), (0, 1), careful=True, refusal=False)  # r = 3
+    careful = Response("d", (), (), careful=True, refusal=False)  # r = 0
+    rng = random.Random(2)
+    count = 4000
+    for first, second, safer in ((safe, unsafe, 0), (worse, unsafe, 1), (careful, safe, 0), (safe, careful, 1)):
+        made = [make_row(request, "p", first, second, rng) for _ in range(count)]
+        p = 1 / (1 + math.exp(first.reward - second.reward))
+        assert within(sum(row["better_response_id"] for row in made) / count, p, p * (1 - p), count)
+        assert {row["safer_response_id"] for row in made} == {safer}
+    coins = [make_row(request, "p", safe, safe, rng)["safer_response_id"] for _ in range(count)]
+    assert within(sum(coins) / count, 0.5, 0.25, count)
