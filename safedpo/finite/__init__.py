@@ -4,6 +4,7 @@ Read in this order: ``world`` (the tables), ``optimum`` (what is best), ``pairs`
 ``claims`` (every statement as a checked number).
 """
 
+from safedpo.finite.fit import DivergedError, Fit, NotConvergedError, Path, fit
 from safedpo.finite.optimum import (
     InfeasiblePromptError,
     expectation,
@@ -21,11 +22,13 @@ from safedpo.finite.optimum import (
     unsafe_mass,
 )
 from safedpo.finite.pairs import Pairs, concatenate, flip_bits, over_represent, pairs_loss, population, sample_pairs
+from safedpo.finite.slopes import SLOPES
 from safedpo.finite.world import FiniteWorld, random_world, six_answers, world_a, world_b
 
 __all__ = [
-    "FiniteWorld", "InfeasiblePromptError", "Pairs", "concatenate", "expectation", "expected_reward", "flip_bits",
-    "kl", "log_partition", "log_partition_unsafe", "modified_reward", "objective", "optimal_policy", "optimal_value",
-    "over_represent", "pairs_loss", "population", "random_world", "required_penalty", "safe_part", "sample_pairs",
-    "six_answers", "tv", "unsafe_mass", "world_a", "world_b",
+    "SLOPES", "DivergedError", "FiniteWorld", "Fit", "InfeasiblePromptError", "NotConvergedError", "Pairs", "Path",
+    "concatenate", "expectation", "expected_reward", "fit", "flip_bits", "kl", "log_partition",
+    "log_partition_unsafe", "modified_reward", "objective", "optimal_policy", "optimal_value", "over_represent",
+    "pairs_loss", "population", "random_world", "required_penalty", "safe_part", "sample_pairs", "six_answers",
+    "tv", "unsafe_mass", "world_a", "world_b",
 ]  # fmt: skip
