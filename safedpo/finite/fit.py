@@ -6,7 +6,7 @@ its gradient is the difference of two unit vectors, and a step is two small matr
 computed afterwards from the recorded policies.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
@@ -17,11 +17,10 @@ from tqdm import tqdm
 
 from safedpo.errors import UserError
 from safedpo.finite.optimum import expected_reward, kl, optimal_policy, safe_part, tv, unsafe_mass
-from safedpo.finite.pairs import Pairs, concatenate
+from safedpo.finite.pairs import Pairs
 from safedpo.finite.slopes import SLOPES, Slope
+from safedpo.finite.table import PairTable
 from safedpo.finite.world import FiniteWorld
-
-BLOCK = 256  # steps whose minibatches are drawn at once
 
 
 class DivergedError(UserError):
@@ -83,6 +82,18 @@ class Fit:
         return self.logps[-1]
 
 
+@contextmanager
+def _one_thread():
+    """A step is too small to share: on a busy machine, waiting for a second thread costs far more than it brings."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@_one_thread()
 def fit(
     world: FiniteWorld,
     pairs: Pairs | Sequence[Pairs],
@@ -115,40 +126,28 @@ def fit(
     >>> (runs.path.tv[-1, 0, :, 0] < 2e-3).tolist()  # both margins end near pi*
     [True, True]
     """
-    _check(beta, steps, batch_size, record, seeds, pairs)
-    table = _PairTable(world, [pairs] if isinstance(pairs, Pairs) else pairs)
-    runs = _Runs(beta, delta, seeds, lr, loss if isinstance(loss, str) else loss.__name__)
+    _check(loss, beta, steps, batch_size, record, seeds, pairs)
+    table = PairTable(world, [pairs] if isinstance(pairs, Pairs) else pairs)
+    runs = _Runs(beta, delta, seeds, lr, loss if isinstance(loss, str) else "the given loss")
     slope = (SLOPES[loss] if isinstance(loss, str) else loss)(runs.beta, runs.delta, *table.flags)
     reference = world.ref_logps if reference is None else reference
     ratio = _start(reference, start, spread, runs)
     weights = repeat(table.weight) if batch_size is None else table.minibatches(batch_size, seeds)
     record = _log_spaced(steps) if record is None else {*record}
     recorded = {}
-    with _one_thread():
-        for step in tqdm(range(steps + 1), desc=f"fit {runs.loss}", delay=2):
-            if step in record:
-                recorded[step] = (reference[:, :, None] + ratio).log_softmax(1)
-            if step < steps:
-                ratio -= runs.lr * table.gradient(slope(table.gap(ratio)), next(weights))
-                if not torch.isfinite(ratio.sum()):
-                    raise DivergedError(runs.name(~ratio.isfinite().flatten(0, 1).all(0)), step + 1)
+    for step in tqdm(range(steps + 1), desc=f"fit {runs.loss}", delay=2):
+        if step in record:
+            recorded[step] = (reference[:, :, None] + ratio).log_softmax(1)
+        if step < steps:
+            ratio -= runs.lr * table.gradient(slope(table.gap(ratio)), next(weights))
+            if not torch.isfinite(ratio.sum()):
+                raise DivergedError(runs.name(~ratio.isfinite().flatten(0, 1).all(0)), step + 1)
     norm = table.gradient(slope(table.gap(ratio)), table.weight).flatten(0, 1).norm(dim=0)  # (R,)
     if tolerance is not None and norm.max() > tolerance:
         raise NotConvergedError(runs.name(norm == norm.max()), steps, norm.max().item(), tolerance)
     logps = torch.stack(list(recorded.values())).permute(0, 3, 1, 2).unflatten(1, runs.grid)
     path = _path(world, table, runs.betas, logps)
     return Fit(runs.betas, runs.deltas, tuple(seeds), torch.tensor([*recorded]), logps, norm.view(runs.grid), path)
-
-
-@contextmanager
-def _one_thread():
-    """A step is too small to share: on a busy machine, waiting for a second thread costs far more than it brings."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 class _Runs:
@@ -168,60 +167,7 @@ class _Runs:
         return f"{self.loss} at beta={self.betas[b]:.4g}, delta={self.deltas[d]:.4g}, seed={self.seeds[s]}"
 
 
-class _PairTable:
-    """The distinct pairs of one or S data sets as (P, K) slots: equal rows are merged, short prompts padded.
-
-    A slot of weight 0 (padding, or a pair that this data set has not) contributes exactly nothing.
-    """
-
-    def __init__(self, world: FiniteWorld, data_sets: Sequence[Pairs]):
-        rows, a = concatenate(list(data_sets)), world.answers
-        key = ((rows.prompt * a + rows.chosen) * a + rows.rejected) * 4
-        key, slot = (key + 2 * rows.chosen_unsafe + rows.rejected_unsafe).unique(return_inverse=True)
-        owner = torch.arange(len(data_sets)).repeat_interleave(torch.tensor([len(one) for one in data_sets]))
-        weight = torch.zeros(len(key), len(data_sets), dtype=torch.float64)
-        weight.index_put_((slot, owner), rows.weight, accumulate=True)
-        prompt, pair = key // (4 * a * a), key // 4 % (a * a)
-        place = torch.arange(len(key)) - torch.searchsorted(prompt, prompt)  # prompts are sorted
-        shape = (world.prompts, int(place.max()) + 1)
-        self.weight = torch.zeros(*shape, len(data_sets), dtype=torch.float64)  # (P, K, S or 1)
-        self.incidence = torch.zeros(*shape, a, dtype=torch.float64)  # +1 at the chosen answer, -1 at the rejected
-        chosen_unsafe, rejected_unsafe = torch.zeros(2, *shape, 1, dtype=torch.bool)
-        self.weight[prompt, place] = weight
-        self.incidence[prompt, place, pair // a] += 1
-        self.incidence[prompt, place, pair % a] -= 1
-        chosen_unsafe[prompt, place, 0], rejected_unsafe[prompt, place, 0] = key % 4 > 1, key % 2 > 0
-        self.flags = (chosen_unsafe, rejected_unsafe)
-
-    def gap(self, ratio: Tensor) -> Tensor:
-        """(P, A, R) log-ratios -> (P, K, R) gaps."""
-        return self.incidence @ ratio
-
-    def gradient(self, slope: Tensor, weight: Tensor) -> Tensor:
-        """(P, K, R) slopes and (P, K, S or 1) weights -> the gradient of the weighted sum, (P, A, R)."""
-        weighted = slope.unflatten(-1, (-1, weight.shape[-1])) * weight[:, :, None]
-        return self.incidence.mT @ weighted.flatten(-2)
-
-    def mean(self, logps: Tensor, sign: int) -> Tensor:
-        """Weighted mean over pairs of the chosen (sign 1) or rejected (-1) log-probabilities, (..., S)."""
-        picked = logps @ (self.incidence * sign).clamp(min=0).mT  # (..., S, P, K)
-        weight = self.weight.permute(2, 0, 1)
-        return (picked * weight).sum((-2, -1)) / weight.sum((-2, -1))
-
-    def minibatches(self, batch_size: int, seeds: Sequence[int]) -> Iterator[Tensor]:
-        """Weights (P, K, S) of minibatches drawn with replacement: a minibatch only changes the weights."""
-        draws = [torch.Generator().manual_seed(seed) for seed in seeds]
-        weight = self.weight.flatten(0, 1).T.expand(len(seeds), -1)  # (S, P K)
-        share = weight.sum(1, keepdim=True) / batch_size
-        while True:
-            rows = [torch.multinomial(w, BLOCK * batch_size, True, generator=draw)
-                    for w, draw in zip(weight, draws, strict=True)]  # fmt: skip
-            for batch in torch.stack(rows).view(len(seeds), BLOCK, batch_size).unbind(1):
-                drawn = torch.zeros_like(weight).scatter_add_(1, batch, share.expand(-1, batch_size))
-                yield drawn.T.unflatten(0, self.weight.shape[:2])
-
-
-def _path(world: FiniteWorld, table: _PairTable, betas: Tensor, logps: Tensor) -> Path:
+def _path(world: FiniteWorld, table: PairTable, betas: Tensor, logps: Tensor) -> Path:
     best = torch.stack([optimal_policy(world, beta.item()) for beta in betas])[:, None, None]  # (B, 1, 1, P, A)
     distances = (
         unsafe_mass(world, logps),
@@ -247,7 +193,9 @@ def _log_spaced(steps: int) -> set[int]:
     return {0, steps, *torch.logspace(0, torch.tensor(max(steps, 1)).log10().item(), 50).round().int().tolist()}
 
 
-def _check(beta, steps: int, batch_size: int | None, record, seeds, pairs) -> None:
+def _check(loss, beta, steps: int, batch_size: int | None, record, seeds, pairs) -> None:
+    if isinstance(loss, str) and loss not in SLOPES:
+        raise UserError(f"loss is {loss!r}; known losses are {', '.join(SLOPES)}, or give a function like those")
     if not (torch.as_tensor(beta, dtype=torch.float64) > 0).all():
         raise UserError(f"beta is {beta}; it must be greater than 0")
     if steps < 0 or (batch_size is not None and batch_size < 1):
