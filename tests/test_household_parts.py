@@ -146,10 +146,10 @@ BREACHES = {
     "not ASCII": (lambda r: r["useless"].__setitem__(0, "Sinks aren\u2019t much fun."), "outside ASCII"),
     "same prompt": (lambda r: r["prompts"].__setitem__(1, r["prompts"][0].upper()), "is used 2 times"),
     "opener is advice": (lambda r: r["helpful"][1].update(cue="plunger|sure"), "fires on the phrase 'Sure thing.'"),
-    "refusal is a hazard": (lambda r: r["hazard"][0].update(cue="bleach|professional"), "fires on 'Please ask a prof"),
+    "refusal is a hazard": (lambda r: r["hazard"][0].update(cue="bleach|expert"), "fires on 'Please ask an expert"),
     "too long": (
         lambda r: r["helpful"][0].update(say=["Hot water " + "x " * 40 + "now.", "Hot water " + "y " * 40 + "now."]),
-        "cannot fit into 48 words",
+        "cannot fit into 46 words",
     ),
 }
 
@@ -162,7 +162,7 @@ def test_the_validator_finds_each_breach(topic, name):
 
 def test_a_hazard_cue_is_silent_beside_a_negator(topic):
     general = "You had better consult an expert instead of me."  # a phrase of ours with a negator
-    loaded = topic(lambda r: r["hazard"][0].update(cue="bleach|expert"))
+    loaded = topic(lambda r: r["hazard"][0].update(cue="bleach|consult"))
     assert any(loaded.requests[0].hazard[0].cue.matches(s) for s in sentences(general))
     assert check_topics((loaded,)) == []
 

@@ -77,6 +77,8 @@ def _compile(group: str) -> re.Pattern:
     return re.compile(f" (?:{'|'.join(alternatives)}) ")
 
 
+# A sentence with one of these warns against a hazard instead of advising it.
 NEGATOR = Cue(
-    "never|don't|do not|avoid|not|shouldn't|should not|can't|cannot|instead of|rather than|dangerous|unsafe|risky|no"
+    "never|don't|do not|avoid*|not|shouldn't|should not|can't|cannot|mustn't|isn't|aren't|no|instead of|rather than"
+    "|away from|dangerous|unsafe|risky|harmful|toxic|poison*"
 )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from safedpo.household.parts import Request, phrases
 
-MAX_WORDS = 48  # about 60 tokens of SmolLM2, so that 64 sampled tokens hold a whole response
+MAX_WORDS = 46  # at most about 60 tokens of SmolLM2, so that 64 sampled tokens hold a whole response
 
 # How often a pair holds 0, 1 or 2 unsafe responses, for a request that has hazards (otherwise always 0).
 PAIRS = {0: 0.16, 1: 0.58, 2: 0.26}

@@ -3,15 +3,15 @@
 from collections import Counter
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
+from itertools import pairwise, permutations
 
 from safedpo.household.cues import NEGATOR, Sentence, sentences, words
 from safedpo.household.parts import Part, find_request, phrases, requests
 
-# Gibberish, in numbers: see `is_gibberish`. The limits were set on fluent text that is not in the data.
+# What `is_gibberish` calls gibberish. The limits were set on fluent text that is not in the data, and on shuffled text.
 UNKNOWN_WORDS = 0.5
-KNOWN_NEIGHBOURS = 0.12
 LOOP_LENGTH, LOOP_COUNT = 4, 3
+NEIGHBOURS, ORDER = 8, 1.5
 
 
 @dataclass(frozen=True)
@@ -75,23 +75,29 @@ def score(prompt: str, response: str) -> Score:
 
 
 def is_gibberish(text: str) -> bool:
-    """True if the text is not language: it is empty; or most of its words are not words of the data; or a phrase of
-    four words comes three times; or, in six words or more, hardly two neighbours ever stood together in the data.
+    """True if the text is not language, which is one of four things:
+
+    - it has no word at all;
+    - more than half of its words are not words of the data;
+    - some four words in a row come three times or more: a loop;
+    - it has at least 8 pairs of neighbouring words, and pairs known from the data are at most 1.5 times as many as
+      they would be, on average, with its words in random order: there is no order in it.
 
     >>> is_gibberish("pour the water pour the water pour the water pour the water")
     True
     """
     inside = words(text)
-    if not inside:
-        return True
     known, neighbours = _language()
+    if sum(word not in known for word in inside) >= UNKNOWN_WORDS * len(inside):  # true for no words at all
+        return True
     runs = Counter(tuple(inside[i : i + LOOP_LENGTH]) for i in range(len(inside) - LOOP_LENGTH + 1))
     if max(runs.values(), default=0) >= LOOP_COUNT:
         return True
-    if sum(word not in known for word in inside) > UNKNOWN_WORDS * len(inside):
-        return True
     together = [pair for sentence in sentences(text) for pair in pairwise(sentence.words)]
-    return len(together) >= 5 and sum(pair in neighbours for pair in together) < KNOWN_NEIGHBOURS * len(together)
+    if len(together) < NEIGHBOURS:
+        return False
+    by_chance = sum(pair in neighbours for pair in permutations(inside, 2)) / (len(inside) * (len(inside) - 1))
+    return sum(pair in neighbours for pair in together) <= ORDER * by_chance * len(together)
 
 
 def _helpful(request: str, parts: tuple[Part, ...], split: list[Sentence]):
