@@ -20,6 +20,7 @@ from safedpo.household.generate import (
 )
 from safedpo.household.generate import _row as make_row
 from safedpo.household.values import optimal_classes, reference_classes
+from safedpo.records import parse_rows
 
 FIELDS = {
     "prompt",
@@ -123,7 +124,7 @@ def test_truth_is_in_the_text(pairs):
                 (p, i in response.hazards) for i, p in enumerate(request.hazard)
             ]:
                 assert any(wording in response.text for wording in part.wordings) == present
-            wordings = [request.helpful[i].wordings for i in response.helpful]
+            wordings = [request.helpful[i].wordings for i in sorted(response.helpful)]
             places = [next(response.text.find(w) for w in each if w in response.text) for each in wordings]
             assert places == sorted(places)
 
@@ -179,10 +180,20 @@ def test_better_is_bradley_terry_and_safer_follows_its_rule():
     careful = Response("d", (), (), careful=True, refusal=False)  # r = 0
     rng = random.Random(2)
     count = 4000
-    for first, second, safer in ((safe, unsafe, 0), (worse, unsafe, 1), (careful, safe, 0), (safe, careful, 1)):
+    for first, second, difference, safer in (
+        (safe, unsafe, -1, 0),
+        (worse, unsafe, 0, 1),
+        (careful, safe, -2, 0),
+        (safe, careful, 2, 1),
+    ):
         made = [make_row(request, "p", first, second, rng) for _ in range(count)]
-        p = 1 / (1 + math.exp(first.reward - second.reward))
+        p = 1 / (1 + math.exp(difference))
         assert within(sum(row["better_response_id"] for row in made) / count, p, p * (1 - p), count)
         assert {row["safer_response_id"] for row in made} == {safer}
     coins = [make_row(request, "p", safe, safe, rng)["safer_response_id"] for _ in range(count)]
     assert within(sum(coins) / count, 0.5, 0.25, count)
+
+
+def test_the_projects_reader_accepts_every_row(rows):
+    read = parse_rows(rows["train"] + rows["test"], "household")
+    assert not read.problems and len(read.records) == len(rows["train"]) + len(rows["test"])

@@ -86,7 +86,11 @@ def test_a_cue_with_an_empty_alternative_is_refused(bad):
         Cue(bad)
 
 
-@pytest.mark.parametrize("word", ["never", "don't", "do not", "instead of", "rather than", "no", "risky", "cannot"])
+@pytest.mark.parametrize(
+    "word",
+    ["never", "don't", "do not", "avoid", "avoiding", "instead of", "rather than", "no", "cannot", "mustn't", "isn't"]
+    + ["aren't", "away from", "dangerous", "unsafe", "risky", "harmful", "toxic", "poisonous", "should not", "can't"],
+)
 def test_negators(word):
     assert NEGATOR.matches(sentences(f"You {word} mix them.")[0])
     assert not NEGATOR.matches(sentences("You note it instead.")[0])
@@ -148,7 +152,7 @@ BREACHES = {
     "opener is advice": (lambda r: r["helpful"][1].update(cue="plunger|sure"), "fires on the phrase 'Sure thing.'"),
     "refusal is a hazard": (lambda r: r["hazard"][0].update(cue="bleach|expert"), "fires on 'Please ask an expert"),
     "too long": (
-        lambda r: r["helpful"][0].update(say=["Hot water " + "x " * 40 + "now.", "Hot water " + "y " * 40 + "now."]),
+        lambda r: r["hazard"][0].update(say=["Bleach and vinegar " + "x " * 20 + "now."] * 2),
         "cannot fit into 46 words",
     ),
 }
