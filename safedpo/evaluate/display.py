@@ -1,0 +1,83 @@
+"""Reports on a terminal. A model's text is untrusted: it is shown as text, and can neither colour nor move anything."""
+
+import unicodedata
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from safedpo.evaluate.intervals import Interval
+from safedpo.evaluate.report import METRICS, EvaluationReport
+
+TITLES = {"harm": "harm", "helpfulness": "helpfulness", "over_refusal": "over-refusal", "gibberish": "gibberish"}
+
+
+def shown(text: str) -> Text:
+    r"""A model's text for a terminal: control and direction characters become visible escapes, markup stays letters.
+
+    >>> shown("\x1b[31mred[/] and\nnew line").plain
+    '\\x1b[31mred[/] and\nnew line'
+    """
+    return Text("".join(char if char == "\n" or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
+                        else char.encode("unicode_escape").decode() for char in text))
+
+
+def print_report(report: EvaluationReport, console: Console | None = None) -> None:
+    """The report as tables: overall (sampled, greedy), then harm and helpfulness by topic."""
+    console = console or Console()
+    console.print(overall_table(report))
+    console.print(topic_table(report))
+
+
+def overall_table(report: EvaluationReport) -> Table:
+    """One row a model and way of decoding, one column a metric."""
+    settings = report.settings
+    table = Table(title=f"{settings['prompts']} prompts of {settings['data']}, {settings['samples']} sampled responses "
+                        "each; 95% intervals over prompts")
+    table.add_column("")
+    for metric in METRICS:
+        table.add_column(TITLES[metric], justify="right", no_wrap=True)
+    for name, model in _models(report):
+        for way, metrics in (("sampled", model.metrics), ("greedy", model.greedy)):
+            if metrics["harm"].n:
+                table.add_row(f"{name}, {way}", *(_cell(metrics[metric]) for metric in METRICS))
+    return table
+
+
+def topic_table(report: EvaluationReport) -> Table:
+    """One row a topic: harm and helpfulness of each model."""
+    models = _models(report)
+    table = Table(title="by topic (sampled responses)")
+    table.add_column("topic")
+    for name, _ in models:
+        for metric in ("harm", "helpfulness"):
+            table.add_column(f"{name} {TITLES[metric]}", justify="right")
+    for topic in report.policy.topics:
+        table.add_row(topic, *(_cell(model.topics[topic][metric]) for _, model in models
+                               for metric in ("harm", "helpfulness")))
+    return table
+
+
+def samples_table(report: EvaluationReport, count: int = 6) -> Table:
+    """Greedy responses (else the first sampled ones) of policy and reference side by side, for `count` prompts."""
+    models = _models(report)
+    said = [_first(model.samples) for _, model in models]
+    table = Table(title="responses", show_lines=True)
+    for title in ("prompt", *(name for name, _ in models)):
+        table.add_column(title, overflow="fold")
+    prompts = list(said[0])
+    for prompt in prompts[:: max(1, len(prompts) // count)][:count]:
+        table.add_row(shown(prompt), *(shown(one[prompt]) for one in said))
+    return table
+
+
+def _first(samples) -> dict[str, str]:
+    return {sample.prompt: sample.response for sample in reversed(samples)}
+
+
+def _models(report: EvaluationReport) -> list:
+    return [(name, model) for name, model in (("policy", report.policy), ("reference", report.reference)) if model]
+
+
+def _cell(interval: Interval) -> str:
+    return str(interval).replace("[", "\\[")

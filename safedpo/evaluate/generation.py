@@ -1,0 +1,131 @@
+"""Sample responses in batches: one pass over each prompt, then all its responses token by token.
+
+Every response has its own row of random numbers, drawn before anything else from the seed. So a response does not
+depend on the batch it was sampled in (beyond the rounding of the arithmetic), and a policy and its reference sampled
+with one seed share their luck, which makes their difference less noisy.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from tqdm.auto import tqdm
+from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+
+from safedpo.errors import UserError
+from safedpo.lm.tokens import prompt_token_ids
+
+
+@dataclass(frozen=True)
+class Responses:
+    """What a model said to one prompt: the greedy response (None if not asked for) and the sampled ones."""
+
+    prompt: str
+    greedy: str | None
+    sampled: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How responses are drawn: the paper's temperature 1 and no truncation of the distribution (top-p 1)."""
+
+    samples: int = 2
+    greedy: bool = True
+    temperature: float = 1.0
+    max_new_tokens: int = 64
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.samples < 0 or self.samples + self.greedy < 1:
+            raise UserError(f"samples is {self.samples}; at least one response a prompt is needed")
+        if self.temperature <= 0:
+            raise UserError(f"temperature is {self.temperature}; it must be above 0 (for the greedy response: greedy)")
+        if self.max_new_tokens < 1:
+            raise UserError(f"max_new_tokens is {self.max_new_tokens}; it must be at least 1")
+
+
+def generate(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str],
+             decoding: Decoding = Decoding(), *, template: str = "auto", batch_size: int = 64,  # noqa: B008
+             progress: bool = True) -> list[Responses]:
+    """Responses to each prompt, in the order of `prompts`; `batch_size` counts responses, and prompts of like length
+    share a batch. A response ends before its end-of-sequence token, or after ``decoding.max_new_tokens``.
+    """
+    ids = [list(prompt_token_ids(tokenizer, prompt, template)) for prompt in prompts]
+    each = decoding.greedy + decoding.samples
+    generator = torch.Generator().manual_seed(decoding.seed)
+    luck = torch.rand(len(prompts), decoding.samples, decoding.max_new_tokens, generator=generator,
+                      dtype=torch.float64)
+    by_length = sorted(range(len(prompts)), key=lambda i: len(ids[i]))
+    step = max(1, batch_size // each)
+    texts: dict[int, list[str]] = {}
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode(), tqdm(total=len(prompts) * each, unit="response", disable=not progress) as bar:
+            for start in range(0, len(prompts), step):
+                batch = by_length[start:start + step]
+                tokens = _decode(model, tokenizer, [ids[i] for i in batch], luck[batch], decoding)
+                for place, i in enumerate(batch):
+                    rows = tokens[place * each:(place + 1) * each]
+                    texts[i] = [tokenizer.decode(row, skip_special_tokens=True).strip() for row in rows]
+                bar.update(len(batch) * each)
+    finally:
+        model.train(was_training)
+    return [Responses(prompt, texts[i][0] if decoding.greedy else None, tuple(texts[i][decoding.greedy:]))
+            for i, prompt in enumerate(prompts)]
+
+
+def _decode(model, tokenizer, ids: list[list[int]], luck: torch.Tensor, decoding: Decoding) -> list[list[int]]:
+    """Token ids of each response, prompt by prompt (greedy first). `luck`: (prompts, samples, max_new_tokens)."""
+    device, each = model.device, decoding.greedy + decoding.samples
+    stops = stop_ids(model, tokenizer)
+    width = max(map(len, ids))
+    tokens = torch.tensor([[0] * (width - len(row)) + row for row in ids], device=device)  # padded on the left
+    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in ids], device=device)
+    place = (mask.cumsum(1) - 1).clamp(min=0)
+    cache = DynamicCache(config=model.config)
+    out = model(input_ids=tokens, attention_mask=mask, position_ids=place, past_key_values=cache, logits_to_keep=1)
+    cache.batch_repeat_interleave(each)
+    logits, mask, place = (x.repeat_interleave(each, 0) for x in (out.logits[:, -1], mask, place[:, -1:]))
+    # A greedy row takes the most probable token; its luck is a mark that no random number in [0, 1) can be.
+    marks = torch.full((len(ids), int(decoding.greedy), decoding.max_new_tokens), -1.0, dtype=torch.float64)
+    luck = torch.cat([marks, luck], 1).flatten(0, 1).to(device)
+    said: list[list[int]] = [[] for _ in range(len(luck))]
+    alive = torch.arange(len(luck), device=device)  # the response that each row of the batch belongs to
+    ended = torch.zeros(len(luck), dtype=torch.bool, device=device)
+    for step in range(decoding.max_new_tokens):
+        new = draw(logits, luck[alive, step], decoding.temperature)
+        ended |= torch.isin(new, stops)
+        for row, token, end in zip(alive.tolist(), new.tolist(), ended.tolist(), strict=True):
+            if not end:
+                said[row].append(token)
+        if ended.all() or step + 1 == decoding.max_new_tokens:
+            break
+        if ended.float().mean() >= 0.25:  # drop finished rows, but not so often that copying costs more than it saves
+            kept = (~ended).nonzero().flatten()
+            cache.batch_select_indices(kept)
+            alive, ended, new, mask, place = (x[kept] for x in (alive, ended, new, mask, place))
+        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
+        place = place + 1
+        out = model(input_ids=new[:, None], attention_mask=mask, position_ids=place, past_key_values=cache)
+        logits = out.logits[:, -1]
+    return said
+
+
+def draw(logits: torch.Tensor, luck: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
+    """One token a row from softmax(logits / temperature): the first whose cumulative probability exceeds the row's
+    number in [0, 1); where that number is negative, the most probable token. (B, V), (B,) -> (B,).
+
+    >>> draw(torch.tensor([[0.25, 0.5, 0.25]] * 4).log(), torch.tensor([0.2, 0.3, 0.8, -1.0]).double())
+    tensor([0, 1, 2, 1])
+    """
+    cumulative = torch.softmax(logits.float() / temperature, -1).double().cumsum(-1)
+    picked = torch.searchsorted(cumulative, (luck * cumulative[:, -1])[:, None], right=True).squeeze(1)
+    return torch.where(luck < 0, logits.argmax(-1), picked.clamp(max=logits.shape[-1] - 1))
+
+
+def stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> torch.Tensor:
+    """The tokens that end a response: the tokenizer's end of sequence, and those of the model's generation config."""
+    own = model.generation_config.eos_token_id
+    ids = {tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])} - {None}
+    return torch.tensor(sorted(ids), device=model.device)

@@ -1,0 +1,171 @@
+"""A policy beside its reference: harm, helpfulness, over-refusal and gibberish, with intervals, overall and by topic.
+
+    prompts -> generate -> Sample (prompt, response, score) -> Evaluation (intervals) -> EvaluationReport (JSON, table)
+
+Harm and over-refusal always appear together: a model that refuses everything is harmless and useless.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from peft import PeftModel
+
+from safedpo.errors import UserError
+from safedpo.evaluate.generation import Decoding, Responses, generate
+from safedpo.evaluate.intervals import Interval, cluster_interval
+from safedpo.evaluate.scorers import Scorer, scorer_for
+from safedpo.lm.download import cache_dir
+from safedpo.lm.models import LoadedModel
+from safedpo.lm.policies import load_policy
+from safedpo.lm.tokens import resolve_template
+from safedpo.records import read_records
+
+METRICS = ("harm", "helpfulness", "over_refusal", "gibberish")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One response and its judgement."""
+
+    prompt: str
+    response: str
+    greedy: bool
+    topic: str
+    harmless: bool  # a plainly harmless request: a refusal of it is an over-refusal
+    unsafe: bool
+    helpfulness: float
+    refusal: bool
+    gibberish: bool
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One model: its samples, and metric -> interval over the sampled (``metrics``) and the greedy responses."""
+
+    samples: tuple[Sample, ...] = field(repr=False)
+    metrics: dict[str, Interval]
+    greedy: dict[str, Interval]
+    topics: dict[str, dict[str, Interval]]
+
+    def to_json(self) -> dict:
+        """``{"harm": {"value", "low", "high", "n", "prompts"}, ..., "greedy": {...}, "topics": {name: {...}}}``."""
+        return {**_plain(self.metrics), "greedy": _plain(self.greedy),
+                "topics": {name: _plain(metrics) for name, metrics in self.topics.items()}}
+
+
+@dataclass(frozen=True)
+class EvaluationReport:
+    """A policy and, where it has one, its reference, under the same decoding; `settings` says all that was set."""
+
+    policy: Evaluation
+    reference: Evaluation | None
+    settings: dict
+
+    def to_json(self) -> dict:
+        both = {"policy": self.policy, "reference": self.reference}
+        return {name: model.to_json() for name, model in both.items() if model} | {"settings": self.settings}
+
+    def save(self, folder: str | Path) -> Path:
+        """Write ``evaluation.json`` and one ``samples-*.jsonl`` a model into `folder`; return the JSON's path."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, model in (("policy", self.policy), ("reference", self.reference)):
+            if model:
+                lines = "".join(json.dumps(asdict(sample), ensure_ascii=False) + "\n" for sample in model.samples)
+                (folder / f"samples-{name}.jsonl").write_text(lines, encoding="utf-8")
+        file = folder / "evaluation.json"
+        file.write_text(json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8")
+        return file
+
+
+def evaluate(policy: str | Path | LoadedModel, data: str | Path, *, decoding: Decoding | None = None,
+             limit: int | None = None, template: str = "auto", dtype: str = "auto", device: str = "auto",
+             batch_size: int = 64, progress: bool = True) -> EvaluationReport:
+    """Sample responses to the prompts of `data`, judge them, and set the policy beside its reference.
+
+    `policy` is a folder made by training (its ``run.json`` names the reference), or a model already loaded: with an
+    adapter on it, adapter off is the reference; without, it is judged alone. `limit` takes the first so many prompts.
+    The reference's responses are kept in the cache by fingerprint, prompts, decoding and dtype, so runs on one
+    reference sample it once. Raises UserError for data that has no scorer, and for an adapter on other weights.
+    """
+    decoding = decoding or Decoding()
+    prompts = list(dict.fromkeys(record.prompt for record in read_records(data).records))[:limit]
+    scorer = scorer_for(prompts)  # before any model is loaded: without a scorer nothing can be said
+    loaded, reference = (policy, None) if isinstance(policy, LoadedModel) else load_policy(
+        policy, dtype=dtype, device=device)
+    template = resolve_template(loaded.tokenizer, template)
+
+    def run(model: LoadedModel) -> list[Responses]:
+        return generate(model.model, model.tokenizer, prompts, decoding, template=template, batch_size=batch_size,
+                        progress=progress)
+
+    evaluations = [judge(run(loaded), scorer)]
+    if isinstance(loaded.model, PeftModel) or reference:
+        base = reference() if reference else loaded
+        with nullcontext() if reference else loaded.model.disable_adapter():
+            responses = _remembered(lambda: run(base), base, prompts, decoding, template)
+        evaluations.append(judge(responses, scorer))
+    settings = {"data": Path(data).name, "prompts": len(prompts), "scorer": scorer.name, "model": loaded.source,
+                "fingerprint": loaded.fingerprint, "dtype": str(loaded.dtype).removeprefix("torch."),
+                "template": template, **asdict(decoding)}
+    return EvaluationReport(evaluations[0], evaluations[1] if len(evaluations) == 2 else None, settings)
+
+
+def judge(responses: Sequence[Responses], scorer: Scorer) -> Evaluation:
+    """Score every response and summarise: sampled responses, greedy ones, and the sampled ones of each topic."""
+    samples = tuple(
+        _sample(said.prompt, text, greedy, scorer)
+        for said in responses
+        for text, greedy in ([(said.greedy, True)] if said.greedy is not None else [])
+        + [(text, False) for text in said.sampled]
+    )
+    sampled = [sample for sample in samples if not sample.greedy]
+    topics = sorted({sample.topic for sample in sampled})
+    return Evaluation(samples, _summary(sampled), _summary([sample for sample in samples if sample.greedy]),
+                      {name: _summary([sample for sample in sampled if sample.topic == name]) for name in topics})
+
+
+def _sample(prompt: str, response: str, greedy: bool, scorer: Scorer) -> Sample:
+    score = scorer.score(prompt, response)
+    return Sample(prompt, response, greedy, scorer.topic(prompt), scorer.harmless(prompt), score.unsafe,
+                  score.helpfulness, score.refusal, score.gibberish)
+
+
+def _summary(samples: Sequence[Sample]) -> dict[str, Interval]:
+    def mean(of: Callable[[Sample], float], among: Sequence[Sample] = samples) -> Interval:
+        return cluster_interval([float(of(sample)) for sample in among], [sample.prompt for sample in among])
+
+    return {"harm": mean(lambda sample: sample.unsafe),
+            "helpfulness": mean(lambda sample: sample.helpfulness),
+            "over_refusal": mean(lambda sample: sample.refusal, [sample for sample in samples if sample.harmless]),
+            "gibberish": mean(lambda sample: sample.gibberish)}
+
+
+def _plain(metrics: dict[str, Interval]) -> dict:
+    return {name: interval.to_json() for name, interval in metrics.items()}
+
+
+def _remembered(make: Callable[[], list[Responses]], reference: LoadedModel, prompts: list[str], decoding: Decoding,
+                template: str) -> list[Responses]:
+    """The reference's responses: from the cache, or made now and kept. Texts are kept, judgements never."""
+    key = [reference.fingerprint, str(reference.dtype), reference.tokenizer.chat_template, template, asdict(decoding),
+           prompts]
+    name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
+    file = cache_dir() / "responses" / f"{name}.json"
+    if file.exists():
+        try:
+            return [Responses(row["prompt"], row["greedy"], tuple(row["sampled"]))
+                    for row in json.loads(file.read_text(encoding="utf-8"))]
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{file} is damaged ({error}); delete it and evaluate again") from error
+    responses = make()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = file.with_suffix(f".{os.getpid()}")
+    unfinished.write_text(json.dumps([asdict(said) for said in responses]), encoding="utf-8")
+    unfinished.replace(file)
+    return responses

@@ -1,0 +1,84 @@
+"""The README's table: runs of several seeds, their evaluations read back from JSON, one row a method."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+from safedpo.errors import UserError
+from safedpo.evaluate.report import METRICS
+
+ROW = "| {} |"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method: metric -> its value in each seed, and the smallest number of responses behind any of them."""
+
+    name: str
+    seeds: tuple[str, ...]
+    values: dict[str, tuple[float, ...]]
+    n: int
+
+
+def read_rows(folder: str | Path) -> list[Row]:
+    """Read ``METHOD/SEED/evaluation.json`` under `folder`: one row a METHOD folder, then the reference.
+
+    A method's name is its folder's name. The reference must be the same model in all files (by fingerprint), else
+    UserError; it was sampled with each evaluation's own seed, so it too has one value a seed.
+    """
+    files = sorted(Path(folder).glob("*/*/evaluation.json"))
+    if not files:
+        raise UserError(f"no METHOD/SEED/evaluation.json under {folder}; make them with `safedpo evaluate`")
+    reports = {file: _read(file) for file in files}
+    prints = {report["settings"]["fingerprint"] for report in reports.values()}
+    if len(prints) > 1:
+        raise UserError(f"the evaluations under {folder} rest on {len(prints)} different references: "
+                        f"{', '.join(sorted(prints))}; a table compares methods on one")
+    methods: dict[str, dict[str, dict]] = {}
+    references: dict[str, dict] = {}
+    for file, report in reports.items():
+        methods.setdefault(file.parts[-3], {})[file.parts[-2]] = report["policy"]
+        if "reference" in report:
+            references[f"{report['settings']['seed']}"] = report["reference"]
+    return ([_row("reference", references)] if references else []) + [_row(*item) for item in methods.items()]
+
+
+def markdown_table(rows: list[Row]) -> str:
+    """Mean over seeds, and each seed's value after it, in percent.
+
+    >>> row = Row("DPO", ("0", "1"), {m: (0.25, 0.35) for m in METRICS}, 300)
+    >>> print(markdown_table([row]))
+    | | harm | helpfulness | over-refusal | gibberish | seeds | responses a seed |
+    |---|---|---|---|---|---|---|
+    | DPO | **30.0** (25.0, 35.0) | **30.0** (25.0, 35.0) | **30.0** (25.0, 35.0) | **30.0** (25.0, 35.0) | 2 | 300 |
+    """
+    titles = ["", *(metric.replace("_", "-") for metric in METRICS), "seeds", "responses a seed"]
+    lines = ["| " + " | ".join(titles).strip() + " |", "|" + "---|" * len(titles)]
+    for row in rows:
+        cells = [row.name, *(_percent(row.values[metric]) for metric in METRICS), str(len(row.seeds)), str(row.n)]
+        lines.append(ROW.format(" | ".join(cells)))
+    return "\n".join(lines)
+
+
+def _percent(values: tuple[float, ...]) -> str:
+    if not values:
+        return "none"
+    return f"**{100 * fmean(values):.1f}** ({', '.join(f'{100 * value:.1f}' for value in values)})"
+
+
+def _row(name: str, by_seed: dict[str, dict]) -> Row:
+    values = {metric: tuple(one[metric]["value"] for one in by_seed.values() if one[metric]["value"] is not None)
+              for metric in METRICS}
+    return Row(name, tuple(by_seed), values, min(one["harm"]["n"] for one in by_seed.values()))
+
+
+def _read(file: Path) -> dict:
+    try:
+        report = json.loads(file.read_text(encoding="utf-8"))
+        for metric in METRICS:
+            report["policy"][metric]["value"]
+        report["settings"]["fingerprint"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file} is not an evaluation ({error!r}); make it again with `safedpo evaluate`") from error
+    return report

@@ -1,0 +1,112 @@
+"""Sampling against probabilities computed by hand, and batches against one response at a time."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from safedpo.errors import UserError
+from safedpo.evaluate.generation import Decoding, draw, generate
+from safedpo.lm.models import add_lora
+from safedpo.lm.tiny import tiny_model, tiny_tokenizer
+from safedpo.lm.tokens import prompt_token_ids
+
+PROMPTS = ["hi", "how do I boil an egg?", "paint", "a much longer question than the others, is it not?"]
+
+
+def next_token_probabilities(model, ids: list[int]) -> torch.Tensor:
+    with torch.no_grad():
+        return model(input_ids=torch.tensor([ids])).logits[0, -1].softmax(-1)
+
+
+def test_draw_follows_the_distribution():
+    """A fine grid of luck must be split in exactly the shares of softmax(logits / T)."""
+    logits = torch.tensor([1.0, -2.0, 0.5, 3.0, float("-inf")])
+    luck = (torch.arange(20_000, dtype=torch.float64) + 0.5) / 20_000
+    for temperature in (1.0, 0.5, 2.0):
+        tokens = draw(logits.expand(20_000, 5), luck, temperature)
+        shares = torch.bincount(tokens, minlength=5) / 20_000
+        assert torch.allclose(shares, (logits / temperature).softmax(-1), atol=1e-4)
+        assert shares[4] == 0
+
+
+def test_draw_at_the_ends_of_luck_stays_inside_the_support():
+    logits = torch.tensor([[float("-inf"), 0.0, float("-inf"), 0.0, float("-inf")]] * 2)
+    assert draw(logits, torch.tensor([0.0, 1 - 2**-53], dtype=torch.float64)).tolist() == [1, 3]
+
+
+def test_sampled_tokens_have_the_frequencies_of_the_model():
+    model, tokenizer = tiny_model(), tiny_tokenizer()
+    expected = next_token_probabilities(model, list(prompt_token_ids(tokenizer, "hi")))
+    said = generate(model, tokenizer, ["hi"], Decoding(samples=4000, greedy=False, max_new_tokens=1), progress=False,
+                    batch_size=4000)[0].sampled
+    for letter in "eotz":
+        share = sum(text == letter for text in said) / 4000
+        p = expected[tokenizer.convert_tokens_to_ids(letter)].item()
+        assert abs(share - p) <= 5 * (p * (1 - p) / 4000) ** 0.5
+
+
+def test_greedy_is_the_most_probable_token_step_by_step():
+    model, tokenizer = tiny_model(seed=3), tiny_tokenizer()
+    decoding = Decoding(samples=0, max_new_tokens=12)
+    for response in generate(model, tokenizer, PROMPTS, decoding, progress=False):
+        ids, said = list(prompt_token_ids(tokenizer, response.prompt)), []
+        for _ in range(12):
+            token = int(next_token_probabilities(model, ids + said).argmax())
+            if token == tokenizer.eos_token_id:
+                break
+            said.append(token)
+        assert response.greedy == tokenizer.decode(said, skip_special_tokens=True).strip()
+
+
+def test_a_response_depends_on_neither_its_batch_nor_its_neighbours():
+    model, tokenizer = tiny_model(seed=1), tiny_tokenizer()
+    decoding = Decoding(samples=3, max_new_tokens=10, seed=5)
+    alone = generate(model, tokenizer, PROMPTS, decoding, batch_size=1, progress=False)
+    together = generate(model, tokenizer, PROMPTS, decoding, batch_size=64, progress=False)
+    assert alone == together
+    assert [response.prompt for response in together] == PROMPTS
+    assert generate(model, tokenizer, PROMPTS[:2], decoding, progress=False) == together[:2]
+
+
+def test_seeds_differ_and_repeat():
+    model, tokenizer = tiny_model(), tiny_tokenizer()
+    decoding = Decoding(samples=2, max_new_tokens=8)
+    first = generate(model, tokenizer, PROMPTS, decoding, progress=False)
+    assert generate(model, tokenizer, PROMPTS, decoding, progress=False) == first
+    other = generate(model, tokenizer, PROMPTS, replace(decoding, seed=1), progress=False)
+    assert [r.greedy for r in other] == [r.greedy for r in first]
+    assert [r.sampled for r in other] != [r.sampled for r in first]
+    assert first[0].sampled[0] != first[0].sampled[1]
+
+
+def test_a_response_ends_at_the_end_token_and_its_row_leaves_the_batch():
+    model, tokenizer = tiny_model(tied=False), tiny_tokenizer()
+    boosted = torch.nn.Linear(32, 258)  # a head whose bias gives the end token a known probability of one half
+    torch.nn.init.zeros_(boosted.weight)
+    torch.nn.init.zeros_(boosted.bias)
+    with torch.no_grad():
+        boosted.bias[tokenizer.eos_token_id] = torch.tensor(257.0).log()
+    model.lm_head = boosted
+    rows: list[int] = []
+    model.register_forward_pre_hook(lambda module, args, kwargs: rows.append(len(kwargs["input_ids"])), with_kwargs=True)
+    decoding = Decoding(samples=200, greedy=False, max_new_tokens=20)
+    said = generate(model, tokenizer, ["a", "b"], decoding, batch_size=400, progress=False)
+    empty = sum(text == "" for response in said for text in response.sampled) / 400
+    assert abs(empty - 0.5) < 0.125  # 5 standard errors; a response of control characters only may strip to nothing
+    assert rows[0] == 2 and rows[1] < 400 * 0.6 and rows[-1] < 20
+
+
+def test_the_model_keeps_its_mode_and_lora_generates():
+    model, tokenizer = add_lora(tiny_model()), tiny_tokenizer()
+    model.train()
+    base = generate(tiny_model(), tokenizer, PROMPTS, Decoding(max_new_tokens=6), progress=False)
+    assert generate(model, tokenizer, PROMPTS, Decoding(max_new_tokens=6), progress=False) == base  # B = 0
+    assert model.training
+
+
+@pytest.mark.parametrize("wrong", [dict(samples=0, greedy=False), dict(temperature=0.0), dict(max_new_tokens=0),
+                                   dict(samples=-1)])
+def test_impossible_settings_are_refused(wrong):
+    with pytest.raises(UserError, match=next(iter(wrong))):
+        Decoding(**wrong)
