@@ -1,0 +1,138 @@
+"""What every method returns, and the one way a method trains a table.
+
+The step size is not tuned: it is 1/L, with L the largest curvature that the loss can have on these pairs (the largest
+eigenvalue of the weighted Laplacian of the pair graph, times the curvature of one pair).
+"""
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from safedpo.finite.fit import DivergedError, NotConvergedError, fit
+from safedpo.finite.pairs import Pairs
+from safedpo.finite.table import PairTable
+from safedpo.finite.world import FiniteWorld
+
+STEPS = 4000
+TOLERANCE = 1e-3  # of the largest gradient the pairs could have
+
+
+@dataclass
+class Costs:
+    """What a method needed: ``tables`` learned (networks, for a language model), ``labels`` by kind, ``samples`` drawn
+    from policies, gradient ``steps``, and ``seconds`` of wall clock."""
+
+    tables: int = 0
+    labels: dict[str, int] = field(default_factory=dict)
+    samples: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+
+    def use_labels(self, pairs: Pairs, *kinds: str) -> None:
+        """Count one ``better`` or ``safer`` label and two safety ``bits`` for each row of the data."""
+        self.labels |= {kind: len(pairs) * (2 if kind == "bits" else 1) for kind in kinds}
+
+    @contextmanager
+    def timed(self):
+        """Add the wall clock of the block to ``seconds``."""
+        start = time.perf_counter()
+        yield self
+        self.seconds += time.perf_counter() - start
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """A trained policy: ``logps`` (P, A), the ``costs`` counted, and the ``source`` of the method's formula.
+
+    ``multiplier`` is the last lambda of a method that has one; ``history`` its course (one dict for each dual step);
+    ``learned`` the world as its learned reward and cost see it. ``gradient_norm`` is that of the last training.
+    """
+
+    method: str
+    logps: Tensor
+    costs: Costs
+    source: str
+    gradient_norm: float
+    multiplier: float | None = None
+    history: tuple[dict[str, float], ...] = ()
+    learned: FiniteWorld | None = None
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How steep (``slope``) and how curved (``curvature``) the loss of one pair can be in its gap of two logits."""
+
+    slope: float
+    curvature: float
+
+
+def logistic(beta: float) -> Shape:
+    """-log sigmoid(beta gap): slope at most beta, curvature at most beta^2 / 4.
+
+    >>> logistic(0.5)
+    Shape(slope=0.5, curvature=0.0625)
+    """
+    return Shape(beta, beta**2 / 4)
+
+
+def squared(beta: float) -> Shape:
+    """(gap - 1 / (2 beta))^2: slope 1 / beta at the reference, curvature 2.
+
+    >>> squared(0.5)
+    Shape(slope=2.0, curvature=2.0)
+    """
+    return Shape(1 / beta, 2.0)
+
+
+def step_size(world: FiniteWorld, pairs: Pairs, curvature: float) -> float:
+    """1 / L: L is ``curvature`` times the largest eigenvalue of the pair graph's weighted Laplacian.
+
+    >>> from safedpo.finite import population, six_answers
+    >>> round(step_size(six_answers(), population(six_answers()), 1.0), 6)  # the complete graph on 6 answers
+    0.166667
+    """
+    table = PairTable(world, [pairs])
+    laplacian = table.incidence.mT @ (table.incidence * table.weight)  # (P, A, A)
+    return 1 / (curvature * torch.linalg.eigvalsh(laplacian).max().item())
+
+
+def train(
+    method: str,
+    world: FiniteWorld,
+    pairs: Pairs,
+    costs: Costs,
+    *,
+    shape: Shape,
+    beta: float,
+    steps: int = STEPS,
+    tolerance: float | None = TOLERANCE,
+    **settings,
+) -> tuple[Tensor, float]:
+    """One table trained by ``fit`` on ``pairs`` with the step size 1/L: its log-probabilities (P, A) and gradient norm.
+
+    ``tolerance`` is the gradient norm at which training counts as converged, as a share of the largest possible one;
+    above it ``NotConvergedError``, and ``DivergedError`` where the logits overflow, both naming ``method``. ``None``
+    accepts any: for a loop that calls again.
+    """
+    limit = None if tolerance is None else tolerance * shape.slope * pairs.weight.sum().item()
+    lr = step_size(world, pairs, shape.curvature)
+    costs.steps += steps
+    try:
+        done = fit(world, pairs, beta=beta, steps=steps, lr=lr, record=[steps], tolerance=limit, **settings)
+    except NotConvergedError as error:
+        raise NotConvergedError(f"{method} at beta={beta:.4g}", steps, error.gradient_norm, limit) from None
+    except DivergedError as error:
+        raise DivergedError(f"{method} at beta={beta:.4g}", error.step) from None
+    return done.policy[0, 0, 0], done.gradient_norm.item()
+
+
+def sample_answers(logps: Tensor, samples: int, draw: torch.Generator) -> Tensor:
+    """``samples`` answers to each prompt, drawn from a policy: (P, samples) indices.
+
+    >>> sample_answers(torch.tensor([[0.0, -torch.inf]]), 3, torch.Generator())
+    tensor([[0, 0, 0]])
+    """
+    return torch.multinomial(logps.exp(), samples, replacement=True, generator=draw)
