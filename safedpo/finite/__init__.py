@@ -5,6 +5,7 @@ Read in this order: ``world`` (the tables), ``optimum`` (what is best), ``pairs`
 """
 
 from safedpo.finite.fit import DivergedError, Fit, NotConvergedError, Path, fit
+from safedpo.finite.noise import bit_flip_margin, pair_flip_margin
 from safedpo.finite.optimum import (
     InfeasiblePromptError,
     expectation,
@@ -27,8 +28,8 @@ from safedpo.finite.world import FiniteWorld, random_world, six_answers, world_a
 
 __all__ = [
     "SLOPES", "DivergedError", "FiniteWorld", "Fit", "InfeasiblePromptError", "NotConvergedError", "Pairs", "Path",
-    "concatenate", "expectation", "expected_reward", "fit", "flip_bits", "kl", "log_partition",
+    "bit_flip_margin", "concatenate", "expectation", "expected_reward", "fit", "flip_bits", "kl", "log_partition",
     "log_partition_unsafe", "modified_reward", "objective", "optimal_policy", "optimal_value", "over_represent",
-    "pairs_loss", "population", "random_world", "required_penalty", "safe_part", "sample_pairs", "six_answers",
-    "tv", "unsafe_mass", "world_a", "world_b",
+    "pair_flip_margin", "pairs_loss", "population", "random_world", "required_penalty", "safe_part", "sample_pairs",
+    "six_answers", "tv", "unsafe_mass", "world_a", "world_b",
 ]  # fmt: skip

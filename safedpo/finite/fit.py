@@ -83,7 +83,7 @@ class Fit:
 
 
 @contextmanager
-def _one_thread():
+def one_thread():
     """A step is too small to share: on a busy machine, waiting for a second thread costs far more than it brings."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -93,7 +93,7 @@ def _one_thread():
         torch.set_num_threads(threads)
 
 
-@_one_thread()
+@one_thread()
 def fit(
     world: FiniteWorld,
     pairs: Pairs | Sequence[Pairs],

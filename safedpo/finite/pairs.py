@@ -76,7 +76,7 @@ def concatenate(parts: list[Pairs]) -> Pairs:
 def population(world: FiniteWorld, *, pair_weight: Tensor | None = None) -> Pairs:
     """The law of the preference data: every unordered pair of answers with both outcomes of its labels.
 
-    The more helpful answer follows Bradley-Terry, P(i beats j) = sigmoid(r_i - r_j) (Eq. 1). The safer one is the safe
+    The more helpful answer follows Bradley-Terry, P(i beats j) = sigmoid(r_i - r_j). The safer one is the safe
     answer of a mixed pair; between two of equal safety P(i is safer) = sigmoid(c_j - c_i), independently.
     ``pair_weight`` (A, A) or (P, A, A), symmetric, is how often a pair is drawn; without it each pair has weight 1,
     so the weights sum to P * A * (A - 1) / 2.

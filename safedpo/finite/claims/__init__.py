@@ -1,0 +1,26 @@
+"""The ledger: every statement of the derivation as a number that can come out wrong.
+
+``optimum``, ``transform``, ``loss``, ``training`` and ``noise`` follow the paper; each holds plain functions
+(seed, worlds) -> residual and, at its end, the tuple ``CLAIMS`` that declares them. ``equations`` says which claim
+checks which equation of the paper.
+"""
+
+from safedpo.finite.claims import loss, noise, optimum, training, transform
+from safedpo.finite.claims.claim import Claim
+from safedpo.finite.claims.equations import EQUATIONS, Equation
+from safedpo.finite.claims.report import Row, check, verify
+
+CLAIMS: tuple[Claim, ...] = optimum.CLAIMS + transform.CLAIMS + loss.CLAIMS + training.CLAIMS + noise.CLAIMS
+
+
+def ledger(seed: int = 0, worlds: int = 50) -> list[Row]:
+    """Check every claim on ``worlds`` fresh random worlds.
+
+    >>> rows = ledger(seed=0, worlds=2)
+    >>> len(rows) >= 24, [row.id for row in rows if not row.holds]
+    (True, [])
+    """
+    return [check(claim, seed, worlds) for claim in CLAIMS]
+
+
+__all__ = ["CLAIMS", "EQUATIONS", "Claim", "Equation", "Row", "check", "ledger", "verify"]

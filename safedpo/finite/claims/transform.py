@@ -1,0 +1,86 @@
+"""Claims about the transformation T: section 3.2 of the paper and Proposition 4.3."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from safedpo.finite.claims.claim import STANDARD_ERRORS, Claim, generator, largest, random_policies, relative
+from safedpo.finite.optimum import modified_reward
+from safedpo.finite.pairs import Pairs, pairs_loss, population, sample_pairs
+from safedpo.finite.world import FiniteWorld, random_world
+
+BETAS = (0.1, 1.0)
+
+
+def random_pair_weight(world: FiniteWorld, seed: int) -> Tensor:
+    weight = torch.rand(world.prompts, world.answers, world.answers, generator=generator(seed), dtype=torch.float64)
+    return weight + weight.mT
+
+
+def law_under_modified_reward(world: FiniteWorld) -> Tensor:
+    """P(i beats j) = sigmoid(r_c(i) - r_c(j)), (P, A, A); 0 where (-inf) - (-inf) says nothing: UU carries no loss."""
+    modified = modified_reward(world)
+    return (modified[:, :, None] - modified[:, None, :]).sigmoid().nan_to_num(nan=0.0)
+
+
+def table_of(pairs: Pairs, world: FiniteWorld) -> Tensor:
+    """Total weight of each (prompt, chosen, rejected), (P, A, A)."""
+    table = torch.zeros(world.prompts, world.answers, world.answers, dtype=torch.float64)
+    return table.index_put((pairs.prompt, pairs.chosen, pairs.rejected), pairs.weight, accumulate=True)
+
+
+def two_objectives(seed: int, worlds: int) -> float:
+    world = random_world(seed, worlds)
+    weight = random_pair_weight(world, seed)
+    policies = random_policies(world, 5, seed)
+    kept = population(world, pair_weight=weight).transform("safedpo")
+    differences = []
+    for beta in BETAS:
+        reward = beta * (policies - world.ref_logps)  # (5, P, A)
+        loss = -logsigmoid(reward[..., :, None] - reward[..., None, :])
+        off_diagonal = 1 - torch.eye(world.answers, dtype=torch.float64)
+        intractable = (weight * law_under_modified_reward(world) * off_diagonal * loss).sum((-3, -2, -1))
+        tractable = pairs_loss(kept, policies, world.ref_logps, beta=beta, delta=0.0)
+        differences.append(relative(tractable, intractable))
+    return largest(*differences)
+
+
+def law_of_t(seed: int, worlds: int) -> float:
+    world = random_world(seed, worlds)
+    weight = random_pair_weight(world, seed)
+    expected = weight * law_under_modified_reward(world) * (1 - torch.eye(world.answers, dtype=torch.float64))
+    return largest(table_of(population(world, pair_weight=weight).transform("safedpo"), world) - expected)
+
+
+def law_of_t_sampled(seed: int, worlds: int) -> float:
+    errors, n = [], 100_000
+    for number in range(min(worlds, 3)):
+        world = random_world(seed + 1000 * number, answers=5)
+        drawn = sample_pairs(world, n, seed + 1000 * number)
+        count = table_of(drawn.transform("safedpo"), world) * n / drawn.weight.sum()
+        off_diagonal = 1 - torch.eye(world.answers, dtype=torch.float64)
+        share = law_under_modified_reward(world) * off_diagonal / drawn.weight.sum()
+        # Cells too rare for the normal law are counted together; an impossible cell must be empty.
+        common, rare = share * n >= 100, (share > 0) & (share * n < 100)
+        share = torch.cat([share[common], share[rare].sum()[None].clamp(min=100 / n)])
+        seen = torch.cat([count[common], (count[rare].sum() if rare.any() else share[-1] * n)[None]])
+        errors += [(seen - share * n) / (n * share * (1 - share)).sqrt(), count[law_under_modified_reward(world) == 0]]
+    return largest(*errors)
+
+
+def t_twice(seed: int, worlds: int) -> float:
+    world = random_world(seed, worlds)
+    once = population(world).transform("safedpo")
+    twice = once.transform("safedpo")
+    unsafe_winners = once.weight[world.unsafe[once.prompt, once.chosen]].sum()
+    return largest(table_of(once, world) - table_of(twice, world), unsafe_winners)
+
+
+CLAIMS = (
+    Claim("law-of-t", "T(D) has the law σ(r_c(y_1) − r_c(y_2)), UU pairs apart", "section 3.2", 1e-12, law_of_t),
+    Claim("law-of-t-sampled", "sampled pairs after T follow that law (in standard errors)", "section 3.2",
+          STANDARD_ERRORS, law_of_t_sampled),
+    Claim("two-objectives", "the intractable objective (labels by Bradley-Terry under r_c) equals the tractable one on "
+          "T(D), for every policy", "Prop. 4.3, Eq. 10-11", 1e-12, two_objectives),
+    Claim("t-twice", "T leaves no unsafe winner, and T(T(D)) = T(D)", "section 3.2", 1e-12, t_twice),
+)  # fmt: skip
