@@ -89,20 +89,39 @@ def pack_pairs(pairs: Sequence[TokenPair]) -> TokenBatch:
 
 
 def pack_examples(examples: Sequence[TokenExample]) -> TokenBatch:
-    """Pack prompts with one response each."""
-    return pack([e.prompt_ids for e in examples], [(i, e.response_ids) for i, e in enumerate(examples)])
+    """Pack single responses; those with the same prompt share it."""
+    prompts = list(dict.fromkeys(e.prompt_ids for e in examples))
+    return pack(prompts, [(prompts.index(e.prompt_ids), e.response_ids) for e in examples])
 
 
-def pack_items(items: Sequence[TokenPair] | Sequence[TokenExample]) -> TokenBatch:
-    """Pack a list of pairs, or a list of single examples."""
-    return (pack_pairs if isinstance(items[0], TokenPair) else pack_examples)(items)
+Item = TokenPair | tuple[TokenExample, ...]  # what a step is made of: a pair, or some responses to one prompt
 
 
-def n_tokens(item: TokenPair | TokenExample) -> int:
+def pack_items(items: Sequence[Item]) -> TokenBatch:
+    """Pack pairs, or groups of examples."""
+    if isinstance(items[0], TokenPair):
+        return pack_pairs(items)
+    return pack_examples([example for group in items for example in group])
+
+
+def n_tokens(item: Item) -> int:
     """The tokens that an item fills in a row: its prompt once, and its responses."""
     if isinstance(item, TokenPair):
         return len(item.prompt_ids) + len(item.chosen_ids) + len(item.rejected_ids)
-    return len(item.prompt_ids) + len(item.response_ids)
+    return len(item[0].prompt_ids) + sum(len(example.response_ids) for example in item)
+
+
+def group_examples(examples: Sequence[TokenExample], size: int) -> list[tuple[TokenExample, ...]]:
+    """Share examples out into groups of at most ``size`` with one prompt, so that a prompt is computed once a group.
+
+    >>> a, b = TokenExample((1,), (5,), 1), TokenExample((2,), (6,), 2)
+    >>> [len(group) for group in group_examples([a, b, a, a], size=2)]
+    [2, 1, 1]
+    """
+    by_prompt: dict[tuple[int, ...], list[TokenExample]] = {}
+    for example in examples:
+        by_prompt.setdefault(example.prompt_ids, []).append(example)
+    return [tuple(same[i : i + size]) for same in by_prompt.values() for i in range(0, len(same), size)]
 
 
 def split_rows(lengths: Sequence[int], row_tokens: int) -> list[list[int]]:

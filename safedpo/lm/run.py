@@ -20,6 +20,7 @@ import torch
 from safedpo.errors import UserError
 from safedpo.records import Record, Records, read_records
 
+from .batches import group_examples
 from .checkpoints import last_good
 from .config import SafeDPOConfig, honoured_arguments
 from .folder import claim, finish, read_log
@@ -29,6 +30,8 @@ from .reference import reference_identity, reference_logps
 from .stepzero import check_step_zero
 from .tokens import Tokenized, resolve_template, tokenize_examples, tokenize_pairs
 from .trainer import SafeDPOTrainer, SFTTrainer
+
+RESPONSES_A_PROMPT = 4  # of one prompt in one step of supervised fine-tuning
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,7 @@ def sft(
     epochs: float = 1.0,
     max_steps: int = -1,
     max_examples: int | None = None,
-    batch_size: int = 16,
+    batch_size: int = 4,
     learning_rate: float = 2e-4,
     lora_r: int = 4,
     lora_alpha: float | None = None,
@@ -124,7 +127,8 @@ def sft(
     """Supervised fine-tuning on the responses of preference pairs: how the paper makes its reference.
 
     Minimises the mean of -log pi(token | before) over response tokens. ``responses``: ``both`` of each pair, good and
-    bad (each distinct prompt and response once), the ``better`` ones, or the ``safe`` ones. All else as in ``train``.
+    bad (each distinct prompt and response once), the ``better`` ones, or the ``safe`` ones. ``batch_size``: prompts a
+    step, each with up to 4 of its responses, so that the prompt is computed once for them. All else as in ``train``.
     """
     config = _config(output_dir, max_steps, epochs, batch_size, learning_rate, seed, device, training_arguments,
                      max_length=max_length, template=template)  # fmt: skip
@@ -133,13 +137,14 @@ def sft(
     rows = sft_rows(records, responses)
     tokens = tokenize_examples(rows, loaded.tokenizer, max_length=max_length, template=template)
     examples = _draw(_usable(tokens, source, "response", f"responses={responses}"), max_examples, seed)
+    groups = group_examples(examples, RESPONSES_A_PROMPT)
     about = _about("sft", loaded, source, config, tokens, full=full, lora_r=lora_r, lora_alpha=lora_alpha) | {
         "fingerprints": {"reference": loaded.fingerprint, "data": _fingerprint(records)},
         "responses": responses, "examples": len(examples),
     }  # fmt: skip
     claim(config, about)
     policy = _policy(loaded, full, lora_r, lora_alpha, seed)
-    trainer = SFTTrainer(policy, config, examples, None, callbacks=_logged(config, callbacks))
+    trainer = SFTTrainer(policy, config, groups, None, callbacks=_logged(config, callbacks))
     return _run(trainer, loaded, about, last_good(Path(config.output_dir)), tokens)
 
 

@@ -202,9 +202,9 @@ class SFTTrainer(SafeDPOTrainer):
     """Supervised fine-tuning on (prompt, response) examples: the mean of -log pi over the response tokens of a step."""
 
     def make_row(self, indices: list[int]) -> Row:
-        examples: list[TokenExample] = [self.items[i] for i in indices]
-        batch = pack_items(examples)
-        return Row(batch, [e.id for e in examples], len(batch.targets))
+        groups: list[tuple[TokenExample, ...]] = [self.items[i] for i in indices]
+        batch = pack_items(groups)
+        return Row(batch, [e.id for group in groups for e in group], len(batch.targets))
 
     def row_losses(self, row: Row) -> Tensor:
         return -token_logps(self.model, row.batch)
