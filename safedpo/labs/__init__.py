@@ -1,1 +1,11 @@
-"""The labs: checkers that name the likely mistake, planted bugs, and the building of notebooks from their sources."""
+"""The labs: predictions, checkers that name the likely mistake, planted bugs, and sources -> notebooks.
+
+The names here are what the set-up cell of every notebook brings in.
+"""
+
+from .checking import check, hint, progress
+from .ledger import ledger_row
+from .predictions import predict
+from .setup import FAST, ready
+
+__all__ = ["FAST", "check", "hint", "ledger_row", "predict", "progress", "ready"]

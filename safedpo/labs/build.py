@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UserError
+from . import setup
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 STUB = ("# YOUR CODE HERE", "raise NotImplementedError")
@@ -41,7 +42,8 @@ def build_all(folder: Path, repository: str = "") -> list[Built]:
         for student in (False, True):
             path = folder / ("student" if student else ".") / f"{source.stem}.ipynb"
             links = _links(source.stem, student, repository)
-            built.append(Built(path, notebook(source.read_text(encoding="utf-8"), student=student, links=links)))
+            text = source.read_text(encoding="utf-8")
+            built.append(Built(path, notebook(text, student=student, links=links, set_up=setup.cell(repository))))
     return built
 
 
@@ -59,8 +61,8 @@ def drifted(folder: Path, repository: str = "") -> list[Built]:
     return [b for b in build_all(folder, repository) if not b.path.is_file() or b.path.read_text("utf-8") != b.text]
 
 
-def notebook(source: str, *, student: bool, links: str = "") -> str:
-    """The .ipynb text of one percent source.
+def notebook(source: str, *, student: bool, links: str = "", set_up: str = "") -> str:
+    """The .ipynb text of one percent source; a cell that only says ``# SET-UP`` becomes ``set_up``.
 
     >>> source = "# %%\\ndef double(x):\\n    ### BEGIN SOLUTION\\n    return 2 * x\\n    ### END SOLUTION"
     >>> cell = json.loads(notebook(source, student=True))["cells"][0]
@@ -77,6 +79,8 @@ def notebook(source: str, *, student: bool, links: str = "") -> str:
         text = cell.source.replace(LINKS, links).strip()
         if not text:
             continue
+        if text == setup.PLACE:
+            text = set_up
         made = {"cell_type": cell.cell_type, "id": _cell_id(number, text), "metadata": dict(cell.metadata)}
         if cell.cell_type == "code":
             text = _without_solution(text) if student else _without_marks(text)

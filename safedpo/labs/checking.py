@@ -1,0 +1,223 @@
+"""How an exercise is checked: against an independent computation, and against the likely mistakes by name.
+
+A checker that only says "wrong" teaches little. So each exercise lists, besides its right values, what the likely
+mistakes would give; when the learner's numbers are those of a mistake, the message names it.
+"""
+
+import inspect
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..errors import UserError
+
+_status: dict[str, str] = {}  # exercise -> "solved" or "tried", in this session
+Values = Tensor | tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One exercise.
+
+    ``gives`` says in words what the function returns; ``cases`` are the arguments it is tried on; ``right`` computes
+    the right values by a route of its own; ``mistakes`` maps the message of each likely mistake to a function that
+    makes it; ``hints`` grow in strength; ``further`` are checks of other kinds, each a function of the learner's
+    function that returns what is wrong, or None; ``normalise`` forgets what may differ between right answers.
+    """
+
+    gives: str
+    cases: tuple[tuple, ...]
+    right: Callable[..., Values]
+    mistakes: dict[str, Callable[..., Values]]
+    hints: tuple[str, ...]
+    further: tuple[Callable[[Callable], str | None], ...] = ()
+    normalise: Callable[[Values], Values] = lambda values: values
+    tolerance: float = 1e-6
+
+
+class NotYet(AssertionError):
+    """An exercise is not solved: shown as its message alone, without the frames of the checker."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+
+class Unfinished(NotYet):
+    """The exercise is still the stub it came as."""
+
+
+def check(name: str, answer) -> None:
+    """Check the learner's ``answer`` to the exercise ``name``: say what is right, or raise `NotYet` naming the mistake.
+
+    ``answer`` is the function itself; where the task is to read a figure, a number will do as well.
+    """
+    exercise = find(name)
+    _status.setdefault(name, "tried")
+    problem = examine(exercise, answer, name)
+    if problem:
+        _status[name] = "tried"
+        raise NotYet(f"{name}: not yet.\n{problem}\nFor help: hint({name!r}, 1)")
+    _status[name] = "solved"
+    print(f"{name}: right, on {len(exercise.cases)} sets of numbers computed another way.")
+
+
+def hint(name: str, strength: int = 1) -> None:
+    """Print a hint for the exercise ``name``; the higher ``strength``, the more it gives away."""
+    hints = find(name).hints
+    if not (isinstance(strength, int) and 1 <= strength <= len(hints)):
+        raise UserError(f"{name} has hints 1 to {len(hints)}; hint {strength} is not among them")
+    more = f"  (hint {strength} of {len(hints)})" if strength < len(hints) else "  (the last hint)"
+    print(hints[strength - 1] + more)
+
+
+def progress(notebook: str) -> None:
+    """Print which exercises of the notebook ("01") are solved in this session, and how the predictions went."""
+    from . import predictions
+    from .checks import modules
+
+    module = next((m for m in modules() if m.__name__.endswith(f"nb{notebook}")), None)
+    if module is None:
+        raise UserError(f"no notebook {notebook!r} has exercises; give its two digits, for example '01'")
+    words = {"solved": "solved", "tried": "tried, not yet right", None: "not tried in this session"}
+    for name in module.EXERCISES:
+        print(f"{name:24} {words[_status.get(name)]}")
+    answered, right = predictions.score(module.QUESTIONS)
+    print(f"predictions: {answered} of {len(module.QUESTIONS)} committed" + (f", {right} right" if answered else ""))
+
+
+def find(name: str) -> Exercise:
+    """The exercise ``name`` of any notebook."""
+    from .checks import modules
+
+    known: list[str] = []
+    for module in modules():
+        if name in module.EXERCISES:
+            return module.EXERCISES[name]
+        known += module.EXERCISES
+    raise UserError(f"no exercise is called {name!r}; known: {', '.join(known)}")
+
+
+def examine(exercise: Exercise, answer, name: str) -> str | None:
+    """What is wrong with an answer, in words, or None; raises `Unfinished` for a stub."""
+    if not callable(answer):
+        if exercise.cases != ((),):
+            return f"It wants your function itself, check({name!r}, {name}), not {_short(answer)}."
+        answer = _constant(answer)
+    problem = _cannot_call(answer, len(exercise.cases[0]))
+    if problem:
+        return problem
+    found = []
+    for case in exercise.cases:
+        copy = tuple(a.clone() if isinstance(a, Tensor) else a for a in case)
+        try:
+            found.append(answer(*copy))
+        except NotImplementedError:
+            raise Unfinished(
+                f"{name} is still the stub it came as. Write it in the cell above; hint({name!r}, 1) starts you off."
+            ) from None
+        except Exception as error:  # the learner's own code: its last line says more than our frames
+            return f"Your function raises {type(error).__name__}: {error}"
+        if not all(_equal(a, b) for a, b in zip(case, copy, strict=True)):
+            return "Your function changes its arguments. Make a new tensor instead of writing into the one you are given."
+    return _compare(exercise, found) or next(filter(None, (more(answer) for more in exercise.further)), None)
+
+
+def _compare(exercise: Exercise, found: list) -> str | None:
+    right = [exercise.right(*case) for case in exercise.cases]
+    for place, (got, want) in enumerate(zip(found, right, strict=True)):
+        problem = _wrong_shape(got, want, exercise.gives)
+        if problem:
+            return problem
+    found = [tuple(got) if isinstance(want, tuple) else torch.as_tensor(got) for got, want in zip(found, right, strict=True)]
+    found, right = ([_tensors(exercise.normalise(values)) for values in many] for many in (found, right))
+    if all(_close(got, want, exercise.tolerance) for got, want in zip(found, right, strict=True)):
+        return None
+    for message, mistake in exercise.mistakes.items():
+        wrong = [_tensors(exercise.normalise(mistake(*case))) for case in exercise.cases]
+        if all(_close(got, bad, exercise.tolerance) for got, bad in zip(found, wrong, strict=True)):
+            return message
+    return _first_difference(found, right, exercise.tolerance)
+
+
+def _cannot_call(function: Callable, arguments: int) -> str | None:
+    try:
+        inspect.signature(function).bind(*range(arguments))
+    except TypeError:
+        return (f"It calls your function with {arguments} arguments, and yours takes {inspect.signature(function)}. "
+                "Keep the first line of the stub as it was.")  # fmt: skip
+    except ValueError:  # some built-in functions have no signature: let the call tell
+        return None
+    return None
+
+
+def _wrong_shape(got, want: Values, gives: str) -> str | None:
+    if got is None:
+        return f"Your function returns nothing: is a `return` missing? It should give {gives}."
+    if isinstance(want, tuple):
+        if not isinstance(got, tuple | list) or len(got) != len(want):
+            return f"It should give {gives}: {len(want)} tensors, not {_short(got)}."
+        return next(filter(None, (_wrong_shape(g, w, gives) for g, w in zip(got, want, strict=True))), None)
+    try:
+        got = torch.as_tensor(got)
+    except (TypeError, ValueError, RuntimeError):
+        return f"It should give {gives}, not {_short(got)}."
+    if got.shape == want.shape:
+        return None
+    if got.numel() == 1 < want.numel():
+        whole = want.double()
+        for word, value in (("mean", whole.mean()), ("sum", whole.sum())):
+            if torch.isclose(got.double().reshape(()), value, rtol=1e-6, atol=1e-9):
+                return f"You took the {word} over the batch. Give {gives}; averaging is the trainer's business."
+    return f"It should give {gives}, of shape {tuple(want.shape)}; yours has shape {tuple(got.shape)}."
+
+
+def _first_difference(found: list, right: list, tolerance: float) -> str:
+    for number, (got, want) in enumerate(zip(found, right, strict=True), start=1):
+        for g, w in zip(got, want, strict=True):
+            off = ~_entries_close(g, w, tolerance)
+            if off.any():
+                index = tuple(off.nonzero()[0].tolist())
+                where = f"[{', '.join(map(str, index))}]" if index else ""
+                return (f"Set of numbers {number}: entry {where} is {g[index].item():.6g}, "
+                        f"and should be {w[index].item():.6g}.").replace("entry  is", "it is")  # fmt: skip
+    raise AssertionError("every value agrees")  # the caller has seen a difference
+
+
+def _entries_close(got: Tensor, want: Tensor, tolerance: float) -> Tensor:
+    return torch.isclose(got, want, rtol=tolerance, atol=tolerance)
+
+
+def _close(got: tuple, want: tuple, tolerance: float) -> bool:
+    return all(
+        g.shape == w.shape and bool(_entries_close(g, w, tolerance).all()) for g, w in zip(got, want, strict=True)
+    )
+
+
+def _tensors(values) -> tuple[Tensor, ...]:
+    many = values if isinstance(values, tuple) else (values,)
+    return tuple(torch.as_tensor(value).detach().double() for value in many)
+
+
+def _equal(a, b) -> bool:
+    return torch.equal(a, b) if isinstance(a, Tensor) else a == b
+
+
+def _constant(value) -> Callable:
+    return lambda: value
+
+
+def _short(value) -> str:
+    text = f"{type(value).__name__} {value!r}".replace("\n", " ")
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def log_sigmoid(x: float) -> float:
+    """log sigmoid of one number with the standard library alone: the other way the checkers compute losses.
+
+    >>> round(log_sigmoid(0.0) + math.log(2), 12)
+    0.0
+    """
+    return -math.log1p(math.exp(-x)) if x >= 0 else x - math.log1p(math.exp(x))

@@ -1,0 +1,82 @@
+"""Predict first: the reader commits to an answer, then sees what is true and why.
+
+The options and the explanation live here in the package, not in the notebook, so that the notebook gives nothing
+away; the reader's answer lives in memory and is gone with the kernel.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+from ..errors import UserError
+
+_committed: dict[str, int] = {}  # question -> the option committed to in this session
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a predict-cell offers: the options, the right one (from 0), and why it is right."""
+
+    options: tuple[str, ...]
+    right: int
+    why: str
+
+    def verdict(self, chosen: int) -> str:
+        """What the reader reads after committing to option ``chosen``."""
+        opening = "Yes." if chosen == self.right else f"Not this time: it is “{self.options[self.right]}”."
+        return f"{opening} {self.why}"
+
+
+def predict(name: str) -> None:
+    """Show the options of the question ``name`` with a commit button; raises `UserError` for an unknown name.
+
+    Without a front-end (tests, exports) it displays and waits for nobody. Once committed, an answer stays: running
+    the cell again shows the explanation.
+    """
+    from IPython.display import display
+
+    display(widget(name))
+
+
+def widget(name: str):
+    """The widget of a question: radio buttons, a commit button and the place of the explanation."""
+    import ipywidgets
+
+    question = find(name)
+    # An index as value: nothing is chosen at first, so that committing is the reader's own act.
+    radio = ipywidgets.RadioButtons(
+        options=[(text, place) for place, text in enumerate(question.options)],
+        value=None, layout={"width": "auto"},
+    )  # fmt: skip
+    button = ipywidgets.Button(description="Commit", button_style="primary", disabled=True)
+    told = ipywidgets.HTML()
+
+    def shown(chosen: int) -> None:
+        _committed[name] = chosen
+        radio.disabled = button.disabled = True
+        told.value = f'<p style="max-width:62em;line-height:1.45">{escape(question.verdict(chosen))}</p>'
+
+    radio.observe(lambda change: setattr(button, "disabled", change["new"] is None), names="value")
+    button.on_click(lambda _: shown(radio.value))
+    if name in _committed:
+        radio.value = _committed[name]
+        shown(radio.value)
+    return ipywidgets.VBox([radio, button, told])
+
+
+def find(name: str) -> Question:
+    """The question ``name`` of any notebook."""
+    from .checks import modules
+
+    known: list[str] = []
+    for module in modules():
+        if name in module.QUESTIONS:
+            return module.QUESTIONS[name]
+        known += module.QUESTIONS
+    raise UserError(f"no question is called {name!r}; known: {', '.join(known)}")
+
+
+def score(names: Sequence[str]) -> tuple[int, int]:
+    """How many of the questions were committed to, and how many of these rightly."""
+    answered = [name for name in names if name in _committed]
+    return len(answered), sum(_committed[name] == find(name).right for name in answered)

@@ -1,0 +1,67 @@
+"""The one set-up cell of every notebook, and what it needs of the package.
+
+The cell is re-entrant and works in three places: where the package is installed, in a clone that is not, and on a
+bare Colab. There it installs our package alone (``--no-deps``): Colab's own plotly, ipywidgets and torch are what its
+pages expect, and an upgrade under a running kernel breaks widgets and asks for a restart. Nothing is ever upgraded.
+"""
+
+import importlib.util
+import os
+import sys
+
+from ..errors import UserError
+
+FAST = os.environ.get("SAFEDPO_FAST") == "1"  # the test settings: smaller grids, same lessons
+PLACE = "# SET-UP"  # a source's cell with this line alone becomes CELL
+NEEDED = ("torch", "plotly", "ipywidgets")
+
+CELL = '''\
+# Set-up: run this cell first. Running it again changes nothing.
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+if importlib.util.find_spec("safedpo") is None:
+    here = Path.cwd()
+    clone = next((p for p in (here, *here.parents) if (p / "safedpo" / "__init__.py").is_file()), None)
+    if clone:  # the notebook lies in a clone that is not installed
+        sys.path.insert(0, str(clone))
+    else:  # a bare Colab: our package alone (--no-deps), so that nothing already there is upgraded
+        source = next(map(str, here.glob("safedpo-*.whl")), "@REPOSITORY@")
+        assert source, "Put safedpo-*.whl beside this notebook, then run this cell again."
+        subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", source], check=True)
+        importlib.invalidate_caches()
+
+import math
+
+import torch
+
+from safedpo.labs import FAST, check, hint, ledger_row, predict, progress, ready
+
+ready()\
+'''
+
+
+def cell(repository: str = "") -> str:
+    """The set-up cell; ``repository`` is where a bare Colab gets the package (empty: a wheel beside the notebook).
+
+    >>> "git+https://example.org/kit" in cell("https://example.org/kit")
+    True
+    """
+    return CELL.replace("@REPOSITORY@", f"git+{repository}" if repository else "")
+
+
+def ready() -> None:
+    """Say where the package came from, and raise `UserError` naming what the notebooks need and do not find."""
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(
+            f"the notebooks need {', '.join(missing)}, not found in {sys.prefix}; "
+            f"run: {sys.executable} -m pip install {' '.join(missing)}, then restart the kernel"
+        )
+    import torch
+
+    import safedpo
+
+    print(f"safedpo {safedpo.__version__}, torch {torch.__version__}: ready" + (" (test settings)" if FAST else ""))

@@ -1,0 +1,54 @@
+"""Predict-questions: work without a front-end, keep the answer in memory, tell the reason after committing."""
+
+import json
+
+import pytest
+
+from safedpo.errors import UserError
+from safedpo.labs import predictions as module
+from safedpo.labs.checks import modules
+from safedpo.labs.predictions import find, predict, score, widget
+
+QUESTIONS = [name for m in modules() for name in m.QUESTIONS]
+
+
+@pytest.fixture(autouse=True)
+def forgotten(monkeypatch):
+    monkeypatch.setattr(module, "_committed", {})
+
+
+def test_it_displays_without_a_front_end(capsys):
+    assert predict(QUESTIONS[0]) is None
+    assert "VBox" in capsys.readouterr().out
+
+
+def test_nothing_is_chosen_or_told_before_committing():
+    radio, button, told = widget(QUESTIONS[0]).children
+    assert radio.value is None and button.disabled and told.value == ""
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_committing_shows_why_and_closes_the_question(name):
+    question = find(name)
+    assert 0 <= question.right < len(question.options) >= 2
+    for chosen in range(len(question.options)):
+        module._committed.clear()
+        radio, button, told = widget(name).children
+        radio.value = chosen
+        assert not button.disabled
+        button.click()
+        assert radio.disabled and button.disabled
+        assert told.value.count("Not this time") == (chosen != question.right)
+        assert score([name]) == (1, int(chosen == question.right))
+        again = widget(name).children  # running the cell again
+        assert again[2].value == told.value and again[0].disabled
+
+
+def test_the_answer_is_not_in_what_a_notebook_would_store():
+    assert not any(find(name).why[:20] in json.dumps(w.get_state(), default=str)
+                   for name in QUESTIONS for w in (widget(name), *widget(name).children))  # fmt: skip
+
+
+def test_unknown_question():
+    with pytest.raises(UserError, match="no question is called 'x'"):
+        predict("x")
