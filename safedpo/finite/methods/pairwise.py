@@ -185,7 +185,11 @@ def kldpo(world, pairs, *, beta, seed=0, tau=1.0, rule="helpful", steps=STEPS, t
 
 def wdpo(world, pairs, *, beta, seed=0, rho=0.1, rule="helpful", steps=STEPS, tolerance=TOLERANCE) -> Outcome:
     """WDPO: mean l + rho sqrt(mean |grad l|^2). The gradient is taken in the table's own logits, where one pair has
-    |grad l|^2 = 2 (dl/dgap)^2 [derived: a table has no embedding to differentiate]. With rho = 0 it is DPO."""
+    |grad l|^2 = 2 (dl/dgap)^2 [derived: a table has no embedding to differentiate].
+
+    With exact Bradley-Terry labels its optimum is that of DPO for every rho [derived]: the squared slope is a proper
+    scoring rule too (Brier's), least at the true probability. On sampled pairs the two part.
+    """
 
     def objective(losses: Tensor, slopes: Tensor, weight: Tensor) -> Tensor:
         total = weight.sum()
