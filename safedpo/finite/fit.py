@@ -140,7 +140,7 @@ def fit(
             recorded[step] = (reference[:, :, None] + ratio).log_softmax(1)
         if step < steps:
             ratio -= runs.lr * table.gradient(slope(table.gap(ratio)), next(weights))
-            if not torch.isfinite(ratio.sum()):
+            if not ratio.isfinite().all():
                 raise DivergedError(runs.name(~ratio.isfinite().flatten(0, 1).all(0)), step + 1)
     norm = table.gradient(slope(table.gap(ratio)), table.weight).flatten(0, 1).norm(dim=0)  # (R,)
     if tolerance is not None and norm.max() > tolerance:
