@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from safedpo.evaluate.intervals import Interval, cluster_interval
 from safedpo.evaluate.scorers import Scorer, scorer_for
 from safedpo.lm.download import cache_dir
 from safedpo.lm.models import LoadedModel
-from safedpo.lm.policies import load_policy
+from safedpo.lm.policies import TrainedPolicy, load_policy
 from safedpo.lm.tokens import resolve_template
 from safedpo.records import read_records
 
@@ -84,8 +83,8 @@ class EvaluationReport:
 
 
 def evaluate(policy: str | Path | LoadedModel, data: str | Path, *, decoding: Decoding | None = None,
-             limit: int | None = None, template: str = "auto", dtype: str = "auto", device: str = "auto",
-             batch_size: int = 64, progress: bool = True) -> EvaluationReport:
+             limit: int | None = None, dtype: str = "auto", device: str = "auto", batch_size: int = 64,
+             progress: bool = True) -> EvaluationReport:
     """Sample responses to the prompts of `data`, judge them, and set the policy beside its reference.
 
     `policy` is a folder made by training (its ``run.json`` names the reference), or a model already loaded: with an
@@ -96,22 +95,25 @@ def evaluate(policy: str | Path | LoadedModel, data: str | Path, *, decoding: De
     decoding = decoding or Decoding()
     prompts = list(dict.fromkeys(record.prompt for record in read_records(data).records))[:limit]
     scorer = scorer_for(prompts)  # before any model is loaded: without a scorer nothing can be said
-    loaded, reference = (policy, None) if isinstance(policy, LoadedModel) else load_policy(
+    trained = TrainedPolicy(policy, "auto", None) if isinstance(policy, LoadedModel) else load_policy(
         policy, dtype=dtype, device=device)
-    template = resolve_template(loaded.tokenizer, template)
+    loaded, template = trained.policy, resolve_template(trained.policy.tokenizer, trained.template)
 
     def run(model: LoadedModel) -> list[Responses]:
         return generate(model.model, model.tokenizer, prompts, decoding, template=template, batch_size=batch_size,
                         progress=progress)
 
     evaluations = [judge(run(loaded), scorer)]
-    if isinstance(loaded.model, PeftModel) or reference:
-        base = reference() if reference else loaded
-        with nullcontext() if reference else loaded.model.disable_adapter():
-            responses = _remembered(lambda: run(base), base, prompts, decoding, template)
+    base = loaded  # with an adapter on it, its fingerprint is the reference's
+    if trained.load_reference:
+        base = trained.load_reference()
+        evaluations.append(judge(_remembered(lambda: run(base), base, prompts, decoding, template), scorer))
+    elif isinstance(loaded.model, PeftModel):
+        with loaded.model.disable_adapter():
+            responses = _remembered(lambda: run(loaded), loaded, prompts, decoding, template)
         evaluations.append(judge(responses, scorer))
     settings = {"data": Path(data).name, "prompts": len(prompts), "scorer": scorer.name, "model": loaded.source,
-                "fingerprint": loaded.fingerprint, "dtype": str(loaded.dtype).removeprefix("torch."),
+                "fingerprint": base.fingerprint, "dtype": str(loaded.dtype).removeprefix("torch."),
                 "template": template, **asdict(decoding)}
     return EvaluationReport(evaluations[0], evaluations[1] if len(evaluations) == 2 else None, settings)
 

@@ -74,7 +74,7 @@ def memory_estimate(source: str | Path, *, r: int = 4, full: bool = False, row_t
         parameters=parameters, trainable=parameters if full else lora, weights=parameters * size,
         optimizer=3 * parameters * size if full else 16 * lora, activations=row_tokens * saved,
         logits=min(CHUNK, row_tokens) * config.vocab_size * 12,
-        formula=f"= parameters x {size} B + {'parameters x ' + str(3 * size) if full else 'trained x 16'} B + {row_tokens} "
+        formula=f"= parameters x {size} B + trained x {3 * size if full else 16} B + {row_tokens} "
                 f"tokens x {layers} layers x ({a} x {widths[0]} + {b} x {widths[1]} + {c} x {widths[2]}) B"
                 f"{', one layer at a time' if checkpointing else ''} + logits",
     )

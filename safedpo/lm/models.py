@@ -26,7 +26,9 @@ from safedpo.lm.dtype import choose_device, choose_dtype, named_dtype
 
 __all__ = ["PRESETS", "LoadedModel", "add_lora", "choose_dtype", "load_adapter", "load_model", "weights_fingerprint"]
 
-SFT_ADAPTER = Path(__file__).resolve().parents[2] / "data" / "adapters" / "household-sft"
+_PACKAGE = Path(__file__).resolve().parents[1]
+_DATA = _PACKAGE / "_data" if (_PACKAGE / "_data").is_dir() else _PACKAGE.parent / "data"  # in a wheel, in a clone
+SFT_ADAPTER = _DATA / "adapters" / "household-sft"
 _PEFT_NOISE = "`is_gradient_checkpointing` is deprecated"  # PEFT's own use of a name that transformers renames
 
 
