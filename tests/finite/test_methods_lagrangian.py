@@ -94,13 +94,14 @@ def test_best_multiplier_is_where_a_general_optimiser_finds_it(limit):
 def test_best_multiplier_for_one_prompt_and_binary_cost_has_a_closed_form():
     world, beta, limit = world_a(), 0.1, 0.05
     log_ratio = (log_partition_unsafe(world, beta) - log_partition(world, beta)).item()
-    assert best_multiplier(world, beta, limit) == pytest.approx(beta * (log_ratio + math.log((1 - limit) / limit)), abs=1e-9)
+    closed = beta * (log_ratio + math.log((1 - limit) / limit))
+    assert best_multiplier(world, beta, limit) == pytest.approx(closed, abs=1e-9)
     assert best_multiplier(world, beta, 0.999999) == 0.0
 
 
 def test_a_limit_no_policy_stays_below_is_refused_with_the_best_attainable():
     for limit in (-1.5, -2.0):
-        with pytest.raises(InfeasibleLimitError, match=rf"at or below {limit:g}: the best attainable is -1\.5") as error:
+        with pytest.raises(InfeasibleLimitError, match=rf"below {limit:g}: the best attainable is -1\.5") as error:
             best_multiplier(WORLD, 0.5, limit)
         assert (error.value.limit, error.value.best) == (limit, -1.5)
     never = FiniteWorld(torch.tensor([[0.5, 0.5, 0.0]]).log(), [[0.0, 0.0, 0.0]], [[True, False, False]],
@@ -174,7 +175,8 @@ def test_learned_reward_and_cost_are_the_truth_up_to_a_level():
     learned = learned_world("demo", MANY, exact(MANY), costs)
     for found, true in ((learned.reward, MANY.reward), (learned.cost, MANY.cost)):
         difference = found - true
-        torch.testing.assert_close(difference, difference.mean(-1, keepdim=True).expand_as(difference), atol=1e-4, rtol=0)
+        level = difference.mean(-1, keepdim=True).expand_as(difference)
+        torch.testing.assert_close(difference, level, atol=1e-4, rtol=0)
     assert costs.tables == 2
 
 
@@ -241,7 +243,8 @@ def test_safe_rlhf_multiplier_meets_the_limit_or_says_what_is_best():
 
 def test_with_binary_cost_and_a_growing_lambda_c_dpo_approaches_pi_star():
     world = world_a()
-    distance = [tv(lagrangian_policy(world, lam, 0.1), optimal_policy(world, 0.1)).item() for lam in (0.1, 0.5, 1.0, 2.0)]
+    best = optimal_policy(world, 0.1)
+    distance = [tv(lagrangian_policy(world, lam, 0.1), best).item() for lam in (0.1, 0.5, 1.0, 2.0)]
     assert distance == sorted(distance, reverse=True) and distance[0] > 0.5 and distance[-1] < 1e-7
     torch.testing.assert_close(lagrangian_policy(world, 1.0, 0.1), optimal_policy(world, 0.1, penalty=1.0))
 

@@ -29,8 +29,8 @@ from safedpo.finite.methods import outcome as outcome_module
 from safedpo.losses import bfpo_loss, cdpo_loss, dpo_loss, ipo_loss, robust_dpo_loss, safedpo_loss
 
 WORLDS = {"six": six_answers(), "random": random_world(3, prompts=3, answers=5)}
-PAIRWISE = ("DPO-helpful", "DPO-harmless", "DPO-safebetter", "T only", "Delta only", "SafeDPO", "IPO", "BFPO", "SEE-DPO",
-            "WDPO")  # fmt: skip
+PAIRWISE = ("DPO-helpful", "DPO-harmless", "DPO-safebetter", "T only", "Delta only", "SafeDPO", "IPO", "BFPO",
+            "SEE-DPO", "WDPO")  # fmt: skip
 
 
 def exact(world):
@@ -115,7 +115,8 @@ def test_robust_dpo_diverges_on_clean_safe_over_unsafe_pairs():
 def test_kldpo_and_wdpo_are_dpo_in_their_limits_and_not_elsewhere():
     world, data = six_answers(), population(six_answers())
     rows = sample_pairs(world, 200, seed=0)  # WDPO parts from DPO only where labels are not exactly Bradley-Terry
-    for name, seen, at_limit, away in (("KLDPO", data, {"tau": 1e6}, {"tau": 0.5}), ("WDPO", rows, {"rho": 0}, {"rho": 1})):
+    for name, seen, at_limit, away in (("KLDPO", data, {"tau": 1e6}, {"tau": 0.5}),
+                                       ("WDPO", rows, {"rho": 0}, {"rho": 1})):
         dpo = METHODS["DPO-helpful"](world, seen, beta=0.5, seed=0).logps
         assert tv(METHODS[name](world, seen, beta=0.5, seed=0, **at_limit).logps, dpo).item() < 1e-4
         assert tv(METHODS[name](world, seen, beta=0.5, seed=0, **away).logps, dpo).item() > 0.002

@@ -2,15 +2,17 @@
 
 ``optimum``, ``transform``, ``loss``, ``training`` and ``noise`` follow the paper; each holds plain functions
 (seed, worlds) -> residual and, at its end, the tuple ``CLAIMS`` that declares them. ``equations`` says which claim
-checks which equation of the paper.
+checks which equation of the paper. ``methods`` holds the optima of the methods it is compared with.
 """
 
-from safedpo.finite.claims import loss, noise, optimum, training, transform
+from safedpo.finite.claims import loss, methods, noise, optimum, training, transform
 from safedpo.finite.claims.claim import Claim
 from safedpo.finite.claims.equations import EQUATIONS, Equation
 from safedpo.finite.claims.report import Row, check, verify
 
-CLAIMS: tuple[Claim, ...] = optimum.CLAIMS + transform.CLAIMS + loss.CLAIMS + training.CLAIMS + noise.CLAIMS
+CLAIMS: tuple[Claim, ...] = (
+    optimum.CLAIMS + transform.CLAIMS + loss.CLAIMS + training.CLAIMS + noise.CLAIMS + methods.CLAIMS
+)
 
 
 def ledger(seed: int = 0, worlds: int = 50) -> list[Row]:

@@ -74,7 +74,8 @@ OPTIMA = {
     "DPO-helpful": dpo_helpful_optimum, "DPO-harmless": dpo_harmless_optimum, "DPO-safebetter": safe_optimum,
     "T only": safe_optimum, "Delta only": delta_only_optimum, "SafeDPO": safe_optimum, "IPO": ipo_optimum,
     "BFPO": bfpo_optimum, "SEE-DPO": see_dpo_optimum, "WDPO": dpo_helpful_optimum, "SACPO": sacpo_optimum,
-    "P-SACPO": p_sacpo_optimum, "MODPO": modpo_optimum, "PD-DPO": pd_dpo_optimum, "C-DPO": c_dpo_optimum, "Safe RLHF": safe_rlhf_optimum,
+    "P-SACPO": p_sacpo_optimum, "MODPO": modpo_optimum,
+    "PD-DPO": pd_dpo_optimum, "C-DPO": c_dpo_optimum, "Safe RLHF": safe_rlhf_optimum,
 }  # fmt: skip
 
 __all__ = [
