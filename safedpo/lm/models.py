@@ -15,8 +15,8 @@ from pathlib import Path
 
 import torch
 import transformers
-from peft import LoraConfig, PeftModel, get_peft_model
-from safetensors import SafetensorError
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from safetensors import SafetensorError, safe_open
 from tokenizers import pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -29,7 +29,8 @@ __all__ = ["PRESETS", "LoadedModel", "add_lora", "choose_dtype", "load_adapter",
 _PACKAGE = Path(__file__).resolve().parents[1]
 _DATA = _PACKAGE / "_data" if (_PACKAGE / "_data").is_dir() else _PACKAGE.parent / "data"  # in a wheel, in a clone
 SFT_ADAPTER = _DATA / "adapters" / "household-sft"
-_PEFT_NOISE = "`is_gradient_checkpointing` is deprecated"  # PEFT's own use of a name that transformers renames
+# PEFT's own use of a name that transformers renames, and its list of missing tensors, which is checked here instead.
+_PEFT_NOISE = "`is_gradient_checkpointing` is deprecated|Found missing adapter keys"
 
 
 @dataclass(frozen=True)
@@ -103,8 +104,8 @@ def _loading(what: str) -> Iterator[None]:
         raise
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UserError(f"{what} cannot be loaded: {first}; check the name, the network, or that the files are whole") \
-            from error
+        reason = f"{what} cannot be loaded: {first}; check the name, the network, or that the files are whole"
+        raise UserError(reason) from error
 
 
 def _smollm2() -> Path:
@@ -206,14 +207,17 @@ def load_adapter(model: PreTrainedModel | PeftModel, folder: str | Path, *, name
                         f"model named in {folder / 'run.json'}")
     with _loading(f"the adapter in {folder}"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", _PEFT_NOISE)
-        warnings.filterwarnings("error", ".*missing adapter keys.*")
-        try:
-            if isinstance(model, PeftModel):
-                model.load_adapter(str(folder), adapter_name=name, is_trainable=trainable)
-                return model
-            return PeftModel.from_pretrained(model, str(folder), adapter_name=name, is_trainable=trainable)
-        except UserWarning as warning:
-            raise UserError(f"the adapter in {folder} does not fit this model: {str(warning)[:300]}") from warning
+        with safe_open(folder / "adapter_model.safetensors", "pt") as stored:
+            keys = set(stored.keys())
+        if isinstance(model, PeftModel):
+            policy = model
+            policy.load_adapter(str(folder), adapter_name=name, is_trainable=trainable)
+        else:
+            policy = PeftModel.from_pretrained(model, str(folder), adapter_name=name, is_trainable=trainable)
+    if odd := keys ^ set(get_peft_model_state_dict(policy, adapter_name=name)):  # PEFT passes over these
+        raise UserError(f"the adapter in {folder} does not fit this model: {len(odd)} tensors have no counterpart, "
+                        f"such as {min(odd)}; load the model that it was trained on")
+    return policy
 
 
 def adapter_run(folder: Path) -> dict:

@@ -89,7 +89,7 @@ def test_a_response_ends_at_the_end_token_and_its_row_leaves_the_batch():
         boosted.bias[tokenizer.eos_token_id] = torch.tensor(257.0).log()
     model.lm_head = boosted
     rows: list[int] = []
-    model.register_forward_pre_hook(lambda module, args, kwargs: rows.append(len(kwargs["input_ids"])), with_kwargs=True)
+    model.register_forward_pre_hook(lambda _, args, named: rows.append(len(named["input_ids"])), with_kwargs=True)
     decoding = Decoding(samples=200, greedy=False, max_new_tokens=20)
     said = generate(model, tokenizer, ["a", "b"], decoding, batch_size=400, progress=False)
     empty = sum(text == "" for response in said for text in response.sampled) / 400
@@ -105,8 +105,8 @@ def test_the_model_keeps_its_mode_and_lora_generates():
     assert model.training
 
 
-@pytest.mark.parametrize("wrong", [dict(samples=0, greedy=False), dict(temperature=0.0), dict(max_new_tokens=0),
-                                   dict(samples=-1)])
+@pytest.mark.parametrize("wrong", [{"samples": 0, "greedy": False}, {"temperature": 0.0}, {"max_new_tokens": 0},
+                                   {"samples": -1}])
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(UserError, match=next(iter(wrong))):
         Decoding(**wrong)
