@@ -4,7 +4,7 @@ Read in this order: ``world`` (the tables), ``optimum`` (what is best), ``pairs`
 ``claims`` (every statement as a checked number).
 """
 
-from safedpo.finite.fit import DivergedError, Fit, NotConvergedError, Path, fit
+from safedpo.finite.fit import DivergedError, Fit, NotConvergedError, TrainingPath, fit
 from safedpo.finite.noise import bit_flip_margin, pair_flip_margin
 from safedpo.finite.optimum import (
     InfeasiblePromptError,
@@ -27,9 +27,9 @@ from safedpo.finite.slopes import SLOPES
 from safedpo.finite.world import FiniteWorld, random_world, six_answers, world_a, world_b
 
 __all__ = [
-    "SLOPES", "DivergedError", "FiniteWorld", "Fit", "InfeasiblePromptError", "NotConvergedError", "Pairs", "Path",
-    "bit_flip_margin", "concatenate", "expectation", "expected_reward", "fit", "flip_bits", "kl", "log_partition",
-    "log_partition_unsafe", "modified_reward", "objective", "optimal_policy", "optimal_value", "over_represent",
-    "pair_flip_margin", "pairs_loss", "population", "random_world", "required_penalty", "safe_part", "sample_pairs",
-    "six_answers", "tv", "unsafe_mass", "world_a", "world_b",
+    "SLOPES", "DivergedError", "FiniteWorld", "Fit", "InfeasiblePromptError", "NotConvergedError", "Pairs",
+    "TrainingPath", "bit_flip_margin", "concatenate", "expectation", "expected_reward", "fit", "flip_bits", "kl",
+    "log_partition", "log_partition_unsafe", "modified_reward", "objective", "optimal_policy", "optimal_value",
+    "over_represent", "pair_flip_margin", "pairs_loss", "population", "random_world", "required_penalty",
+    "safe_part", "sample_pairs", "six_answers", "tv", "unsafe_mass", "world_a", "world_b",
 ]  # fmt: skip

@@ -43,7 +43,7 @@ class NotConvergedError(UserError):
 
 
 @dataclass(frozen=True, eq=False)
-class Path:
+class TrainingPath:
     """What was seen at the recorded steps: float64 (T, B, D, S), means over prompts.
 
     ``tv`` and ``kl`` are the distances TV(pi, pi*) and KL(pi* || pi) to the safe optimum of the run's beta; ``safe_tv``
@@ -74,7 +74,7 @@ class Fit:
     steps: Tensor
     logps: Tensor
     gradient_norm: Tensor
-    path: Path
+    path: TrainingPath
 
     @property
     def policy(self) -> Tensor:
@@ -135,7 +135,7 @@ def fit(
     weights = repeat(table.weight) if batch_size is None else table.minibatches(batch_size, seeds)
     record = _log_spaced(steps) if record is None else {*record}
     recorded = {}
-    for step in tqdm(range(steps + 1), desc=f"fit {runs.loss}", delay=2):
+    for step in tqdm(range(steps + 1), desc=f"fit {runs.loss}", delay=2, leave=False):
         if step in record:
             recorded[step] = (reference[:, :, None] + ratio).log_softmax(1)
         if step < steps:
@@ -167,7 +167,7 @@ class _Runs:
         return f"{self.loss} at beta={self.betas[b]:.4g}, delta={self.deltas[d]:.4g}, seed={self.seeds[s]}"
 
 
-def _path(world: FiniteWorld, table: PairTable, betas: Tensor, logps: Tensor) -> Path:
+def _path(world: FiniteWorld, table: PairTable, betas: Tensor, logps: Tensor) -> TrainingPath:
     best = torch.stack([optimal_policy(world, beta.item()) for beta in betas])[:, None, None]  # (B, 1, 1, P, A)
     distances = (
         unsafe_mass(world, logps),
@@ -176,7 +176,7 @@ def _path(world: FiniteWorld, table: PairTable, betas: Tensor, logps: Tensor) ->
         tv(safe_part(world, logps), best),
         expected_reward(world, logps),
     )
-    return Path(*(one.mean(-1) for one in distances), table.mean(logps, 1), table.mean(logps, -1))
+    return TrainingPath(*(one.mean(-1) for one in distances), table.mean(logps, 1), table.mean(logps, -1))
 
 
 def _start(reference: Tensor, start: Tensor | None, spread: float, runs: _Runs) -> Tensor:
@@ -195,7 +195,8 @@ def _log_spaced(steps: int) -> set[int]:
 
 def _check(loss, beta, steps: int, batch_size: int | None, record, seeds, pairs) -> None:
     if isinstance(loss, str) and loss not in SLOPES:
-        raise UserError(f"loss is {loss!r}; known losses are {', '.join(SLOPES)}, or give a function like those")
+        known = ", ".join(SLOPES)
+        raise UserError(f"loss is {loss!r}; known losses are {known} (DPO is safedpo with delta 0), or give a function")
     if not (torch.as_tensor(beta, dtype=torch.float64) > 0).all():
         raise UserError(f"beta is {beta}; it must be greater than 0")
     if steps < 0 or (batch_size is not None and batch_size < 1):
