@@ -1,0 +1,27 @@
+"""The command line. Each command checks its input, calls one function of the package, and prints what came back.
+
+A user's mistake is one message on standard error and exit code 2, never a traceback. Modules that import torch are
+imported inside the commands, so that ``--help`` is quick.
+"""
+
+import os
+import sys
+
+from ..errors import UserError
+from . import basics, models  # noqa: F401  (each adds its commands to the application)
+from .common import app
+
+
+def main() -> None:
+    """Entry point of the ``safedpo`` command."""
+    try:
+        app()
+    except UserError as error:
+        print(f"safedpo: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("\nsafedpo: interrupted; what was finished is kept", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `safedpo ... | head` is no mistake
+        sys.exit(1)

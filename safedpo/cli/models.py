@@ -1,0 +1,194 @@
+"""Commands that load a model: sft, train, generate, evaluate, table."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer import Option
+
+from ..errors import UserError
+from .common import PASS_ON, JsonFile, app, passed_on, write_json
+
+Model = Annotated[str, Option(help="A preset (smollm2-135m, smollm2-135m-household), a folder, or a hub id.")]
+Data = Annotated[
+    str,
+    Option(help="A .jsonl, .json, .csv or .parquet file, a hub id, or the shipped household-train, household-test."),
+]
+OutputDir = Annotated[Path, Option(help="Folder of this run; an interrupted run goes on when started again.")]
+Dtype = Annotated[str, Option(help="auto (measured, with its reason), float32 or bfloat16.")]
+Seed = Annotated[int, Option(help="Seed of the pairs, their order, and the adapter.")]
+Epochs = Annotated[float, Option(help="Passes over the data.")]
+MaxSteps = Annotated[int, Option(help="Stop after so many steps (-1: no limit).")]
+LearningRate = Annotated[float, Option(help="Peak learning rate.")]
+LoraR = Annotated[int, Option(help="Rank of the LoRA adapter.")]
+Full = Annotated[bool, Option("--full", help="Train all weights instead of a LoRA adapter.")]
+MaxLength = Annotated[int, Option(help="Longest prompt + response in tokens; longer ones are cut, and counted.")]
+Template = Annotated[str, Option(help="auto, chat (the tokenizer's) or plain (the paper's).")]
+MORE = (
+    "Other fields of transformers.TrainingArguments pass through (--weight-decay 0.01); those that cannot be honoured "
+    "are refused."
+)
+
+
+@app.command(context_settings=PASS_ON, epilog=MORE)
+def train(
+    context: typer.Context,
+    output_dir: OutputDir,
+    recipe: Annotated[str | None, Option(help="Start from named settings: household or paper-7b.")] = None,
+    model: Model = "smollm2-135m-household",
+    data: Data = "household-train",
+    beta: Annotated[float, Option(help="Strength of the tie to the reference, greater than 0.")] = 0.1,
+    delta: Annotated[float | None, Option(help="Safety margin, at least 0 (default 10 for the loss safedpo).")] = None,
+    loss: Annotated[str, Option(help="safedpo, dpo, cdpo, robust_dpo, ipo or bfpo.")] = "safedpo",
+    rule: Annotated[str, Option(help="Order of the pairs: safedpo (T), helpful, safebetter, harmless.")] = "safedpo",
+    epochs: Epochs = 1.0,
+    max_steps: MaxSteps = -1,
+    max_pairs: Annotated[int | None, Option(help="Use so many of the pairs that the rule keeps.")] = None,
+    batch_size: Annotated[int, Option(help="Pairs a step.")] = 4,
+    learning_rate: LearningRate = 1e-3,
+    lora_r: LoraR = 4,
+    full: Full = False,
+    max_length: MaxLength = 512,
+    template: Template = "auto",
+    dtype: Dtype = "auto",
+    seed: Seed = 0,
+    json_file: JsonFile = None,
+) -> None:
+    """Fine-tune a model with SafeDPO. The default is the ten-minute run's model and data.
+
+    Plain DPO is --loss dpo --rule helpful.
+    """
+    from ..lm import train as run
+
+    settings = _typed(context) | passed_on(context.args)
+    settings["data"] = shipped_data(settings["data"])
+    _finished(run(output_dir=output_dir, **settings), json_file)
+
+
+@app.command(context_settings=PASS_ON, epilog=MORE)
+def sft(
+    context: typer.Context,
+    output_dir: OutputDir,
+    model: Model = "smollm2-135m",
+    data: Data = "household-train",
+    responses: Annotated[str, Option(help="both (good and bad: the paper's reference), better or safe.")] = "both",
+    epochs: Epochs = 1.0,
+    max_steps: MaxSteps = -1,
+    max_examples: Annotated[int | None, Option(help="Use so many of the responses.")] = None,
+    batch_size: Annotated[int, Option(help="Prompts a step, each with up to 4 of its responses.")] = 2,
+    learning_rate: LearningRate = 1e-3,
+    lora_r: LoraR = 8,
+    full: Full = False,
+    max_length: MaxLength = 512,
+    template: Template = "auto",
+    dtype: Dtype = "auto",
+    seed: Seed = 0,
+    json_file: JsonFile = None,
+) -> None:
+    """Fine-tune a model on the responses of preference data: how the paper makes its reference."""
+    from ..lm import sft as run
+
+    settings = _typed(context) | passed_on(context.args)
+    settings["data"] = shipped_data(settings["data"])
+    _finished(run(output_dir=output_dir, **settings), json_file)
+
+
+@app.command()
+def generate(
+    prompts: Annotated[list[str], typer.Argument(help="One or more prompts, each in quotation marks.")],
+    model: Model = "smollm2-135m-household",
+    adapter: Annotated[Path | None, Option(help="A folder made by safedpo train; its reference is used.")] = None,
+    samples: Annotated[int, Option(min=0, help="Sampled responses a prompt, beside the greedy one.")] = 2,
+    max_new_tokens: Annotated[int, Option(min=1, help="Longest response in tokens.")] = 64,
+    temperature: Annotated[float, Option(help="Sampling temperature, greater than 0.")] = 1.0,
+    dtype: Dtype = "auto",
+    seed: Seed = 0,
+    json_file: JsonFile = None,
+) -> None:
+    """Show what a model, or a trained policy, says to your prompts."""
+    from ..evaluate import Decoding
+    from ..evaluate import generate as sample
+    from ..evaluate.display import shown
+    from ..lm.models import load_model
+    from ..lm.policies import load_policy
+
+    if any(not prompt.strip() for prompt in prompts):
+        raise UserError("a prompt is empty; write a request in quotation marks")
+    decoding = Decoding(samples=samples, temperature=temperature, max_new_tokens=max_new_tokens, seed=seed)
+    if adapter:
+        trained = load_policy(adapter, dtype=dtype)
+        loaded, template = trained.policy, trained.template
+    else:
+        loaded, template = load_model(model, dtype=dtype), "auto"
+    said = sample(loaded.model, loaded.tokenizer, prompts, decoding, template=template)
+    for answer in said:
+        print(f"\n{shown(answer.prompt).plain}")
+        for kind, text in [("greedy", answer.greedy), *(("sampled", text) for text in answer.sampled)]:
+            print(f"  {kind:8}{shown(text).plain}")
+    write_json(json_file, [asdict(answer) for answer in said])
+
+
+@app.command()
+def evaluate(
+    adapter: Annotated[Path, Option(help="A folder made by safedpo train.")],
+    data: Data = "household-test",
+    samples: Annotated[int, Option(min=1, help="Sampled responses a prompt, beside the greedy one.")] = 3,
+    limit: Annotated[int | None, Option(min=1, help="Only the first so many prompts.")] = None,
+    max_new_tokens: Annotated[int, Option(min=1, help="Longest response in tokens.")] = 64,
+    dtype: Dtype = "auto",
+    seed: Seed = 0,
+    save: Annotated[Path | None, Option(help="Folder for evaluation.json and all samples.")] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Harm, helpfulness and over-refusal of a policy beside its reference, with 95 % intervals over prompts."""
+    from ..evaluate import Decoding
+    from ..evaluate import evaluate as run
+    from ..evaluate.display import print_report
+
+    decoding = Decoding(samples=samples, max_new_tokens=max_new_tokens, seed=seed)
+    report = run(adapter, shipped_data(data), decoding=decoding, limit=limit, dtype=dtype)
+    print_report(report)
+    if save:
+        print(f"samples and evaluation.json are in {report.save(save).parent}")
+    write_json(json_file, report.to_json())
+
+
+@app.command()
+def table(
+    folder: Annotated[Path, typer.Argument(help="A folder with METHOD/SEED/evaluation.json in it.")],
+) -> None:
+    """Print the table of several methods and seeds, as Markdown: the table of the README."""
+    from ..evaluate.table import markdown_table, read_rows
+
+    print(markdown_table(read_rows(folder)))
+
+
+def shipped_data(source: str) -> str | Path:
+    """``household-train`` and ``household-test`` are the shipped files; all else is taken as it is."""
+    if source in ("household-train", "household-test"):
+        from ..household import load
+
+        return load(source.removeprefix("household-"))
+    return source
+
+
+def _typed(context: typer.Context) -> dict:
+    """The command's settings by name; a recipe's stand under those that were typed."""
+    from ..lm.recipes import RECIPES
+
+    given = {k: v for k, v in context.params.items() if k not in ("recipe", "output_dir", "json_file")}
+    recipe = context.params.get("recipe")
+    if recipe is None:
+        return given
+    if recipe not in RECIPES:
+        raise UserError(f"no recipe {recipe!r}; there are {', '.join(RECIPES)}")
+    typed = {name for name in given if context.get_parameter_source(name).name == "COMMANDLINE"}
+    return given | RECIPES[recipe] | {name: given[name] for name in typed}
+
+
+def _finished(run, json_file: Path | None) -> None:
+    shown = ", ".join(f"{name} {run.metrics[name]:.4g}" for name in ("loss", "rewards/margins", "rewards/accuracies")
+                      if name in run.metrics)  # fmt: skip
+    print(f"{run.metrics['steps']} steps, at their end {shown}; {run.folder} holds the weights, run.json and log.jsonl")
+    write_json(json_file, {"folder": str(run.folder), "counts": run.counts, "metrics": run.metrics})
