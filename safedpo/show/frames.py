@@ -60,7 +60,7 @@ def read_frames(figure_function: FigureFunction, stops: Sequence[Stops]) -> Fram
     """Call the figure function at every stop (last slider fastest) and keep what differs.
 
     Raises `UserError`, naming the stop, for anything but ``(figure, sentence)``, an empty sentence, another number of
-    traces, a layout that moves, an axis that would rescale, and a NaN or infinite number.
+    traces, a layout or a legend that moves, an axis that would rescale, and a NaN or infinite number.
 
     >>> import plotly.graph_objects as go
     >>> from safedpo.show.frames import Stops, read_frames
@@ -89,7 +89,7 @@ def read_frames(figure_function: FigureFunction, stops: Sequence[Stops]) -> Fram
         for path in sorted({path for traces in flat for path in traces[index]})
         if any(traces[index].get(path) != flat[0][index].get(path) for traces in flat)
     ]
-    _check_axes(moved, data, layout)
+    _check_fixed(moved, data, layout)
     values = [[traces[index].get(path) for index, path in moved] for traces in flat]
     return Frames(data, layout, moved, values, [sentence for *_, sentence in drawn])
 
@@ -98,7 +98,8 @@ def read_one(figure_function: FigureFunction, values: Sequence, at: str) -> tupl
     """The figure function at one stop: its traces and layout as plain JSON values, and its sentence; checked."""
     result = figure_function(*values)
     if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[0], go.Figure)):
-        raise UserError(f"the figure function returned {type(result).__name__} at {at}; return (plotly figure, sentence)")
+        raise UserError(f"the figure function returned {type(result).__name__} at {at}; "
+                        "return (plotly figure, sentence)")
     drawn, sentence = result
     if not isinstance(sentence, str) or not sentence.strip():
         raise UserError(f"no sentence at {at}: a figure needs one sentence with its numbers")
@@ -139,8 +140,11 @@ def _plain(value, where: str):
     return value if isinstance(value, int) else float(f"{value:.7g}")
 
 
-def _check_axes(moved: list[Path], data: list[dict], layout: dict) -> None:
+def _check_fixed(moved: list[Path], data: list[dict], layout: dict) -> None:
     for index, path in moved:
+        if path.startswith(("marker", "line", "name", "opacity")) and data[index].get("showlegend", True):
+            raise UserError(f"trace {index} moves its {path} but stands in the legend, which stays as it is; "
+                            "give it showlegend=False, and the legend a trace of its own that does not move")
         if path not in ("x", "y"):
             continue
         axis = path + "axis" + data[index].get(f"{path}axis", path)[1:]

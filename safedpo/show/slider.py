@@ -13,7 +13,6 @@ import itertools
 import json
 import uuid
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 
 import plotly.graph_objects as go
@@ -21,7 +20,7 @@ import plotly.offline
 
 from safedpo.errors import UserError
 from safedpo.show.frames import FigureFunction, Frames, Stops, read_frames
-from safedpo.show.style import escape
+from safedpo.show.style import asset, escape
 
 MOST_STOPS = 2000  # beyond this a page is megabytes and the figure function is probably training
 
@@ -88,12 +87,12 @@ class Slider:
         numbers = json.dumps(show, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
         controls = "".join(_control(f"{name}-{i}", one) for i, one in enumerate(self.stops))
         return (
-            f'<style>{_asset("slider.css")}</style>'
+            f'<style>{asset("slider.css")}</style>'
             f'<div class="safedpo" id="{name}"><div class="controls">{controls}</div>'
             f'<div class="plot" role="img" aria-label="{escape(repr(self))}" '
             f'style="height:{self.frames.layout.get("height", 380)}px"></div>'
             f'<output class="sentence" aria-live="polite">{escape(repr(self))}</output></div>'
-            f'<script>{_asset("slider.js").strip()}(document.getElementById("{name}"), {numbers});</script>'
+            f'<script>{asset("slider.js").strip()}(document.getElementById("{name}"), {numbers});</script>'
         )
 
     def save(self, path: str | Path, *, title: str = "SafeDPO") -> Path:
@@ -128,12 +127,7 @@ def _control(name: str, stops: Stops) -> str:
 
 
 @functools.cache
-def _asset(name: str) -> str:
-    return files("safedpo.show").joinpath(name).read_text(encoding="utf-8")
-
-
-@functools.cache
 def plotly_loader() -> str:
     """A script element that makes `window.safedpoPlotly`, a promise of plotly.js, unless the page has it already."""
     packed = base64.b64encode(gzip.compress(plotly.offline.get_plotlyjs().encode(), 9, mtime=0)).decode()
-    return f'<script data-safedpo="plotly">{_asset("loader.js").strip()}("{packed}");</script>'
+    return f'<script data-safedpo="plotly">{asset("loader.js").strip()}("{packed}");</script>'

@@ -3,7 +3,9 @@
 Colour never carries meaning alone: unsafe answers are hatched, lines differ by dash, and bars carry their value.
 """
 
+import functools
 import html
+from importlib.resources import files
 
 import plotly.graph_objects as go
 
@@ -44,6 +46,25 @@ def figure(traces: list, *, x: dict, y: dict, height: int = 380, **layout) -> go
     )
 
 
+def stacked(traces: list, *, x: dict, panels: list[dict], height: int = 460, **layout) -> go.Figure:
+    """Panels one above the other over a shared x axis; a trace names its panel by ``yaxis="y"``, ``"y2"``, ...
+
+    >>> from safedpo.show.style import stacked
+    >>> drawn = stacked([], x={}, panels=[{"range": [0, 1]}, {"range": [0, 2]}])
+    >>> drawn.layout.yaxis2.domain[0], drawn.layout.yaxis.domain[1]
+    (0.0, 1.0)
+    """
+    gap, count = 0.09, len(panels)
+    share = (1 - gap * (count - 1)) / count
+    axes = {}
+    for place, panel in enumerate(panels):
+        low = (count - 1 - place) * (share + gap)
+        axes[f"yaxis{place + 1 if place else ''}"] = {**panel, "domain": [low, min(low + share, 1.0)]}
+    first = axes.pop("yaxis")
+    bottom = {"anchor": f"y{count if count > 1 else ''}", **x}
+    return figure(traces, x=bottom, y=first, height=height, **axes, **layout)
+
+
 def fill(colour: str, unsafe: list[bool]) -> dict:
     """The `marker` of a row of bars: plain where safe, hatched where unsafe.
 
@@ -74,3 +95,9 @@ def number(value: float) -> str:
 def escape(text: str) -> str:
     """Text made safe for plotly's labels (which read some HTML), between tags, and inside quoted attributes."""
     return html.escape(text, quote=True)
+
+
+@functools.cache
+def asset(name: str) -> str:
+    """The text of a .css or .js file of this room."""
+    return files("safedpo.show").joinpath(name).read_text(encoding="utf-8")
