@@ -39,11 +39,13 @@ def frontier(curves: Mapping[str, Sequence[Point]], parameters: Mapping[str, str
         if not all(0 <= mass <= 1 for _, mass, *_ in points):
             raise UserError(f"{name!r} has an unsafe mass outside [0, 1]")
         strong = name == method
+        line = {"color": style.SERIES[look % len(style.SERIES)], "dash": style.DASHES[look % len(style.DASHES)]}
+        # The legend's own trace stays still while the curve thickens.
+        traces.append(go.Scatter(x=[None], y=[None], mode="lines", name=style.escape(name), line={**line, "width": 2.5}))
         traces.append(go.Scatter(
             x=[_on_axis(mass) for _, mass, *_ in points], y=[reward for _, _, reward, _ in points],
             mode="lines+markers", name=style.escape(name), opacity=1 if strong else 0.3, marker={"size": 5},
-            line={"color": style.SERIES[look % len(style.SERIES)], "dash": style.DASHES[look % len(style.DASHES)],
-                  "width": 3.5 if strong else 1.8}, hovertemplate="unsafe mass %{x:.3g}, reward %{y:.3g}",
+            showlegend=False, line={**line, "width": 3.5 if strong else 1.8}, hovertemplate="unsafe mass %{x:.3g}, reward %{y:.3g}",
         ))  # fmt: skip
     parameter, mass, reward, distance = curves[method][place]
     here = {"size": 15, "color": style.RED, "line": {"color": style.INK, "width": 1.5}}

@@ -175,7 +175,7 @@ def trained(seed: int, worlds: int) -> float:
     world = random_world(seed, 2, 4)
     pairs, distances = methods.safer_by_cost(world, population(world)), []
     for name in ("DPO-harmless", "IPO", "BFPO", "SEE-DPO", "SACPO", "P-SACPO", "MODPO"):
-        done = methods.METHODS[name](world, pairs, beta=0.5, seed=seed, steps=1500, tolerance=1.0)
+        done = methods.METHODS[name](world, pairs, beta=0.5, seed=seed, steps=400, tolerance=1.0)
         distances.append(tv(done.logps, methods.OPTIMA[name](world, beta=0.5)))
     return largest(*distances)
 
