@@ -24,6 +24,7 @@ from .batches import group_examples
 from .checkpoints import last_good
 from .config import SafeDPOConfig, honoured_arguments
 from .folder import claim, finish, read_log
+from .fused import unfuse_lora
 from .live import LogFile
 from .models import LoadedModel, add_lora, load_model
 from .reference import reference_identity, reference_logps
@@ -175,7 +176,7 @@ def sft_rows(records: Sequence[Record], responses: str) -> list[tuple[str, str, 
 def _run(trainer: SafeDPOTrainer, loaded: LoadedModel, about: dict, resume: Path | None, tokens: Tokenized) -> Run:
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     trainer.model.config.use_cache = True  # the Trainer switches it off, and generation wants it
-    trainer.model.eval()
+    unfuse_lora(trainer.model.eval())
     folder = Path(trainer.args.output_dir)
     log = [row for row in trainer.state.log_history if "loss" in row]
     metrics = {"steps": trainer.state.global_step, **_closing(log)}

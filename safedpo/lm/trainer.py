@@ -22,6 +22,7 @@ from safedpo.transform import GROUPS
 from .batches import TokenBatch, n_tokens, pack_items, split_rows
 from .checkpoints import UNFINISHED, checkpoints, clear, publish
 from .config import SafeDPOConfig
+from .fused import fuse_lora
 from .live import LiveLine
 from .logprobs import response_logps, token_logps
 from .metrics import GroupSums, pair_columns
@@ -75,6 +76,7 @@ class SafeDPOTrainer(Trainer):
         self.items, self.ref_logps = items, ref_logps
         self.row_tokens = args.row_tokens or ROW_TOKENS.get(args.device.type, 512)
         self.sums = GroupSums()
+        fuse_lora(self.model)
         self._folder = args.output_dir
 
     # ---- what a row is and costs ----------------------------------------------------------------------------------
