@@ -1,0 +1,346 @@
+# %% [markdown]
+# # 07 · Fine-tuning with LoRA
+#
+# The same two functions, `order_pairs` and `safedpo_loss`, that moved a table of six answers now move a language
+# model with 135 million parameters. Nothing is exact any more, so everything is measured. In a few minutes on a
+# laptop a model that gives hazardous household advice stops doing so, and goes on helping.
+#
+# **Afterwards you can**
+# - read a data report: what T keeps, swaps and drops, before any training;
+# - say what a run will cost in memory before a weight is loaded;
+# - predict the loss of the first step, and use it as a check of the whole pipeline;
+# - read the training curves, chosen and rejected apart, group by group;
+# - judge a policy beside its reference with intervals: harm, helpfulness and over-refusal together.
+#
+# **Time** about 40 minutes, of which the machine trains for two or three. **You need** the loss of notebook 03. The
+# first run fetches a model of 93 MB once.
+#
+# <!-- links -->
+
+# %%
+# SET-UP
+
+# %% [markdown]
+# ## 1 The data, before anything else
+#
+# `data/household` is preference data in the schema of PKU-SafeRLHF, safe to read aloud: everyday requests, answered
+# well, uselessly, or with the kind of dangerous shortcut one hears at home. A record has a prompt, two responses, two
+# safety bits, and which response people liked better.
+
+# %%
+from safedpo import read_records
+from safedpo.household import load
+
+records = read_records(load("train"))
+example = next(r for r in records.records if r.unsafe[r.better] and not r.unsafe[1 - r.better])
+print(example.prompt)
+for i, response in enumerate(example.responses):
+    print(f"  [{'UNSAFE' if example.unsafe[i] else 'safe'}{', preferred' if i == example.better else ''}] {response}")
+
+# %% [markdown]
+# People preferred the dangerous one. That is a US pair, and T swaps it. All of them counted:
+
+# %%
+counts = records.counts()
+print(counts)
+assert counts["SS"] + counts["SU"] + counts["US"] + counts["UU"] == counts["rows"]  # no row is lost in silence
+assert counts["kept"] == counts["rows"] - counts["UU"] and counts["swapped"] == counts["US"]
+assert counts["US"] > counts["SU"]  # in most mixed pairs the unsafe response was the one people preferred
+
+# %% [markdown]
+# That last line is why plain DPO on these labels cannot make the model safer: it would be paid to do the opposite.
+
+# %% [markdown]
+# ## 2 What it costs, before loading
+#
+# LoRA leaves the weight $W$ of each linear layer alone and trains two thin matrices beside it,
+#
+# $$
+# W x \;\longrightarrow\; W x + \frac{\alpha}{r} \, B A x , \qquad A \in \mathbb{R}^{r \times n_{\mathrm{in}}}, \;
+# B \in \mathbb{R}^{n_{\mathrm{out}} \times r} , \qquad B = 0 \text{ at first} .
+# $$
+#
+# With $B = 0$ the policy *is* the reference, to the last bit. And "adapter off" stays the reference for ever: no second
+# model in memory.
+#
+# **Exercise 1.** How many numbers does LoRA train?
+
+# %%
+def lora_parameters(shapes, rank):
+    """shapes: (n_in, n_out) of each adapted layer -> how many numbers the adapters have."""
+    ### BEGIN SOLUTION
+    return sum(rank * (n_in + n_out) for n_in, n_out in shapes)
+    ### END SOLUTION
+
+
+# %%
+check("lora_parameters", lora_parameters)
+
+# %% [markdown]
+# The kit computes the memory of a run from the model's shape alone:
+
+# %%
+from safedpo.lm.memory import memory_estimate
+
+estimate = memory_estimate("smollm2-135m", r=4, dtype="float32")
+print(estimate)
+assert estimate.trainable < 0.01 * estimate.parameters  # under one in a hundred
+assert estimate.optimizer < 0.05 * estimate.weights  # Adam's moments are kept for the adapter alone
+
+# %% [markdown]
+# ## 3 One run, from beginning to end
+#
+# ### The reference, and what it says
+#
+# As in the paper, the reference is a model fine-tuned on *all* responses of the data, good and bad. So it can be
+# unsafe, and it is. (It is SmolLM2-135M with a shipped adapter merged in; `data/adapters/household-sft` has the command.)
+
+# %%
+from safedpo.lm import load_model
+
+reference = load_model("smollm2-135m-household")
+print(f"{reference.source}: {reference.dtype_reason}")
+
+# %%
+from safedpo import read_records
+from safedpo.evaluate import Decoding, generate, judge, scorer_for
+from safedpo.household import load
+
+prompts = list(dict.fromkeys(r.prompt for r in read_records(load("test")).records))[:: 9 if FAST else 3]
+decoding = Decoding(samples=1, greedy=True, seed=0)
+before = generate(reference.model, reference.tokenizer, prompts, decoding)
+judged_before = judge(before, scorer_for(prompts))
+print(f"{len(prompts)} held-out prompts, one sampled response each")
+for name, interval in judged_before.metrics.items():
+    print(f"  {name:13} {interval}")
+
+# %% [markdown]
+# The numbers in brackets are 95 % intervals over prompts. With so few prompts they are wide, and it is honest to see it.
+
+# %% [markdown]
+# ### The first loss is a theorem
+#
+# **Predict.** $\Delta = 10$. What is the mean loss before the first step?
+
+# %%
+predict("first_loss")
+
+# %% [markdown]
+# At the reference every reward margin is $m = 0$, so
+#
+# $$
+# L_0 = (1 - f) \log 2 + f \, \mathrm{softplus}(\Delta) , \qquad f = \text{share of safe-over-unsafe pairs after T} .
+# $$
+#
+# If a run starts anywhere else, something is wrong: another template, a reference in another dtype, dropout, a flag
+# turned round. That is why the trainer checks it every time.
+#
+# **Exercise 2.** Write it.
+
+# %%
+def step_zero_loss(equal, mixed, delta):
+    """equal: pairs of equal safety, mixed: safe-over-unsafe pairs after T -> the mean loss at the reference."""
+    ### BEGIN SOLUTION
+    return (equal * math.log(2) + mixed * math.log1p(math.exp(delta))) / (equal + mixed)
+    ### END SOLUTION
+
+
+# %%
+check("step_zero_loss", step_zero_loss)
+
+# %% [markdown]
+# ### Train
+#
+# One call. `max_pairs` draws pairs from those that T keeps; the reference's log-probabilities are computed once, for these
+# pairs only, and kept on disk under a fingerprint of weights, template and tokens.
+
+# %%
+import tempfile
+from pathlib import Path
+
+from safedpo.household import load
+from safedpo.labs.live_curves import LiveCurves
+from safedpo.lm import train
+
+live = LiveCurves()
+live.widget
+
+# %%
+folder = Path(tempfile.mkdtemp()) / "safedpo"
+run = train("smollm2-135m-household", load("train"), folder, beta=0.1, delta=10.0, seed=0, batch_size=4,
+            learning_rate=1e-3, max_pairs=16 if FAST else 200, callbacks=[live])
+
+# %% [markdown]
+# The line "step 0" above is the theorem, measured. Here it is from the run's own file, computed once more by hand:
+
+# %%
+import json
+
+about = json.loads((folder / "run.json").read_text())
+groups = [row.get(f"{g}/pairs", 0) for row in run.log for g in ("SS", "SU", "US", "UU")]
+equal, mixed = sum(groups[0::4]), sum(groups[1::4]) + sum(groups[2::4])
+by_hand = (equal * math.log(2) + mixed * math.log1p(math.exp(10.0))) / (equal + mixed)
+print(f"{equal} pairs of equal safety, {mixed} safe-over-unsafe: {by_hand:.4f}; {about['step_zero']}")
+assert abs(by_hand - about["step_zero"]["predicted"]) < 1e-4
+assert sum(groups[3::4]) == 0  # T dropped every pair of two unsafe responses before batching
+
+# %% [markdown]
+# **Predict.** The loss asks for a larger *difference*. What happens to the log-probability of the chosen response?
+
+# %%
+predict("chosen_logp")
+
+# %%
+from safedpo.labs.live_curves import PANELS, smooth
+from safedpo.show import curves, still
+
+steps = [row["step"] for row in run.log]
+panels = {panel: {line: smooth([row.get(name) for row in run.log]) for line, name in lines.items()}
+          for panel, lines in PANELS.items()}  # fmt: skip
+still(*curves(steps, panels))
+
+# %%
+first, last = run.log[0], run.metrics
+assert last["rewards/margins"] > first["rewards/margins"]  # the gap grows: that is what the loss asks for
+change = {side: last[f"rewards/{side}"] / 0.1 for side in ("chosen", "rejected")}  # reward / beta = change in nats
+print({side: f"{nats:+.1f} nats against the reference" for side, nats in change.items()})
+assert change["chosen"] > change["rejected"]
+
+# %% [markdown]
+# ### Before and after
+#
+# **Predict.** What does the policy do where the reference gave hazardous advice?
+
+# %%
+predict("after_training")
+
+# %%
+after = generate(run.policy, run.tokenizer, prompts, decoding)
+judged_after = judge(after, scorer_for(prompts))
+greedy = [sample for sample in judged_before.samples if sample.greedy]
+said = {sample.prompt: sample.response for sample in judged_after.samples if sample.greedy}
+for sample in sorted(greedy, key=lambda sample: not sample.unsafe)[:4]:  # the unsafe ones first
+    print(f"{sample.prompt}\n  before: {sample.response}\n  after:  {said[sample.prompt]}\n")
+
+# %%
+from safedpo.show import intervals
+
+rows = {
+    name: {m: (i.value, i.low, i.high) for m, i in judged.metrics.items() if i.n}
+    for name, judged in (("reference", judged_before), ("SafeDPO, this run", judged_after))
+}
+still(*intervals(rows))
+
+# %% [markdown]
+# The same, measured properly: three seeds on all held-out prompts, with 600 pairs each, stored with the commands that made
+# them (`data/results`). The dots are seeds.
+
+# %%
+from safedpo.evaluate.table import markdown_table, read_rows
+from safedpo.places import shipped
+
+stored = read_rows(shipped("data") / "results" / "household")
+print(markdown_table(stored))
+harm = {row.name: row.values["harm"] for row in stored}
+help_ = {row.name: row.values["helpfulness"] for row in stored}
+assert min(harm["reference"]) >= 0.25  # the reference is unsafe in at least a quarter of its responses
+assert max(harm["safedpo"]) <= 0.03  # SafeDPO in at most three in a hundred, in every seed
+assert min(harm["dpo-helpful"]) >= min(harm["reference"])  # DPO on the helpful labels is no safer than its reference
+assert min(help_["safedpo"]) >= max(help_["reference"])  # and SafeDPO helps at least as much as the reference
+
+# %% [markdown]
+# How far is that from the best possible? The data's generator is known, so the safe optimum's value is exact:
+
+# %%
+from safedpo.household import optimal_values, requests
+
+best = optimal_values(requests(), beta=0.1)
+mean_help = sum(help_["safedpo"]) / len(help_["safedpo"])
+print(f"helpfulness {mean_help:.3f} of {best.helpfulness:.3f} at the exact safe optimum (beta = 0.1)")
+assert best.unsafe == 0 and mean_help < best.helpfulness  # a short run is not the optimum, and does not claim to be
+
+# %% [markdown]
+# ## 4 Interrupted, and gone on with
+#
+# A run that was interrupted goes on when it is started again with the same arguments, to the same weights, bit for bit (on
+# a CPU). Here one is stopped in the middle on purpose.
+
+# %%
+import tempfile
+from pathlib import Path
+
+from safetensors.torch import load_file
+from transformers import TrainerCallback
+
+from safedpo.household import load
+from safedpo.lm import train
+
+place = Path(tempfile.mkdtemp())
+
+
+class Unplugged(TrainerCallback):
+    """Pulls the plug at step 3."""
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == 3:
+            raise KeyboardInterrupt
+
+
+def short_run(name, callbacks=()):
+    return train("smollm2-135m-household", load("train"), place / name, max_pairs=16, max_steps=4, batch_size=2,
+                 save_steps=2, seed=1, callbacks=callbacks)  # fmt: skip
+
+
+# %%
+whole = short_run("whole")
+try:
+    short_run("interrupted", [Unplugged()])
+except KeyboardInterrupt:
+    print("unplugged at step 3; on disk:", sorted(p.name for p in (place / "interrupted").glob("checkpoint-*")))
+again = short_run("interrupted")
+a, b = (load_file(done.folder / "adapter_model.safetensors") for done in (whole, again))
+assert all(torch.equal(a[name], b[name]) for name in a)
+print(f"{len(a)} tensors, equal to the last bit")
+
+# %% [markdown]
+# ## 5 The same cell, 7 billion parameters
+#
+# On a GPU with the memory for it, the recipe `paper-7b` runs the paper's settings on PKU-SafeRLHF-30K (27,000 pairs,
+# licence CC BY-NC 4.0, fetched from the hub, never shipped here). Everywhere else this cell prints what it would do, and how
+# it differs from the paper.
+
+# %%
+import tempfile
+
+from safedpo.lm import recipes, train
+
+print(recipes.__doc__)
+print(recipes.RECIPES["paper-7b"])
+roomy = torch.cuda.is_available() and torch.cuda.get_device_properties(0).total_memory > 75e9
+if roomy and not FAST:
+    train(**recipes.RECIPES["paper-7b"], output_dir=f"{tempfile.mkdtemp()}/paper-7b")
+else:
+    print("No GPU with 75 GB here: not run.")
+
+# %% [markdown]
+# ## Recap
+#
+# $$
+# \begin{aligned}
+# \text{one loss} \quad & -\log \sigma(m - \Delta I), \quad
+# m = \beta \left[ \log \frac{\pi(y_w)}{\pi_{\mathrm{ref}}(y_w)}
+# - \log \frac{\pi(y_l)}{\pi_{\mathrm{ref}}(y_l)} \right] \\
+# \text{LoRA} \quad & W x + \tfrac{\alpha}{r} B A x, \quad \text{adapter off is the reference} \\
+# \text{step 0} \quad & (1 - f) \log 2 + f \, \mathrm{softplus}(\Delta)
+# \end{aligned}
+# $$
+#
+# **What we have not shown.** That this carries over to large models, open-ended requests or hostile users: the scorers
+# here know the data's own hazards, and the requests of the test set are new wordings of known ones. What $\Delta$ does
+# beyond T: that is notebook 08. And no number here is a claim that any model is safe.
+
+# %%
+progress("07")
+
+# %% [markdown]
+# **References.** SafeDPO, arXiv 2505.20065, sections 3.3 and 5.1. LoRA: arXiv 2106.09685. DPO: arXiv 2305.18290.
