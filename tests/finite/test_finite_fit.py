@@ -230,6 +230,9 @@ def test_what_has_not_converged_is_no_result():
     ) as caught:
         fit(world, kept, beta=1.0, delta=[0.0, 10.0], steps=20, lr=0.1, tolerance=1e-3)
     assert caught.value.gradient_norm > 1e-3
+    # One run that stands still is enough, whatever the others do.
+    with pytest.raises(NotConvergedError, match="beta=0.9"):
+        fit(world, kept, beta=[1.0, 0.9], lr=[1.0, 0.0], steps=500, tolerance=0.1)
     # Robust DPO has no minimum on clean safe/unsafe pairs: its gradient never vanishes.
     with pytest.raises(NotConvergedError, match="robust_dpo"):
         fit(world, kept, loss="robust_dpo", beta=1.0, steps=3000, lr=0.5, tolerance=1e-3)

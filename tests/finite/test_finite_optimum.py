@@ -71,6 +71,9 @@ def test_required_penalty_has_its_published_digits():
                             torch.tensor([[False, True]]))  # fmt: skip
         penalties.append(math.ceil(required_penalty(world, 0.1, 1e-3).item() * 1000) / 1000)
     assert penalties == [0.691, 0.911, 1.151, 1.612, 2.533]
+    world = FiniteWorld([[math.log(0.5)] * 2], [[0.0, 0.0]], torch.tensor([[False, True]]))
+    assert required_penalty(world, 0.1, 1e-3).item() == pytest.approx(0.1 * math.log(999), rel=1e-12)
+    assert required_penalty(world, 0.1, 0.9).item() == 0.0  # already nearer than that without a penalty
 
 
 def test_hard_constraint_names_the_infeasible_prompt_and_a_penalty_does_not_mind():
@@ -108,6 +111,8 @@ def test_penalty_and_tau_are_checked():
 def test_distances_on_small_numbers():
     p, q = torch.tensor([[0.5, 0.5, 0.0]]).double().log(), torch.tensor([[0.25, 0.25, 0.5]]).double().log()
     assert tv(p, q).item() == pytest.approx(0.5)
+    four = torch.tensor([[0.4, 0.4, 0.1, 0.1]]).double().log()
+    assert tv(four, four.flip(-1)).item() == pytest.approx(0.6)
     assert kl(p, q).item() == pytest.approx(math.log(2))
     assert kl(q, p).item() == math.inf
     assert kl(p, p).item() == 0.0
