@@ -266,7 +266,7 @@ for name, policy in (("optimum", best), ("reference", world.ref_logps)):
     distance = (p * (p / q).log() + (1 - p) * ((1 - p) / (1 - q)).log()).sum()
     loss = pairs_loss(pairs, policy, world.ref_logps, beta=beta, delta=0.0)
     assert torch.isclose(loss, entropy + distance, rtol=1e-12)
-    print(f"{name:10} loss {loss:.6f} = entropy {entropy:.6f} + KL {distance:.6f}")
+    print(f"{name:10} loss {loss:.6f} = entropy {entropy:.6f} + KL {abs(distance):.6f}")
 assert ledger_row("optimum-dpo").holds  # the ledger trains to convergence and compares
 
 # %% [markdown]
@@ -331,9 +331,10 @@ world, beta = six_answers(), 0.5
 run = fit(world, population(world), beta=beta, delta=0.0, steps=1000 if FAST else 3000, lr=1.0)
 learnt, best = run.policy[0, 0, 0], optimal_policy(world, beta, penalty=0.0)
 print(f"total variation to π*: {tv(world.ref_logps, best).item():.4f} at the reference, {tv(learnt, best).item():.1e} now")
-print(f"unsafe mass: {unsafe_mass(world, world.ref_logps).item():.2f} at the reference, {unsafe_mass(world, learnt).item():.2f} now")
+harm = [unsafe_mass(world, policy).item() for policy in (world.ref_logps, learnt)]
+print(f"unsafe mass: {harm[0]:.2f} at the reference, {harm[1]:.2f} now")
 assert tv(learnt, best) < 1e-3
-assert unsafe_mass(world, learnt) > unsafe_mass(world, world.ref_logps)  # DPO has walked towards the hazard
+assert harm[1] > harm[0]  # DPO has walked towards the hazard
 
 # %% [markdown]
 # It works, and that is the trouble. The preferences liked the hazardous answers, so the policy learnt to give them more

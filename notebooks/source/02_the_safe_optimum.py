@@ -252,15 +252,17 @@ assert (left.diff(dim=0) < 0).all() and left[-1] < 1e-7 and ledger_row("penalty-
 from safedpo.show import Stops, slider
 from safedpo.show.penalty import penalty
 
-line = torch.linspace(0, 6, 31).tolist()
+line = torch.linspace(0, 6, 31, dtype=torch.float64)
+
+
+def distances(world, beta):  # the closed form, divided by Z_s above and below
+    return torch.sigmoid(log_partition_unsafe(world, beta) - log_partition(world, beta) - line / beta).tolist()
 
 
 def fined(beta, c):
-    hard = optimal_policy(world, beta)
-    distances = [tv(optimal_policy(world, beta, penalty=one), hard).item() for one in line]
-    finite = optimal_policy(world, beta, penalty=c)[0].exp().tolist()
-    return penalty(world.labels, world.unsafe[0].tolist(), finite, hard[0].exp().tolist(), c=c,
-                   safe_support=1 - unsafe_mass(world, world.ref_logps).item(), curve=(line, distances))
+    finite, hard = (optimal_policy(world, beta, penalty=one)[0].exp().tolist() for one in (c, math.inf))
+    return penalty(world.labels, world.unsafe[0].tolist(), finite, hard, c=c, curve=(line.tolist(), distances(world, beta)),
+                   safe_support=1 - unsafe_mass(world, world.ref_logps).item())
 
 
 betas = [0.1, 0.5, 2] if FAST else [0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10]
@@ -320,18 +322,20 @@ for delta in (0.5, 0.1, 0.01, 1e-4, 1e-8):
 assert ledger_row("price-of-support").holds and ledger_row("penalty-sufficient").holds
 
 # %%
+from safedpo.finite import log_partition, log_partition_unsafe
 from safedpo.show import Stops, slider
 from safedpo.show.penalty import penalty
 
-line = torch.linspace(0, 3, 31).tolist()
+line = torch.linspace(0, 3, 31, dtype=torch.float64)
 
 
 def poorer(delta):
-    poor, hard = with_support(delta), optimal_policy(with_support(delta), beta)
+    poor = with_support(delta)
     needed = required_penalty(poor, beta, tau).item()
-    distances = [tv(optimal_policy(poor, beta, penalty=one), hard).item() for one in line]
-    return penalty(world.labels, world.unsafe[0].tolist(), optimal_policy(poor, beta, penalty=needed)[0].exp().tolist(),
-                   hard[0].exp().tolist(), c=needed, safe_support=delta, curve=(line, distances))
+    finite, hard = (optimal_policy(poor, beta, penalty=one)[0].exp().tolist() for one in (needed, math.inf))
+    distances = torch.sigmoid(log_partition_unsafe(poor, beta) - log_partition(poor, beta) - line / beta)
+    return penalty(world.labels, world.unsafe[0].tolist(), finite, hard, c=needed, safe_support=delta,
+                   curve=(line.tolist(), distances.tolist()))
 
 
 slider(poorer, Stops("safe support δ", [10.0**-k for k in range(1, 11)], start=1e-2, text=lambda delta: f"{delta:.0e}"))

@@ -127,7 +127,7 @@ def examine(exercise: Exercise, answer, name: str) -> str | None:
 
 def _compare(exercise: Exercise, found: list) -> str | None:
     right = [exercise.right(*case) for case in exercise.cases]
-    for place, (got, want) in enumerate(zip(found, right, strict=True)):
+    for got, want in zip(found, right, strict=True):
         problem = _wrong_shape(got, want, exercise.gives)
         if problem:
             return problem

@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import dataclass
 from functools import cache
+from html import escape
 from pathlib import Path
 
 from ..errors import UserError
@@ -53,9 +54,55 @@ def places(folder: Path) -> list[Place]:
     return found
 
 
-def derived_in(equation, folder: Path) -> list[Place]:
-    """The cells that derive an equation of the paper: those that check themselves against one of its claims.
+@dataclass(frozen=True)
+class Table:
+    """Rows of text for a notebook: HTML where there is a page, lines where there is not."""
 
-    ``equation`` is one of `safedpo.finite.claims.EQUATIONS`; ``folder`` holds the complete notebooks.
+    head: tuple[str, ...]
+    lines: list[tuple[str, ...]]
+
+    def _repr_html_(self) -> str:
+        def row(tag: str, texts) -> str:
+            cells = (escape(text).replace("\n", "<br>") for text in texts)
+            return "<tr>" + "".join(f"<{tag} style='text-align:left;vertical-align:top'>{c}</{tag}>" for c in cells) + "</tr>"
+
+        return f"<table>{row('th', self.head)}{''.join(row('td', line) for line in self.lines)}</table>"
+
+    def __repr__(self) -> str:
+        return "\n".join(" | ".join(text.replace("\n", ", ") for text in line) for line in self.lines)
+
+
+def run_ledger(seed: int, worlds: int) -> list:
+    """Every line of the ledger, with a progress bar: what `safedpo verify` checks at the command line."""
+    from tqdm import tqdm
+
+    from ..finite.claims import CLAIMS
+    from ..finite.claims import check as compute
+
+    return [compute(claim, seed, worlds) for claim in tqdm(CLAIMS, desc="ledger", leave=False, delay=1)]
+
+
+def ledger_table(rows) -> Table:
+    """The ledger as a table: each claim in words, how far its two sides are apart, and how far they may be."""
+    return Table(("claim", "statement", "residual", "allowed", "holds"), [
+        (row.id, row.statement, f"{row.residual:.0e}", f"{row.tolerance:.0e}", "yes" if row.holds else "NO")
+        for row in rows
+    ])  # fmt: skip
+
+
+def equation_table(rows, folder: Path) -> Table:
+    """The table of notebook 00, from the ledger's ``rows`` and the cells of the complete notebooks in ``folder``.
+
+    A cell derives a statement of the paper if it checks itself against one of its claims, ``ledger_row("...")``; which
+    claims belong to a statement is in `safedpo.finite.claims.EQUATIONS`.
     """
-    return [place for place in places(folder) if place.claim in equation.claims]
+    from ..finite.claims import EQUATIONS
+
+    by_id, everywhere = {row.id: row for row in rows}, places(folder)
+    lines = []
+    for one in EQUATIONS:
+        cells = dict.fromkeys(f"{p.notebook[:2]} § {p.section}" for p in everywhere if p.claim in one.claims)
+        claims = [by_id[claim] for claim in one.claims]
+        checked = "\n".join(f"{row.id} {row.residual:.0e} {'holds' if row.holds else 'FAILS'}" for row in claims)
+        lines.append((one.name, one.words, "\n".join(cells), checked))
+    return Table(("paper", "says", "derived in", "checked by the ledger"), lines)

@@ -118,8 +118,6 @@ EXERCISES = {
                 _order(_none, lambda a, b: a),
             "The flags are turned round: True means *unsafe*. You swap the good SU pairs and drop the SS ones.":
                 _order(lambda a, b: ~a & b, lambda a, b: ~a & ~b),
-            "You swap SU pairs; there the safe response already stands first. Swap US.":
-                _order(lambda a, b: ~a & b, _uu),
             "Every mixed pair is swapped; only US needs it.": _order(lambda a, b: a ^ b, _uu),
             "keep is turned round: True means that the pair stays.":
                 lambda b, u: (_order(_us, _uu)(b, u)[0], ~_order(_us, _uu)(b, u)[1]),
@@ -159,8 +157,6 @@ EXERCISES = {
             "The sign of m is turned round: chosen minus rejected.":
                 lambda c, r, rc, rr, a, z, b, d: _loss(-_m(c, r, rc, rr, b) - d * _gap(a, z)),
             "Beta is squared.": lambda c, r, rc, rr, a, z, b, d: _loss(_m(c, r, rc, rr, b * b) - d * _gap(a, z)),
-            "Beta is missing: it multiplies the difference of the log-ratios.":
-                lambda c, r, rc, rr, a, z, b, d: _loss(_m(c, r, rc, rr, 1.0) - d * _gap(a, z)),
             "The minus sign in front is missing; a loss is the *negative* log-likelihood.":
                 lambda c, r, rc, rr, a, z, b, d: -_loss(_m(c, r, rc, rr, b) - d * _gap(a, z)),
             "A large margin gives an infinite loss: use logsigmoid, not log(sigmoid).":
@@ -197,7 +193,6 @@ EXERCISES = {
                 lambda m, a, z, d: torch.sigmoid(d * z.double() - m),
             "The reward margin is missing: this is the weight at the reference only, where m = 0.":
                 lambda m, a, z, d: torch.sigmoid(d * _gap(a, z)),
-            "Δ multiplies m; it stands beside it.": lambda m, a, z, d: torch.sigmoid(-d * _gap(a, z) * m),
         },
         hints=(
             "The loss is softplus(ΔI − m). What is the derivative of softplus?",
@@ -225,9 +220,6 @@ EXERCISES = {
                 lambda q, h, b, d: torch.where(h, -d / b, q),
             "This is normalised again. The loss sees differences only; edit the column and leave it.":
                 lambda q, h, b, d: (q - d / b * h.double()).log_softmax(-1),
-            "The column is unchanged.": lambda q, h, b, d: q,
-            "The shift multiplies; in log-probabilities it is subtracted.":
-                lambda q, h, b, d: torch.where(h, q * d / b, q),
         },
         hints=(
             "You want β[(c − rc) − (r − rr′)] = m − Δ for a pair whose rejected response is unsafe. What is rr′?",

@@ -1,0 +1,425 @@
+# %% [markdown]
+# # 03 · The SafeDPO loss
+#
+# Notebook 02 knows the optimum, but from a table of rewards and costs that nobody has. What people can give is a
+# comparison and two bits: *this answer is more helpful; that one is unsafe*. SafeDPO needs no more. Reorder the pairs,
+# run DPO, and add one number to make it quick. Three small steps; each is a theorem you can recompute.
+#
+# **Afterwards you can**
+# - say what the transformation $T$ does to each of four groups of pairs, and why nothing else would do;
+# - show that a sum nobody can sample equals one that everybody can;
+# - write the SafeDPO loss with its safety margin $\Delta$, and the weight of a pair's gradient;
+# - say what $\Delta$ changes (the path), what it does not (the optimum), and when that fails (wrong safety bits);
+# - turn any DPO trainer into SafeDPO by editing one column.
+#
+# **Time** about 30 minutes. **You need** the DPO loss of notebook 01 and the safe optimum of notebook 02.
+#
+# <!-- links -->
+
+# %%
+# SET-UP
+
+# %% [markdown]
+# ## 1 Who would win under the modified reward?
+#
+# The safe optimum is the ordinary optimum for $r_c$, which is $r$ on safe answers and $-\infty$ on unsafe ones. So if
+# people compared by $r_c$, plain DPO would learn it. They compare by $r$. But with the two bits we know what $r_c$
+# *would* have said:
+#
+# | better, other | group | Bradley-Terry under $r_c$ |
+# |---|---|---|
+# | safe, safe | SS | the same coin: both rewards are untouched |
+# | safe, unsafe | SU | $\sigma(+\infty) = 1$: the safe one wins surely |
+# | unsafe, safe | US | ? |
+# | unsafe, unsafe | UU | ? |
+#
+# **Predict.** A person found the *unsafe* answer more helpful than the safe one. What should become of the pair?
+
+# %%
+predict("unsafe_winner")
+
+# %% [markdown]
+# **Predict.** And a pair of two unsafe answers?
+
+# %%
+predict("two_unsafe")
+
+# %% [markdown]
+# That is the transformation $T$: **keep SS, keep SU, swap US, drop UU**.
+#
+# **Exercise 1.** Write it. The data says which response is `better` (0 or 1) and which of the two are `unsafe`.
+
+# %%
+def order_pairs(better, unsafe):
+    """T: better (N,) in {0, 1} and unsafe (N, 2) bool -> chosen (N,) in {0, 1}, keep (N,) bool.
+
+    Column i of `unsafe` belongs to response i. What `chosen` says of a dropped pair does not matter.
+    """
+    ### BEGIN SOLUTION
+    rows = torch.arange(len(better))
+    first, other = unsafe[rows, better], unsafe[rows, 1 - better]
+    swap = first & ~other
+    return torch.where(swap, 1 - better, better), ~(first & other)
+    ### END SOLUTION
+
+
+# %%
+check("order_pairs", order_pairs)
+
+# %% [markdown]
+# What it does to 1,000 comparisons from our six answers:
+
+# %%
+from safedpo.finite import sample_pairs, six_answers
+from safedpo.transform import GROUPS
+
+pairs = sample_pairs(six_answers(), 1000, seed=0)
+kept = pairs.transform()  # the package's T
+sizes = torch.bincount(pairs.group, minlength=4).tolist()
+after = torch.bincount(kept.group, minlength=4).tolist()
+print("before T", dict(zip(GROUPS, sizes, strict=True)))
+print("after T ", dict(zip(GROUPS, after, strict=True)))
+ss, su, us, uu = sizes
+assert after == [ss, su + us, 0, 0]  # US has become SU, UU is gone
+assert not kept.chosen_unsafe.any()  # no unsafe winner is left
+assert len(kept.transform()) == len(kept) and ledger_row("t-twice").holds  # a second pass changes nothing
+
+# %% [markdown]
+# ## 2 Two sums that agree
+#
+# The objective we would like (Eq. 10) asks a person who compares by $r_c$. Nobody can ask that person. The objective we
+# can have (Eq. 11) runs DPO on $T(D)$. Proposition 4.3 says that they are the same number, for *every* policy:
+#
+# $$
+# \sum_{i \ne j} \underbrace{\sigma\big(r_c(y_i) - r_c(y_j)\big)}_{\text{labels by } r_c} \, \ell_\pi(y_i, y_j)
+# \; = \;
+# \sum_{(\tilde y_w, \tilde y_l) \in T(D)} \mathrm{weight} \cdot \ell_\pi(\tilde y_w, \tilde y_l) ,
+# \qquad \ell_\pi = -\log \sigma(m) .
+# $$
+#
+# It is exact with one convention: a UU pair, $(-\infty) - (-\infty)$, carries no loss. Left, a table of $r_c$; right, the
+# law of the real data, transformed; for five random policies.
+
+# %%
+from safedpo.finite import modified_reward, pairs_loss, population, six_answers
+
+world, beta = six_answers(), 0.5
+policies = torch.randn(5, 1, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).log_softmax(-1)
+r_c = modified_reward(world)[0]
+wins = torch.sigmoid(r_c[:, None] - r_c).nan_to_num(0.0).fill_diagonal_(0.0)  # nan: a UU pair, by convention 0
+
+shown = beta * (policies - world.ref_logps)[:, 0]
+m = shown[:, :, None] - shown[:, None, :]
+left = (wins * torch.nn.functional.softplus(-m)).sum((1, 2))
+right = pairs_loss(population(world).transform(), policies, world.ref_logps, beta=beta, delta=0.0)
+
+residual, row = (left - right).abs().max().item(), ledger_row("two-objectives")
+print(f"two sums: here {residual:.1e}, ledger {row.residual:.1e} (allowed {row.tolerance:.0e})")
+assert residual <= row.tolerance and row.holds
+assert ledger_row("law-of-t").holds and ledger_row("law-of-t-sampled").holds  # the labels themselves, exact and drawn
+
+# %% [markdown]
+# ## 3 The margin
+#
+# On $T(D)$ the chosen response is always safe. Where the rejected one is not, SafeDPO asks for more than a win: a win by
+# the **safety margin** $\Delta \ge 0$ (Eq. 12),
+#
+# $$
+# \mathcal{L} = -\log \sigma\big( m - \Delta \, (h_l - h_w) \big) ,
+# \qquad
+# m = \beta \left[ \log \frac{\pi(\tilde y_w)}{\pi_{\mathrm{ref}}(\tilde y_w)}
+# - \log \frac{\pi(\tilde y_l)}{\pi_{\mathrm{ref}}(\tilde y_l)} \right] .
+# $$
+#
+# The margin is *subtracted*, it stands *outside* $\beta$, and pairs of equal safety do not feel it.
+#
+# **Exercise 2.** Write the loss.
+
+# %%
+def safedpo_loss(chosen_logps, rejected_logps, ref_chosen_logps, ref_rejected_logps,
+                 chosen_unsafe, rejected_unsafe, beta, delta):
+    """One loss a pair: four (B,) log-probabilities, two (B,) bool flags (True = unsafe), β > 0, Δ -> (B,)."""
+    ### BEGIN SOLUTION
+    m = beta * ((chosen_logps - ref_chosen_logps) - (rejected_logps - ref_rejected_logps))
+    gap = rejected_unsafe.to(m.dtype) - chosen_unsafe.to(m.dtype)
+    return -torch.nn.functional.logsigmoid(m - delta * gap)
+    ### END SOLUTION
+
+
+# %%
+check("safedpo_loss", safedpo_loss)
+
+# %% [markdown]
+# Move $\Delta$. Above the loss, in the middle its slope, below the pairs of a data set: 200 comparisons, and the reward
+# margins that a policy half-way through its training gives them. A pale tick has as good as stopped teaching.
+
+# %%
+from safedpo.finite import fit, sample_pairs, six_answers
+from safedpo.losses import reward_margin
+from safedpo.show import Stops, slider
+from safedpo.show.loss import loss
+
+world, beta = six_answers(), 0.1
+kept = sample_pairs(world, 200, seed=0).transform()
+policy = fit(world, kept, beta=beta, delta=5.0, steps=200, lr=5.0).policy[0, 0, 0]
+chosen, rejected = (policy[kept.prompt, answer] for answer in (kept.chosen, kept.rejected))
+references = (world.ref_logps[kept.prompt, answer] for answer in (kept.chosen, kept.rejected))
+m = reward_margin(chosen, rejected, *references, beta=beta)
+by_group = {"SS": m[~kept.rejected_unsafe].tolist(), "SU": m[kept.rejected_unsafe].tolist()}
+
+slider(lambda delta: loss(by_group, delta=delta), Stops("safety margin Δ", [0, 1, 2, 3, 5, 7, 10, 15, 20], start=5))
+
+# %%
+from safedpo.losses import gradient_weight
+from safedpo.losses import safedpo_loss as package_loss
+
+deltas = (0.0, 2.0, 5.0, 10.0)
+awake = [(gradient_weight(m, kept.chosen_unsafe, kept.rejected_unsafe, delta=d) > 0.01).double().mean().item() for d in deltas]
+print("share of pairs that still teach:", [f"Δ = {d:g}: {share:.2f}" for d, share in zip(deltas, awake, strict=True)])
+assert all(a <= b for a, b in zip(awake, awake[1:], strict=False)) and awake[-1] > awake[0]  # Δ keeps pairs awake
+
+point = [torch.tensor([x], dtype=torch.float64) for x in (-12, -15, -13, -14)]
+flags = torch.tensor([False]), torch.tensor([True])
+low, high = (package_loss(*point, *flags, beta=0.1, delta=d).item() for d in (0.0, 2.0))
+print(f"one pair with m = 0.2: loss {low:.4f} at Δ = 0, {high:.4f} at Δ = 2")
+assert high > low  # the margin is subtracted from m, so it makes the loss larger
+assert ledger_row("no-margin-between-equals").holds
+
+# %% [markdown]
+# ## 4 What the margin does to the gradient
+#
+# With $I = h_l - h_w$,
+#
+# $$
+# \nabla \mathcal{L} = - \beta \, \sigma(\Delta I - m) \, \big( \nabla \log \pi(\tilde y_w) - \nabla \log \pi(\tilde y_l) \big) .
+# $$
+#
+# **Predict.** Training starts at the reference, so $m = 0$. Against $\Delta = 0$, how much harder does $\Delta = 10$ push on
+# a safe-unsafe pair at the first step?
+
+# %%
+predict("first_step")
+
+# %% [markdown]
+# **Exercise 3.** Write the weight $\sigma(\Delta I - m)$.
+
+# %%
+def gradient_weight(margin, chosen_unsafe, rejected_unsafe, delta):
+    """The weight of each pair's gradient: reward margins (B,), flags (B,) bool, Δ -> (B,) in (0, 1)."""
+    ### BEGIN SOLUTION
+    gap = rejected_unsafe.to(margin.dtype) - chosen_unsafe.to(margin.dtype)
+    return torch.sigmoid(delta * gap - margin)
+    ### END SOLUTION
+
+
+# %%
+check("gradient_weight", gradient_weight)
+
+# %% [markdown]
+# So step 0 is a theorem. Every safe-unsafe pair starts with the loss $\log(1 + e^\Delta)$ and the weight $\sigma(\Delta) < 1$,
+# every safe-safe pair with $\log 2$ and one half. If the share of the former is $f$,
+#
+# $$
+# \text{mean loss at step 0} = \log 2 + \big( \log(1 + e^\Delta) - \log 2 \big) f .
+# $$
+#
+# When you train a language model, compare the first number in the log with this one. It catches most bugs there are.
+
+# %%
+from safedpo.finite import pairs_loss, population, six_answers
+
+world, beta = six_answers(), 0.1
+kept = population(world).transform()
+total = kept.weight.sum()
+f = kept.weight[kept.rejected_unsafe].sum() / total
+for delta in (0.0, 2.0, 5.0, 10.0):
+    logps = world.ref_logps.clone().requires_grad_()
+    left = pairs_loss(kept, logps, world.ref_logps, beta=beta, delta=delta) / total
+    right = math.log(2) + (math.log1p(math.exp(delta)) - math.log(2)) * f
+    left.backward()
+    worst = logps.grad[0, 4].item() * total.item()  # bleach and drain acid: it is in 4 mixed pairs, rejected in each
+    weight = 1 / (1 + math.exp(-delta))
+    print(f"Δ = {delta:4g}   first loss {left.item():.4f}   weight of a mixed pair {weight:.5f}")
+    assert math.isclose(left.item(), right.item(), rel_tol=1e-12)
+    assert math.isclose(worst, 4 * beta * weight, rel_tol=1e-12) and weight / 0.5 < 2  # at most twice as hard
+assert ledger_row("step0-loss").holds and ledger_row("step0-weight").holds and ledger_row("gradient-weight").holds
+
+# %% [markdown]
+# What grows without bound is how *long* a pair pulls. Its weight falls below one half only when the log-ratio gap passes
+# $\Delta / \beta$ nats: 100 nats at $\Delta = 10$ and $\beta = 0.1$. For an isolated pair under gradient flow with rate
+# $\eta$ that takes exactly
+#
+# $$
+# t = \frac{\Delta + 1 - e^{-\Delta}}{2 \beta^2 \eta} .
+# $$
+
+# %%
+beta, rate, step = 0.1, 1.0, 0.01
+for delta in (2.0, 5.0, 10.0):
+    gap, left = 0.0, 0.0
+    while gap < delta / beta:  # both logits move, so the gap grows with 2 beta times the weight
+        half = gap + step / 2 * 2 * rate * beta / (1 + math.exp(beta * gap - delta))  # midpoint rule
+        gap += step * 2 * rate * beta / (1 + math.exp(beta * half - delta))
+        left += step
+    right = (delta + 1 - math.exp(-delta)) / (2 * beta**2 * rate)
+    print(f"Δ = {delta:4g}   one half at a gap of {delta / beta:.0f} nats, after t = {left:.2f} (formula {right:.2f})")
+    assert abs(left - right) <= 2 * step
+assert ledger_row("saturation").holds and ledger_row("time-to-saturation").holds
+
+# %% [markdown]
+# ## 5 One optimum, many paths
+#
+# **Predict.** We train to the end with $\Delta = 0$ and with $\Delta = 10$, on the same data. Where does the second end?
+
+# %%
+predict("where_it_ends")
+
+# %% [markdown]
+# Proposition 4.4: *for every $\Delta \ge 0$ the set of optimal solutions is the same.* The reason takes three sentences. The
+# loss of a safe-unsafe pair can be made as small as you like, for any finite $\Delta$, by letting the unsafe answer
+# vanish. That costs the safe-safe pairs nothing. And they do not contain $\Delta$.
+#
+# Read "optimal" as a limit: no softmax ever gives an answer probability zero, so the optimum is approached and never
+# attained. Here are 8 answers, 4 of them unsafe, trained from the reference:
+
+# %%
+from safedpo.finite import fit, over_represent, population, world_a
+
+world, deltas = world_a(), [0.0, 2.0, 5.0, 10.0]
+kept = population(world, pair_weight=over_represent(world, 3)).transform()
+last = 1000 if FAST else 5000
+run = fit(world, kept, beta=0.1, delta=deltas, steps=last, lr=5.0, record=[0, 20, 200, last])
+unsafe, far = run.path.unsafe_mass[:, 0, :, 0], run.path.safe_tv[:, 0, :, 0]
+for place, step in enumerate(run.steps.tolist()):
+    cells = "   ".join(f"{u:.0e} {d:.5f}" for u, d in zip(unsafe[place].tolist(), far[place].tolist(), strict=True))
+    print(f"step {step:5}   {cells}")
+print("             unsafe mass, and distance of the safe part to π*, for Δ = 0, 2, 5, 10")
+assert (unsafe[1].diff() < 0).all() and (unsafe[2].diff() < 0).all()  # the larger Δ, the sooner the harm is gone
+assert (far[2].diff() > 0).all()  # and the later the safe part arrives
+assert far[-1].max() - far[-1].min() < 3e-4 < far[2].max() - far[2].min()  # but the paths meet
+assert ledger_row("same-optimum").holds and ledger_row("same-infimum").holds
+
+# %% [markdown]
+# The proposition has conditions, and the ledger shows each one failing: every unsafe answer must meet a safe one in some
+# pair, and the safe-safe pairs must connect the safe answers.
+
+# %%
+assert ledger_row("unseen-unsafe-answer").holds and ledger_row("unconnected-safe-answers").holds
+print(ledger_row("unseen-unsafe-answer").statement)
+print(ledger_row("unconnected-safe-answers").statement)
+
+# %% [markdown]
+# And it needs *right bits*. Let both bits of a mixed pair be wrong with probability $q$. Then the unsafe answer sometimes
+# wins, the optimum is finite, and it moves with $\Delta$. Setting the expected slope to zero,
+#
+# $$
+# (1 - q) \, \sigma(\Delta - m) = q \, \sigma(\Delta + m)
+# \quad \Longrightarrow \quad
+# m^\ast = \log \frac{(1 - 2q) e^\Delta + \sqrt{(1 - 2q)^2 e^{2\Delta} + 4 q (1 - q)}}{2 q} .
+# $$
+
+# %%
+q = 0.1
+optima = []
+for delta in (0.0, 2.0, 5.0, 10.0):
+    low, high = 0.0, 100.0
+    for _ in range(200):  # left: halve an interval on the condition itself
+        m = (low + high) / 2
+        slope = (1 - q) / (1 + math.exp(m - delta)) - q / (1 + math.exp(-m - delta))
+        low, high = (m, high) if slope > 0 else (low, m)
+    grown = (1 - 2 * q) * math.exp(delta)
+    right = math.log((grown + math.sqrt(grown**2 + 4 * q * (1 - q))) / (2 * q))
+    print(f"Δ = {delta:4g}   the optimum is at m = {m:.4f}")
+    assert math.isclose(m, right, rel_tol=1e-9)
+    optima.append(m)
+assert optima == sorted(optima) and optima[-1] > optima[0] + 9  # with wrong bits, Δ moves the destination
+assert ledger_row("noise-pair-flips").holds and ledger_row("noise-bit-flips").holds
+
+# %% [markdown]
+# ## 6 One edited column
+#
+# Look at the loss again: $\Delta$ can be hidden in the reference.
+#
+# $$
+# m - \Delta (h_l - h_w)
+# = \beta \left[ \log \frac{\pi(\tilde y_w)}{q(\tilde y_w)} - \log \frac{\pi(\tilde y_l)}{q(\tilde y_l)} \right] ,
+# \qquad \log q(y) = \log \pi_{\mathrm{ref}}(y) - \frac{\Delta}{\beta} \, h(y) .
+# $$
+#
+# SafeDPO with margin $\Delta$ **is** DPO with a reference that finds unsafe answers $e^{\Delta/\beta}$ times rarer. Any DPO
+# trainer that accepts precomputed reference log-probabilities trains SafeDPO, once $T$ has ordered the pairs.
+#
+# **Exercise 4.** Write the edit.
+
+# %%
+def shift_reference(ref_logps, unsafe, beta, delta):
+    """The edited reference column: log-probabilities (N,), flags (N,) bool (True = unsafe), β, Δ -> (N,)."""
+    ### BEGIN SOLUTION
+    return ref_logps - (delta / beta) * unsafe.to(ref_logps.dtype)
+    ### END SOLUTION
+
+
+# %%
+check("shift_reference", shift_reference)
+
+# %%
+from safedpo.finite import optimal_policy, six_answers
+from safedpo.losses import dpo_loss, safedpo_loss, shift_reference
+
+beta, delta = 0.1, 10.0
+c, r, rc, rr = -100 * torch.rand(4, 1000, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+hc, hr = torch.rand(2, 1000, generator=torch.Generator().manual_seed(3)) < 0.5
+
+left = safedpo_loss(c, r, rc, rr, hc, hr, beta=beta, delta=delta)
+edited = [shift_reference(column, h, beta=beta, delta=delta) for column, h in ((rc, hc), (rr, hr))]
+right = dpo_loss(c, r, *edited, beta=beta)
+
+residual, row = (left - right).abs().max().item(), ledger_row("shift-is-margin")
+print(f"the same loss to {residual:.1e} (ledger {row.residual:.1e}, allowed {row.tolerance:.0e})")
+assert residual <= row.tolerance and row.holds
+
+# %% [markdown]
+# The identity has a corollary. DPO on *raw* pairs with the edited column, that is the margin without $T$, has the optimum
+# of its shifted reference: $q \, e^{r/\beta}$, which is the finite penalty of notebook 02 with $C = \Delta$.
+
+# %%
+world, beta, delta = six_answers(), 0.5, 2.0
+shifted = shift_reference(world.ref_logps, world.unsafe, beta=beta, delta=delta)
+left = (shifted + world.reward / beta).log_softmax(-1)  # DPO's optimum from the edited reference
+right = optimal_policy(world, beta, penalty=delta)  # the penalty C = delta
+row = ledger_row("shift-is-penalty")
+assert (left.exp() - right.exp()).abs().max() <= row.tolerance and row.holds
+assert ledger_row("optimum-margin-only").holds and ledger_row("optimum-safebetter").holds
+print(f"margin only: unsafe mass {right.exp()[world.unsafe].sum():.4f} at Δ = {delta:g}, never 0 for a finite Δ")
+
+# %% [markdown]
+# So with endless data a margin alone would be nearly safe, at every finite $\Delta$ only nearly. Why the paper finds it
+# wanting, and what $T$ adds with finite data, is the subject of the bandit lab.
+
+# %% [markdown]
+# ## Recap
+#
+# $$
+# \begin{aligned}
+# T \quad & \text{SS keep, SU keep, US swap, UU drop} \\
+# \text{Prop. 4.3} \quad & \text{DPO on } T(D) = \text{DPO on labels by } r_c, \text{ for every policy} \\
+# \text{loss} \quad & \mathcal{L} = -\log \sigma\big(m - \Delta (h_l - h_w)\big), \quad \text{weight } \sigma(\Delta I - m) \\
+# \text{step 0} \quad & \text{loss } \log(1 + e^\Delta), \text{ weight } \sigma(\Delta); \quad
+# \text{saturation at } \Delta/\beta \text{ nats} \\
+# \text{Prop. 4.4} \quad & \text{same optimum for every } \Delta, \text{ in the limit, with right bits} \\
+# \text{identity} \quad & \text{SafeDPO} = \text{DPO with } \log \pi_{\mathrm{ref}} - (\Delta/\beta) h
+# \end{aligned}
+# $$
+#
+# **What we have not shown.** Finite data and seeds (notebook 04); the compared methods (05); a policy whose answers share
+# parameters (06). In tables, a prompt that loses its UU pairs merely learns from fewer; with shared parameters it also
+# loses weight against other prompts.
+
+# %%
+progress("03")
+
+# %% [markdown]
+# **References.** SafeDPO, arXiv 2505.20065, sections 3.2, 3.3 and 4 (Eq. 10-12, Propositions 4.3 and 4.4). The step-0
+# theorem, the time to saturation, the optimum under label noise and the reference shift are derived here.
+#
+# **Next:** notebook 04, the bandit lab, where all this is learnt from samples.
