@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from safedpo.cli import main
 from safedpo.cli.common import passed_on
 from safedpo.errors import UserError
 
@@ -16,17 +17,29 @@ GOOD = {
 }  # fmt: skip
 
 
-def safedpo(*arguments, **how):
-    code = "from safedpo.cli import main; main()"
-    return subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, **how)
+@pytest.fixture
+def safedpo(monkeypatch, capsys):
+    """Run a command in this process: (exit code, standard output, standard error)."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["safedpo", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return end.value.code or 0, *capsys.readouterr()
+
+    return run
 
 
-def mistake(*arguments, **how):
-    """Run a command that must end in one message: returns it."""
-    done = safedpo(*arguments, **how)
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr + done.stdout
-    return done.stderr
+@pytest.fixture
+def mistake(safedpo):
+    """Run a command that must end in one message and exit code 2: the message."""
+
+    def run(*arguments):
+        code, out, err = safedpo(*arguments)
+        assert code == 2, out + err
+        return err
+
+    return run
 
 
 def write_rows(path, rows):
@@ -35,34 +48,34 @@ def write_rows(path, rows):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_explains_itself(command):
-    done = safedpo(command, "--help")
-    assert done.returncode == 0 and "Usage" in done.stdout and len(done.stdout.splitlines()) > 6
+def test_every_command_explains_itself(command, safedpo):
+    code, out, _ = safedpo(command, "--help")
+    assert code == 0 and "Usage" in out and len(out.splitlines()) > 6
 
 
-def test_data_counts_the_groups_and_writes_the_contracts_json(tmp_path):
+def test_data_counts_the_groups_and_writes_the_contracts_json(tmp_path, safedpo):
     swapped = GOOD | {"prompt": "Another?"}
     both_bad = GOOD | {"prompt": "Third?", "is_response_0_safe": False}
     kept = GOOD | {"prompt": "Fourth?", "better_response_id": 0}
     file = write_rows(tmp_path / "pairs.jsonl", [GOOD, swapped, both_bad, kept])
-    done = safedpo("data", file, "--json", tmp_path / "out.json")
-    assert done.returncode == 0, done.stderr
+    code, out, _ = safedpo("data", file, "--json", tmp_path / "out.json")
+    assert code == 0
     assert json.loads((tmp_path / "out.json").read_text()) == {
         "rows": 4, "SS": 0, "SU": 1, "US": 2, "UU": 1, "kept": 3, "swapped": 2, "dropped": 1, "problems": [],
     }  # fmt: skip
-    assert "2 swapped, 1 dropped" in done.stdout
+    assert "2 swapped, 1 dropped" in out
 
 
-def test_data_names_bad_rows_and_exits_with_2(tmp_path):
+def test_data_names_bad_rows_and_exits_with_2(tmp_path, safedpo):
     file = write_rows(tmp_path / "pairs.jsonl", [GOOD, GOOD | {"prompt": ""}])
-    done = safedpo("data", file, "--json", tmp_path / "out.json")
-    assert done.returncode == 2 and "row 2: prompt is empty" in done.stdout
+    code, printed, _ = safedpo("data", file, "--json", tmp_path / "out.json")
+    assert code == 2 and "row 2: prompt is empty" in printed
     out = json.loads((tmp_path / "out.json").read_text())
     assert out["problems"] == [{"row": 2, "reason": "prompt is empty"}]
     assert out["kept"] + out["dropped"] == out["rows"] - len(out["problems"])
 
 
-def test_mistakes_get_one_message(tmp_path):
+def test_mistakes_get_one_message(tmp_path, mistake):
     assert "nowhere.jsonl does not exist" in mistake("data", "nowhere.jsonl")
     good = write_rows(tmp_path / "good.jsonl", [GOOD])
     assert "cannot write" in mistake("data", good, "--json", tmp_path / "no" / "such" / "folder.json")
@@ -79,14 +92,15 @@ def test_mistakes_get_one_message(tmp_path):
     assert "no METHOD/SEED/evaluation.json" in mistake("table", tmp_path)
     assert "source" in mistake("notebooks", "check", "--folder", tmp_path)
     both_unsafe = write_rows(tmp_path / "uu.jsonl", [GOOD | {"is_response_0_safe": False}])
-    assert "Traceback" not in mistake("train", "--output-dir", tmp_path / "run", "--data", both_unsafe, "--model", "x")
+    assert "presets are" in mistake("train", "--output-dir", tmp_path / "run", "--data", both_unsafe, "--model", "x")
     assert not (tmp_path / "run").exists()
 
 
-def test_a_pipe_that_closes_early_is_no_error():
-    command = f"{sys.executable} -c 'from safedpo.cli import main; main()' doctor | head -1"
-    done = subprocess.run(command, shell=True, capture_output=True, text=True)
-    assert "Traceback" not in done.stderr
+@pytest.mark.parametrize("command", ["data nowhere.jsonl", "doctor | head -1"])
+def test_no_traceback_reaches_a_shell(command):
+    shell = f"{sys.executable} -c 'from safedpo.cli import main; main()' {command}"
+    done = subprocess.run(shell, shell=True, capture_output=True, text=True)
+    assert "Traceback" not in done.stderr and "Error" not in done.stderr
 
 
 def test_settings_that_pass_through_keep_their_types():
@@ -98,8 +112,8 @@ def test_settings_that_pass_through_keep_their_types():
         passed_on(["loose"])
 
 
-def test_verify_writes_its_ledger(tmp_path):
-    done = safedpo("verify", "--worlds", 3, "--json", tmp_path / "ledger.json")
+def test_verify_writes_its_ledger(tmp_path, safedpo):
+    code, _, _ = safedpo("verify", "--worlds", 3, "--json", tmp_path / "ledger.json")
     rows = json.loads((tmp_path / "ledger.json").read_text())
-    assert done.returncode == 0 and len(rows) >= 20
+    assert code == 0 and len(rows) >= 20
     assert set(rows[0]) == {"id", "statement", "source", "residual", "tolerance", "holds"}

@@ -93,6 +93,8 @@ def notebook(source: str, *, student: bool, links: str = "", set_up: str = "") -
 
 def repository_address(root: Path) -> str:
     """The one constant that knows where the project lives: ``[project.urls] Repository`` of pyproject.toml."""
+    if not (root / "pyproject.toml").is_file():
+        raise UserError(f"{root} holds no pyproject.toml; notebooks are built in a clone, from its source/ folder")
     with (root / "pyproject.toml").open("rb") as file:
         return tomllib.load(file)["project"]["urls"]["Repository"]
 
