@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from safedpo.errors import UserError
-from safedpo.finite.world import FiniteWorld
+from safedpo.finite.world import SUM_TOLERANCE, FiniteWorld
 
 
 class InfeasiblePromptError(UserError):
@@ -100,6 +100,7 @@ def objective(world: FiniteWorld, logps: Tensor, beta: float, *, penalty: float 
     [0.818, 0.458, -inf]
     """
     _check_beta(beta)
+    _check_policy(world, logps)
     return expectation(logps, modified_reward(world, penalty=penalty)) - beta * kl(logps, world.ref_logps)
 
 
@@ -120,6 +121,7 @@ def expected_reward(world: FiniteWorld, logps: Tensor) -> Tensor:
     >>> round(expected_reward(six_answers(), six_answers().ref_logps).item(), 3)
     0.818
     """
+    _check_policy(world, logps)
     return expectation(logps, world.reward)
 
 
@@ -148,6 +150,7 @@ def unsafe_mass(world: FiniteWorld, logps: Tensor) -> Tensor:
     >>> round(unsafe_mass(six_answers(), six_answers().ref_logps).item(), 6)
     0.36
     """
+    _check_policy(world, logps)
     return logps.masked_fill(~world.unsafe, -math.inf).logsumexp(-1).exp()
 
 
@@ -159,6 +162,7 @@ def safe_part(world: FiniteWorld, logps: Tensor) -> Tensor:
     >>> tv(safe_part(world, optimal_policy(world, 0.5, penalty=2.0)), optimal_policy(world, 0.5)).item() < 1e-15
     True
     """
+    _check_policy(world, logps)
     return logps.masked_fill(world.unsafe, -math.inf).log_softmax(-1)
 
 
@@ -181,3 +185,17 @@ def required_penalty(world: FiniteWorld, beta: float, tau: float) -> Tensor:
 def _check_beta(beta: float) -> None:
     if not (beta > 0 and math.isfinite(beta)):
         raise UserError(f"beta is {beta}; it must be greater than 0 and finite")
+
+
+def _check_policy(world: FiniteWorld, logps: Tensor) -> None:
+    shape = tuple(world.ref_logps.shape)
+    if tuple(logps.shape[-2:]) != shape:
+        raise UserError(f"the policy has shape {tuple(logps.shape)}; it must end in (prompts, answers) = {shape}")
+    totals = logps.logsumexp(-1)
+    wrong = ~(totals.abs() <= SUM_TOLERANCE)  # true of NaN too
+    if wrong.any():
+        index = tuple(wrong.nonzero()[0].tolist())
+        raise UserError(
+            f"policy[{', '.join(map(str, index))}]: the probabilities sum to {totals[index].exp().item():.6g}, not 1; "
+            "give log-probabilities"
+        )

@@ -132,3 +132,14 @@ def test_functions_keep_leading_dimensions():
 def test_unsafe_mass_survives_where_float64_sums_would_not():
     world = FiniteWorld([[0.0, -600.0]], [[0.0, 0.0]], torch.tensor([[False, True]]))
     assert unsafe_mass(world, world.ref_logps).item() == pytest.approx(math.exp(-600), rel=1e-12)
+
+
+@pytest.mark.parametrize("function", [expected_reward, unsafe_mass, safe_part, lambda w, p: objective(w, p, 0.5)])
+def test_what_is_no_policy_is_refused(function):
+    world = random_world(0, 2, 3)
+    with pytest.raises(UserError, match=r"has shape \(3,\); it must end in \(prompts, answers\) = \(2, 3\)"):
+        function(world, world.ref_logps[0])
+    with pytest.raises(UserError, match=r"policy\[0, 1\]: the probabilities sum to .*, not 1"):
+        function(world, torch.stack([torch.stack([world.ref_logps[0], world.ref_logps[1].exp()])]))
+    with pytest.raises(UserError, match=r"policy\[1\]: the probabilities sum to nan"):
+        function(world, torch.stack([world.ref_logps[0], world.ref_logps[1] * math.nan]))
