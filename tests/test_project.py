@@ -1,0 +1,64 @@
+"""The set-up files agree with one another, and the promises of the Makefile hold."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def pins(name):
+    lines = [line.split("#")[0].strip() for line in (ROOT / name).read_text().splitlines()]
+    return {Requirement(line).name.lower().replace("_", "-"): Requirement(line) for line in lines if line}
+
+
+def requirements():
+    extras = PROJECT["optional-dependencies"]
+    lines = [*PROJECT["dependencies"], *extras["lab"], *extras["dev"]]
+    return [Requirement(line) for line in lines if not line.startswith("safedpo")]
+
+
+@pytest.mark.parametrize("name", ["constraints.txt", "constraints-colab.txt"])
+def test_the_tested_sets_satisfy_the_bounds(name):
+    """constraints.txt pins every requirement; Colab's set pins what Colab has, inside our bounds."""
+    pinned = pins(name)
+    for requirement in requirements():
+        pin = pinned.get(requirement.name.lower())
+        if pin is None:
+            assert name == "constraints-colab.txt", f"{requirement.name} is not pinned in {name}"
+            continue
+        (exact,) = pin.specifier
+        assert exact.operator == "==" and requirement.specifier.contains(Version(exact.version))
+
+
+def test_the_conda_environment_is_pyproject():
+    text = (ROOT / "environment.yml").read_text()
+    python = re.search(r"- python(.*)", text).group(1)
+    assert python == PROJECT["requires-python"]
+    assert re.findall(r"^      - (.*)$", text, re.M) == ["-c constraints.txt", "-e .[lab]"]
+
+
+def test_citation_and_package_have_one_version():
+    import safedpo
+
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert f'version: "{PROJECT["version"]}"' in citation and safedpo.__version__ == PROJECT["version"]
+    assert "2505.20065" in citation
+
+
+def test_the_readme_names_the_two_commands_and_every_room():
+    readme = (ROOT / "README.md").read_text()
+    assert "make lab" in readme and "make test" in readme
+    rooms = [p for p in (ROOT / "safedpo").iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()]
+    for room in rooms:
+        assert room.name in readme, f"{room.name} is missing from the README's tree"
+
+
+def test_no_module_outgrows_its_room():
+    for path in (ROOT / "safedpo").rglob("*.py"):
+        assert len(path.read_text().splitlines()) <= 275, f"{path} is long: is there a second room inside?"
