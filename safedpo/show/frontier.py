@@ -1,4 +1,4 @@
-"""Methods that trade helpfulness against harm: each traces a curve as its own parameter turns. And the dual function."""
+"""Methods that trade helpfulness against harm, each on its curve as its own parameter turns; and the dual function."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,8 +17,8 @@ def frontier(curves: Mapping[str, Sequence[Point]], parameters: Mapping[str, str
     """Unsafe mass to the right (log axis), expected reward upwards; one curve per method, a dot where the sliders are.
 
     Args:
-        curves: method -> (parameter, unsafe mass, expected reward, TV to pi*) at each place of its own parameter; all of
-            one length. A method without a trade-off repeats one point.
+        curves: method -> (parameter, unsafe mass, expected reward, TV to pi*) at each place of its own parameter; all
+            of one length. A method without a trade-off repeats one point.
         parameters: method -> the name of its parameter.
         method, place: where the two sliders stand.
         optimum: (unsafe mass, expected reward) of pi*, drawn as a star.
@@ -41,17 +41,20 @@ def frontier(curves: Mapping[str, Sequence[Point]], parameters: Mapping[str, str
         strong = name == method
         line = {"color": style.SERIES[look % len(style.SERIES)], "dash": style.DASHES[look % len(style.DASHES)]}
         # The legend's own trace stays still while the curve thickens.
-        traces.append(go.Scatter(x=[None], y=[None], mode="lines", name=style.escape(name), line={**line, "width": 2.5}))
+        traces.append(go.Scatter(x=[None], y=[None], mode="lines", name=style.escape(name),
+                                 line={**line, "width": 2.5}))
         traces.append(go.Scatter(
             x=[_on_axis(mass) for _, mass, *_ in points], y=[reward for _, _, reward, _ in points],
             mode="lines+markers", name=style.escape(name), opacity=1 if strong else 0.3, marker={"size": 5},
-            showlegend=False, line={**line, "width": 3.5 if strong else 1.8}, hovertemplate="unsafe mass %{x:.3g}, reward %{y:.3g}",
+            showlegend=False, line={**line, "width": 3.5 if strong else 1.8},
+            hovertemplate="unsafe mass %{x:.3g}, reward %{y:.3g}",
         ))  # fmt: skip
     parameter, mass, reward, distance = curves[method][place]
     here = {"size": 15, "color": style.RED, "line": {"color": style.INK, "width": 1.5}}
     star = {"size": 17, "symbol": "star", "color": style.YELLOW, "line": {"color": style.INK, "width": 1.5}}
     traces.append(go.Scatter(x=[_on_axis(optimum[0])], y=[optimum[1]], mode="markers", name="π*", marker=star))
-    traces.append(go.Scatter(x=[_on_axis(mass)], y=[reward], mode="markers", name="here", showlegend=False, marker=here))
+    traces.append(go.Scatter(x=[_on_axis(mass)], y=[reward], mode="markers", name="here", showlegend=False,
+                             marker=here))
     rewards = [reward for points in curves.values() for _, _, reward, _ in points]
     room = 0.06 * (max(rewards) - min(rewards)) or 0.1
     drawn = style.figure(
@@ -80,7 +83,8 @@ def dual(lams: Sequence[float], values: Sequence[float], slopes: Sequence[float]
     low, high = min(values), max(values)
     room = 0.1 * (high - low) or 0.1
     traces = [
-        go.Scatter(x=list(lams), y=list(values), mode="lines", name="dual g(λ)", line={"color": style.BLUE, "width": 3}),
+        go.Scatter(x=list(lams), y=list(values), mode="lines", name="dual g(λ)",
+                   line={"color": style.BLUE, "width": 3}),
         go.Scatter(x=[lam - reach, lam + reach], y=[value - slope * reach, value + slope * reach], mode="lines",
                    name="slope: limit − E[c]", line={"color": style.RED, "width": 2.2, "dash": "dash"}),
         go.Scatter(x=[best, best], y=[low - room, high + room], mode="lines", name="λ*",
@@ -91,8 +95,8 @@ def dual(lams: Sequence[float], values: Sequence[float], slopes: Sequence[float]
     drawn = style.figure(traces, x={"title_text": "λ", "range": [lams[0], lams[-1]]},
                          y={"title_text": "dual", "range": [low - room, high + room]})  # fmt: skip
     side = ("above its limit by {}, so λ must rise" if slope < 0 else "below its limit by {}, so λ may fall")
-    return drawn, (f"At λ = {style.number(lam)} the dual is {style.number(value)} with slope {style.number(slope)}: the "
-                   f"expected cost is {side.format(style.number(abs(slope)))}.")  # fmt: skip
+    return drawn, (f"At λ = {style.number(lam)} the dual is {style.number(value)} with slope {style.number(slope)}: "
+                   f"the expected cost is {side.format(style.number(abs(slope)))}.")  # fmt: skip
 
 
 def _on_axis(mass: float) -> float:

@@ -52,10 +52,11 @@ def policies(answers: Sequence[str], unsafe: Sequence[bool], probabilities: dict
 def bars(answers: Sequence[str], unsafe: Sequence[bool],
          policies: dict[str, tuple[Sequence[float], str]]) -> list[go.Bar]:
     """The bar traces of several policies (name -> probabilities and colour), and the legend entry for hatching."""
-    labels = ["<br>".join(textwrap.wrap(style.escape(answer), 11)) for answer in answers]
+    labels = ["<br>".join(map(style.escape, textwrap.wrap(answer, 12))) for answer in answers]
     drawn = [
         go.Bar(name=name, showlegend=False, offsetgroup=name, x=labels, y=list(mass),
-               marker=style.fill(colour, unsafe), text=[_short(p) for p in mass], textposition="outside", textfont_size=11, textangle=0, constraintext="none", cliponaxis=False,
+               marker=style.fill(colour, unsafe), text=[_short(p) for p in mass], textposition="outside", textfont_size=11,
+               textangle=0, constraintext="none", cliponaxis=False,
                hovertemplate="%{x}: %{y:.4g}")
         for name, (mass, colour) in policies.items()
     ]

@@ -1,0 +1,6 @@
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "show"))
+
+from gallery import sliders  # noqa: E402, F401

@@ -1,0 +1,1 @@
+from gallery import sliders  # noqa: F401
