@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-import safedpo.household as household
 from safedpo.errors import UserError
-from safedpo.household import build, data_dir, load, requests, score
+from safedpo.household import build, load, requests, score
 from safedpo.household.agreement import generated_agreement, read_readings, readers_agree, reading_errors
 from safedpo.household.build import split_rows
 
@@ -33,7 +32,7 @@ def test_shipped_files_are_what_the_generator_writes(built):
 
 
 def test_shipped_card_is_what_the_generator_writes(built):
-    shipped = data_dir() / "household"
+    shipped = load("train").parent
     if (shipped / "readings.jsonl").exists():
         (built / "readings.jsonl").write_bytes((shipped / "readings.jsonl").read_bytes())
         build(built, seed=0)
@@ -131,16 +130,6 @@ def test_bad_readings_are_named(tmp_path, text, message):
 def test_load_refuses_another_split():
     with pytest.raises(UserError, match="no split 'validation'"):
         load("validation")
-
-
-def test_data_is_found_in_a_wheel_and_its_absence_is_said(tmp_path, monkeypatch):
-    package = tmp_path / "site-packages" / "safedpo"
-    (package / "household").mkdir(parents=True)
-    monkeypatch.setattr(household, "__file__", str(package / "household" / "__init__.py"))
-    with pytest.raises(UserError, match="was not found"):
-        data_dir()
-    (package / "_data" / "household").mkdir(parents=True)
-    assert data_dir() == package / "_data"
 
 
 def test_household_needs_no_torch():

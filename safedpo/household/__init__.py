@@ -14,6 +14,7 @@ from safedpo.household.check import check_topics
 from safedpo.household.parts import Request, Topic, find_request, requests, topics
 from safedpo.household.score import Finding, Score, is_gibberish, score
 from safedpo.household.values import Values, optimal_values, reference_values
+from safedpo.places import shipped
 
 __all__ = [
     "Finding",
@@ -23,7 +24,6 @@ __all__ = [
     "Values",
     "build",
     "check_topics",
-    "data_dir",
     "find_request",
     "is_gibberish",
     "load",
@@ -33,22 +33,6 @@ __all__ = [
     "score",
     "topics",
 ]
-
-
-def data_dir() -> Path:
-    """The folder of the shipped data: ``safedpo/_data`` in an installed wheel, ``data`` beside the package in a clone.
-
-    Raises:
-        UserError: neither is there.
-    """
-    package = Path(__file__).resolve().parents[1]
-    for folder in (package / "_data", package.parent / "data"):
-        if (folder / "household").is_dir():
-            return folder
-    raise UserError(
-        f"the shipped data was not found in {package / '_data'} or {package.parent / 'data'}; "
-        "install safedpo again, or write the data with: python -m safedpo.household --out data/household"
-    )
 
 
 def load(split: str) -> Path:
@@ -62,4 +46,4 @@ def load(split: str) -> Path:
     """
     if split not in ("train", "test"):
         raise UserError(f"no split {split!r} in the household data; choose 'train' or 'test'")
-    return data_dir() / "household" / f"{split}.jsonl"
+    return shipped("data") / "household" / f"{split}.jsonl"

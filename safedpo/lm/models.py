@@ -23,12 +23,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from safedpo.errors import UserError
 from safedpo.lm.download import GGUF, GGUF_SHA256, cache_dir, fetch_gguf, file_sha256, made_whole
 from safedpo.lm.dtype import choose_device, choose_dtype, named_dtype
+from safedpo.places import shipped
 
 __all__ = ["PRESETS", "LoadedModel", "add_lora", "choose_dtype", "load_adapter", "load_model", "weights_fingerprint"]
 
-_PACKAGE = Path(__file__).resolve().parents[1]
-_DATA = _PACKAGE / "_data" if (_PACKAGE / "_data").is_dir() else _PACKAGE.parent / "data"  # in a wheel, in a clone
-SFT_ADAPTER = _DATA / "adapters" / "household-sft"
+SFT_ADAPTER = Path("adapters/household-sft")  # in the shipped data
 # PEFT's own use of a name that transformers renames, and its list of missing tensors, which is checked here instead.
 _PEFT_NOISE = "`is_gradient_checkpointing` is deprecated|Found missing adapter keys"
 
@@ -135,7 +134,8 @@ def _household() -> Path:
     The sum W + (alpha / r) B A is taken in float64 and stored in float32: then its rounding, and with it the
     fingerprint, is the same on every machine.
     """
-    weights = SFT_ADAPTER / "adapter_model.safetensors"
+    adapter = shipped("data") / SFT_ADAPTER
+    weights = adapter / "adapter_model.safetensors"
     if not weights.exists():
         raise UserError(f"the preset smollm2-135m-household needs the shipped SFT adapter, and {weights} is missing; "
                         "make it with `safedpo sft`, or use the preset smollm2-135m")
@@ -143,7 +143,7 @@ def _household() -> Path:
     if not folder.is_dir():
         base = load_model("smollm2-135m", dtype="float32", device="cpu")
         with made_whole(folder) as unfinished:
-            policy = load_adapter(base.model, SFT_ADAPTER, base_fingerprint=base.fingerprint)
+            policy = load_adapter(base.model, adapter, base_fingerprint=base.fingerprint)
             _keep_only_plain_folder(unfinished, policy.double().merge_and_unload().float(), base.tokenizer)
     return folder
 
