@@ -35,7 +35,8 @@
 from safedpo.finite import population, six_answers
 
 world = six_answers()
-for label, p, r, h in zip(world.labels, world.ref_logps[0].exp(), world.reward[0], world.unsafe[0], strict=True):
+reference, reward, unsafe = world.ref_logps[0].exp(), world.reward[0], world.unsafe[0]
+for label, p, r, h in zip(world.labels, reference, reward, unsafe, strict=True):
     print(f"{label:22} reference {p:.2f}   reward {r:+.1f}   {'UNSAFE' if h else ''}")
 
 # %% [markdown]
@@ -49,8 +50,9 @@ reward = world.reward[0]
 prefer = torch.sigmoid(reward[:, None] - reward)  # prefer[i, j] = P(answer i beats answer j)
 richer = torch.sigmoid((reward + 100)[:, None] - (reward + 100))
 
-pairs = population(world)  # the exact law of the data: every pair, both outcomes, with their probabilities
-share = torch.zeros(6, 6, dtype=torch.float64).index_put_((pairs.chosen, pairs.rejected), pairs.weight, accumulate=True)
+pairs = population(world)  # the exact law of the data: every pair with both outcomes, weighted
+share = torch.zeros(6, 6, dtype=torch.float64)
+share.index_put_((pairs.chosen, pairs.rejected), pairs.weight, accumulate=True)
 off_diagonal = ~torch.eye(6, dtype=torch.bool)
 assert torch.allclose(share[off_diagonal], prefer[off_diagonal])  # the data really is Bradley-Terry
 assert torch.allclose(prefer, richer, atol=1e-12)  # and cannot see the hundred
@@ -90,7 +92,8 @@ print(f"P(plunger beats plumber) = {prefer[0, 2]:.4f}, with 100 more for everyon
 from safedpo.finite import kl, six_answers
 
 world, beta = six_answers(), 0.5
-policies = torch.randn(1000, 1, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).log_softmax(-1)
+draw = torch.Generator().manual_seed(0)
+policies = torch.randn(1000, 1, 6, dtype=torch.float64, generator=draw).log_softmax(-1)
 log_z = (world.ref_logps + world.reward / beta).logsumexp(-1)
 best = world.ref_logps + world.reward / beta - log_z
 
@@ -98,7 +101,7 @@ left = (policies.exp() * world.reward).sum(-1) - beta * kl(policies, world.ref_l
 right = beta * log_z - beta * kl(policies, best)
 
 residual = (left - right).abs().max().item()
-row = ledger_row("gibbs-identity")  # the ledger's own route: random worlds, and only safe answers allowed
+row = ledger_row("gibbs-identity")  # by another route: random worlds, and only safe answers
 print(f"here {residual:.1e}; the ledger on fresh worlds {row.residual:.1e}; allowed {row.tolerance:.0e}")
 assert residual <= row.tolerance and row.holds
 assert (left < beta * log_z).all()  # none of the thousand beats the optimum
@@ -137,7 +140,8 @@ def numbers(beta):
 def at(beta):
     best, facts = numbers(beta)
     bars = {"reference": world.ref_logps[0].exp().tolist(), "optimum": best[0].exp().tolist()}
-    return draw(world.labels, world.unsafe[0].tolist(), bars, facts={"optimum": facts}, setting=f"At β = {beta:g}")
+    return draw(world.labels, world.unsafe[0].tolist(), bars, facts={"optimum": facts},
+                setting=f"At β = {beta:g}")
 
 
 slider(at, Stops("β", betas, start=0.5))
@@ -149,8 +153,8 @@ slider(at, Stops("β", betas, start=0.5))
 # %%
 facts = [numbers(beta)[1] for beta in betas]
 kls, rewards = ([f[name] for f in facts] for name in ("KL to the reference", "expected reward"))
-assert all(later < earlier for earlier, later in zip(kls, kls[1:], strict=False))  # KL falls as beta grows
-assert all(later < earlier for earlier, later in zip(rewards, rewards[1:], strict=False))  # so does the reward
+for falling in (kls, rewards):  # as beta grows, the KL falls, and so does the expected reward
+    assert all(later < earlier for earlier, later in zip(falling, falling[1:], strict=False))
 
 greedy, timid = (optimal_policy(world, beta, penalty=0.0).exp()[0] for beta in (1e-3, 1e6))
 assert greedy[world.reward[0].argmax()] > 1 - 1e-12  # beta -> 0: all on the highest reward
@@ -206,9 +210,10 @@ residual = (left - right).abs().max().item()
 constant = world.reward[0] - implicit
 
 row = ledger_row("log-z-cancels")
-print(f"differences agree to {residual:.1e} (ledger {row.residual:.1e}); each level is off by {constant[0]:.4f}")
+print(f"differences agree to {residual:.1e} (ledger {row.residual:.1e})")
+print(f"each level is off by {constant[0]:.4f}, which is beta log Z")
 assert residual <= row.tolerance and row.holds
-assert torch.allclose(constant, beta * log_partition(world, beta, penalty=0.0))  # the constant is beta log Z
+assert torch.allclose(constant, beta * log_partition(world, beta, penalty=0.0))
 
 # %% [markdown]
 # ## 4 The DPO loss
@@ -307,7 +312,7 @@ check("dpo_gradient", dpo_gradient)
 from safedpo.losses import dpo_loss as package_dpo_loss
 
 chosen = torch.tensor([-60.0, -16.0, -15.0, -10.0], dtype=torch.float64, requires_grad=True)
-rejected, reference = torch.full((4,), -15.0, dtype=torch.float64), torch.full((4,), -15.0, dtype=torch.float64)
+rejected = reference = torch.full((4,), -15.0, dtype=torch.float64)
 beta = 0.1
 package_dpo_loss(chosen, rejected, reference, reference, beta=beta).sum().backward()
 
@@ -330,7 +335,8 @@ from safedpo.finite import fit, optimal_policy, population, six_answers, tv, uns
 world, beta = six_answers(), 0.5
 run = fit(world, population(world), beta=beta, delta=0.0, steps=1000 if FAST else 3000, lr=1.0)
 learnt, best = run.policy[0, 0, 0], optimal_policy(world, beta, penalty=0.0)
-print(f"total variation to π*: {tv(world.ref_logps, best).item():.4f} at the reference, {tv(learnt, best).item():.1e} now")
+far = [tv(policy, best).item() for policy in (world.ref_logps, learnt)]
+print(f"total variation to π*: {far[0]:.4f} at the reference, {far[1]:.1e} now")
 harm = [unsafe_mass(world, policy).item() for policy in (world.ref_logps, learnt)]
 print(f"unsafe mass: {harm[0]:.2f} at the reference, {harm[1]:.2f} now")
 assert tv(learnt, best) < 1e-3

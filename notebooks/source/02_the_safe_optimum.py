@@ -75,10 +75,11 @@ def within_budget(beta):
 
 
 budget, hard = within_budget(0.5), optimal_policy(world, 0.5)
-assert abs(expectation(budget, world.cost).item()) < 1e-12  # the constraint holds: on average nothing is wrong
+assert abs(expectation(budget, world.cost).item()) < 1e-12  # on average nothing is wrong
 assert unsafe_mass(world, budget) > 0.2  # and more than one answer in five is hazardous
 assert unsafe_mass(world, hard) == 0 and expected_reward(world, hard) < expected_reward(world, budget)
-print(f"unsafe mass {unsafe_mass(world, budget).item():.3f} within the budget, {unsafe_mass(world, hard).item():.0f} hard")
+harm = [unsafe_mass(world, policy).item() for policy in (budget, hard)]
+print(f"unsafe mass {harm[0]:.3f} within the budget, {harm[1]:.0f} under the hard constraint")
 
 # %%
 from safedpo.show import Stops, slider
@@ -94,7 +95,7 @@ def both(beta):
     return policies(world.labels, world.unsafe[0].tolist(), bars, facts=facts, setting=f"At β = {beta:g}")
 
 
-assert all(unsafe_mass(world, within_budget(beta)) > 0.2 for beta in betas)  # for no β is the budget harmless
+assert all(unsafe_mass(world, within_budget(beta)) > 0.2 for beta in betas)  # harmless for no β
 slider(both, Stops("β", betas, start=0.5))
 
 # %% [markdown]
@@ -167,8 +168,8 @@ print(f"identity: here {residual:.1e}, ledger {row.residual:.1e} (allowed {row.t
 assert residual <= row.tolerance and row.holds
 assert ledger_row("optimum-scipy").holds and ledger_row("optimum-random").holds
 assert (left < beta * log_z).all() and (best.exp()[world.unsafe] == 0).all()
-dpo = optimal_policy(world, beta, penalty=0.0)
-assert torch.allclose((best - dpo)[~world.unsafe].diff(), torch.zeros(3).double())  # ratios of safe answers: unchanged
+shift = (best - optimal_policy(world, beta, penalty=0.0))[~world.unsafe]  # against the optimum of DPO
+assert torch.allclose(shift, shift[0])  # one factor for all safe answers: their ratios are unchanged
 
 # %% [markdown]
 # ## 3 The one assumption
@@ -200,7 +201,7 @@ except InfeasiblePromptError as error:
     assert error.prompt == 1
 else:
     raise AssertionError("an optimum was found where there is none")
-finite = optimal_policy(two_prompts, 0.5, penalty=1000.0)  # a finite penalty has an optimum, and it is no help
+finite = optimal_policy(two_prompts, 0.5, penalty=1000.0)  # this has an optimum, and it is no help
 assert torch.isclose(unsafe_mass(two_prompts, finite)[1], torch.tensor(1.0).double())
 assert ledger_row("no-support").holds
 
@@ -228,13 +229,15 @@ assert ledger_row("no-support").holds
 # That is Proposition 4.2, with its rate.
 
 # %%
-from safedpo.finite import log_partition, log_partition_unsafe, optimal_policy, six_answers, tv, unsafe_mass
+from safedpo.finite import log_partition, log_partition_unsafe, optimal_policy
+from safedpo.finite import six_answers, tv, unsafe_mass
 
 world, beta = six_answers(), 0.5
 z_safe, z_unsafe = log_partition(world, beta).exp(), log_partition_unsafe(world, beta).exp()
 penalties = torch.linspace(0, 10, 41, dtype=torch.float64)
 
-left = torch.stack([tv(optimal_policy(world, beta, penalty=c), optimal_policy(world, beta)) for c in penalties.tolist()])
+fined = [optimal_policy(world, beta, penalty=c) for c in penalties.tolist()]
+left = tv(torch.stack(fined), optimal_policy(world, beta))
 fine = (-penalties / beta).exp()[:, None]
 right = fine * z_unsafe / (z_safe + fine * z_unsafe)
 
@@ -242,7 +245,8 @@ residual, row = (left - right).abs().max().item(), ledger_row("tv-closed-form")
 print(f"TV in closed form: here {residual:.1e}, ledger {row.residual:.1e} (allowed {row.tolerance:.0e})")
 assert residual <= row.tolerance and row.holds
 assert ledger_row("tv-unsafe-mass").holds and ledger_row("penalty-safe-part").holds
-assert (left.diff(dim=0) < 0).all() and left[-1] < 1e-7 and ledger_row("penalty-limit").holds  # Proposition 4.2
+assert (left.diff(dim=0) < 0).all() and left[-1] < 1e-7  # Proposition 4.2: it falls to 0
+assert ledger_row("penalty-limit").holds
 
 # %% [markdown]
 # Move $C$ from nothing to the hard constraint itself, for any $\beta$. Below the bars, on a logarithmic scale, the
@@ -256,18 +260,20 @@ line = torch.linspace(0, 6, 31, dtype=torch.float64)
 
 
 def distances(world, beta):  # the closed form, divided by Z_s above and below
-    return torch.sigmoid(log_partition_unsafe(world, beta) - log_partition(world, beta) - line / beta).tolist()
+    log_ratio = log_partition_unsafe(world, beta) - log_partition(world, beta)
+    return torch.sigmoid(log_ratio - line / beta).tolist()
 
 
-def fined(beta, c):
+def at(beta, c):
     finite, hard = (optimal_policy(world, beta, penalty=one)[0].exp().tolist() for one in (c, math.inf))
-    return penalty(world.labels, world.unsafe[0].tolist(), finite, hard, c=c, curve=(line.tolist(), distances(world, beta)),
-                   safe_support=1 - unsafe_mass(world, world.ref_logps).item())
+    return penalty(world.labels, world.unsafe[0].tolist(), finite, hard, c=c,
+                   safe_support=1 - unsafe_mass(world, world.ref_logps).item(),
+                   curve=(line.tolist(), distances(world, beta)))
 
 
 betas = [0.1, 0.5, 2] if FAST else [0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10]
 fines = [0, 0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 6, math.inf]
-slider(fined, Stops("β", betas, start=0.5), Stops("penalty C", fines, start=1))
+slider(at, Stops("β", betas, start=0.5), Stops("penalty C", fines, start=1))
 
 # %% [markdown]
 # **Exercise 2.** Turn the formula round. Which is the least $C \ge 0$ with $\mathrm{TV}(\pi_C, \pi^\ast) \le \tau$?
@@ -306,11 +312,11 @@ from safedpo.finite import FiniteWorld, optimal_policy, required_penalty, six_an
 world, beta, tau = six_answers(), 0.1, 1e-3
 
 
-def with_support(delta, reward=0.0):
-    """The same answers, all with one reward, in a reference whose safe answers have the mass δ."""
-    safe = (world.ref_logps.masked_fill(world.unsafe, -math.inf)).log_softmax(-1) + math.log(delta)
-    unsafe = (world.ref_logps.masked_fill(~world.unsafe, -math.inf)).log_softmax(-1) + math.log1p(-delta)
-    return FiniteWorld(torch.where(world.unsafe, unsafe, safe), torch.full((1, 6), reward), world.unsafe)
+def with_support(delta):
+    """The same answers, with equal rewards, in a reference whose safe answers have the mass δ."""
+    safe = world.ref_logps.masked_fill(world.unsafe, -math.inf).log_softmax(-1) + math.log(delta)
+    unsafe = world.ref_logps.masked_fill(~world.unsafe, -math.inf).log_softmax(-1) + math.log1p(-delta)
+    return FiniteWorld(torch.where(world.unsafe, unsafe, safe), torch.zeros(1, 6), world.unsafe)
 
 
 for delta in (0.5, 0.1, 0.01, 1e-4, 1e-8):
@@ -338,7 +344,8 @@ def poorer(delta):
                    curve=(line.tolist(), distances.tolist()))
 
 
-slider(poorer, Stops("safe support δ", [10.0**-k for k in range(1, 11)], start=1e-2, text=lambda delta: f"{delta:.0e}"))
+support = [10.0**-k for k in range(1, 11)]
+slider(poorer, Stops("safe support δ", support, start=1e-2, text=lambda delta: f"{delta:.0e}"))
 
 # %% [markdown]
 # **Exercise 3.** Read the slider at $\delta = 10^{-4}$ and at $10^{-8}$: by how much does the penalty rise? (Two digits are

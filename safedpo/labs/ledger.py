@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from dataclasses import dataclass
 from functools import cache
 from html import escape
@@ -63,8 +64,11 @@ class Table:
 
     def _repr_html_(self) -> str:
         def row(tag: str, texts) -> str:
+            look = "text-align:left;vertical-align:top"
+            # Short lines stay whole, so that a list reads as a list.
+            looks = [look + ";white-space:nowrap" * (max(map(len, text.split("\n"))) < 45) for text in texts]
             cells = (escape(text).replace("\n", "<br>") for text in texts)
-            return "<tr>" + "".join(f"<{tag} style='text-align:left;vertical-align:top'>{c}</{tag}>" for c in cells) + "</tr>"
+            return "<tr>" + "".join(f"<{tag} style='{a}'>{b}</{tag}>" for a, b in zip(looks, cells, strict=True)) + "</tr>"
 
         return f"<table>{row('th', self.head)}{''.join(row('td', line) for line in self.lines)}</table>"
 
@@ -79,7 +83,7 @@ def run_ledger(seed: int, worlds: int) -> list:
     from ..finite.claims import CLAIMS
     from ..finite.claims import check as compute
 
-    return [compute(claim, seed, worlds) for claim in tqdm(CLAIMS, desc="ledger", leave=False, delay=1)]
+    return [compute(claim, seed, worlds) for claim in tqdm(CLAIMS, desc="ledger", file=sys.stdout, mininterval=0.5)]
 
 
 def ledger_table(rows) -> Table:
@@ -103,6 +107,6 @@ def equation_table(rows, folder: Path) -> Table:
     for one in EQUATIONS:
         cells = dict.fromkeys(f"{p.notebook[:2]} § {p.section}" for p in everywhere if p.claim in one.claims)
         claims = [by_id[claim] for claim in one.claims]
-        checked = "\n".join(f"{row.id} {row.residual:.0e} {'holds' if row.holds else 'FAILS'}" for row in claims)
+        checked = "\n".join(f"{row.id} {row.residual:.0e}{'' if row.holds else ' FAILS'}" for row in claims)
         lines.append((one.name, one.words, "\n".join(cells), checked))
     return Table(("paper", "says", "derived in", "checked by the ledger"), lines)
