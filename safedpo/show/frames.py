@@ -4,6 +4,7 @@ A figure function takes one value per slider and returns ``(plotly figure, sente
 a trace with the axes fixed, so that the eye compares like with like and the page redraws only what changed.
 """
 
+import base64
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -125,6 +126,9 @@ def flatten(trace: dict, prefix: str = "") -> Iterator[tuple[str, object]]:
 
 def _plain(value, where: str):
     """Numbers, strings and lists for JSON; a number keeps seven digits, far more than a screen has pixels."""
+    if isinstance(value, dict) and {"bdata", "dtype"} <= value.keys():  # plotly packs arrays of numbers
+        packed = np.frombuffer(base64.b64decode(value["bdata"]), value["dtype"])
+        value = packed.reshape([int(n) for n in value["shape"].split(",")]) if "shape" in value else packed
     if isinstance(value, dict):
         return {key: _plain(item, f"{key} of {where}") for key, item in value.items()}
     if isinstance(value, np.ndarray):

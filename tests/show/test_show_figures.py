@@ -66,7 +66,7 @@ def test_the_tokens_sum_and_show_each_number_once():
     assert repr(shown).startswith("3 tokens: log-ratio −1.25 in all, implicit reward −0.25 at beta 0.2")
     assert re.findall(r'data-number="(.*?)"', shown.html) == ["+0.250", "-1.500", "+0.000"]
     assert "&lt;b&gt;" in shown.html and "<b>" not in shown.html
-    assert [kind for kind in re.findall(r'class="token (\w+)"', shown.html)] == ["more", "less", "same"]
+    assert re.findall(r'class="token (\w+)"', shown.html) == ["more", "less", "same"]
 
 
 @pytest.mark.parametrize("draw, words", [

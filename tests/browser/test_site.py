@@ -1,0 +1,120 @@
+"""The site: pages from notebooks, formulas as MathML, opened from disk with the network off."""
+
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import nbformat
+import pytest
+from chromium import SliderOnPage, check_against, chromium
+
+from safedpo.errors import UserError
+from safedpo.show.site import build_site, mathml, page_body
+
+TEXT = r"""# A lesson & more
+
+Inline $\pi^\ast(y\mid x)$ and a link to [the next](01_next.ipynb#top).
+
+$$
+\begin{aligned}
+a &= \mathbb{E}[r] \\
+  &= \frac{1}{Z}
+\end{aligned}
+$$
+
+| β | KL |
+|---|---|
+| 1 | 2 |
+"""
+
+
+def cell(source, *data, text=None):
+    made = nbformat.v4.new_code_cell(source)
+    made.outputs = [nbformat.v4.new_output("execute_result", one, execution_count=1) for one in data]
+    if text is not None:
+        made.outputs.append(nbformat.v4.new_output("stream", name="stdout", text=text))
+    return made
+
+
+def write(folder: Path, name: str, *cells) -> Path:
+    path = folder / name
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(TEXT), *cells]), path)
+    return path
+
+
+@pytest.mark.browser
+def test_pages_open_from_disk_with_the_network_off(tmp_path, sliders):
+    first = write(tmp_path, "00_first.ipynb", cell("figure", sliders["policies"]._repr_mimebundle_()),
+                  cell("figure", sliders["path"]._repr_mimebundle_()), cell("print('<b>')", text="\x1b[31m<b>\x1b[0m"))
+    second = write(tmp_path, "01_next.ipynb", cell("1 + 1", {"text/plain": "2"}))
+    pages = build_site([first, second], tmp_path / "site")
+    assert [page.name for page in pages] == ["index.html", "00_first.html", "01_next.html"]
+    assert pages[1].stat().st_size < 300_000, "plotly.js belongs to the site, not to the page"
+    assert (tmp_path / "site/plotly.min.js").stat().st_size < 6e6
+    with chromium() as browser:
+        page = browser.new_context(offline=True, viewport={"width": 900, "height": 900}).new_page()
+        asked, failed = [], []
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("pageerror", lambda error: failed.append(str(error)))
+        page.goto(pages[0].as_uri())
+        page.get_by_role("link", name="A lesson & more").first.click()
+        for number, name in enumerate(("policies", "path")):
+            shown = SliderOnPage(page.locator(".safedpo").nth(number))
+            shown.press("ArrowRight", 2)
+            check_against(shown, sliders[name])
+        # The two lines of the aligned formula start their right sides at the same place.
+        cells = page.locator("math[display=block] mtr").evaluate_all(
+            "rows => rows.map(r => r.children[1].getBoundingClientRect().left)")
+        assert len(cells) == 2 and abs(cells[0] - cells[1]) < 1
+        assert page.locator("pre.printed").inner_text().strip() == "<b>"
+        page.get_by_role("link", name="the next").click()
+        assert page.url.endswith("01_next.html#top") and page.locator("pre.printed").inner_text().strip() == "2"
+        assert not failed and all(url.startswith("file:") for url in asked), (failed, asked)
+
+
+def test_a_notebook_without_outputs_is_run_first(tmp_path):
+    path = write(tmp_path, "run.ipynb", nbformat.v4.new_code_cell("print(6 * 7)"))
+    page = build_site([path], tmp_path / "site")[1].read_text()
+    assert '<pre class="printed">42' in page
+    path = write(tmp_path, "fail.ipynb", nbformat.v4.new_code_cell("1 / 0"))
+    with pytest.raises(UserError, match="fail.ipynb stopped with ZeroDivisionError"):
+        build_site([path], tmp_path / "site")
+
+
+def test_every_formula_of_the_lessons_becomes_well_formed_mathml():
+    notebooks = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+    assert notebooks
+    count = 0
+    for path in notebooks:
+        lesson = nbformat.read(path, as_version=4)
+        lesson.cells = [part for part in lesson.cells if part.cell_type == "markdown"]
+        made = re.findall(r"<math.*?</math>", page_body(lesson, path.name), re.DOTALL)
+        for formula in made:
+            ElementTree.fromstring(formula)
+        count += len(made)
+    assert count > 50
+
+
+@pytest.mark.parametrize("formula, words", [(r"\nonsense x", "nonsense"), (r"\left( x", "is not LaTeX"), ("a & b", "'&'")])
+def test_what_mathml_cannot_say_raises_with_its_place(formula, words):
+    with pytest.raises(UserError, match=f"lesson, cell 3.*{words}"):
+        mathml(formula, "lesson, cell 3", display=True)
+
+
+@pytest.mark.parametrize("output", [
+    '<script src="https://cdn.plot.ly/x.js"></script>', '<img src=//elsewhere.org/a.png>',
+    "<style>@import 'http://fonts.org/a.css'</style>", '<link rel="stylesheet" href="https://a.org/b.css">',
+])
+def test_a_page_that_would_load_from_elsewhere_is_refused(output):
+    lesson = nbformat.v4.new_notebook(cells=[cell("x", {"text/html": output})])
+    with pytest.raises(UserError, match="from elsewhere"):
+        page_body(lesson, "lesson")
+
+
+def test_no_notebooks_or_two_of_one_name_raise(tmp_path):
+    with pytest.raises(UserError, match="different names"):
+        build_site([], tmp_path)
+    with pytest.raises(UserError, match="different names"):
+        build_site(["a/x.ipynb", "b/x.ipynb"], tmp_path)
+    with pytest.raises(UserError, match="no notebook at"):
+        build_site([tmp_path / "none.ipynb"], tmp_path / "site")
