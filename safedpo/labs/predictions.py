@@ -23,7 +23,8 @@ class Question:
 
     def verdict(self, chosen: int) -> str:
         """What the reader reads after committing to option ``chosen``."""
-        opening = "Yes." if chosen == self.right else f"Not this time: it is “{self.options[self.right]}”."
+        said = f"You said “{self.options[chosen]}”"
+        opening = f"{said}. Yes." if chosen == self.right else f"{said}. Not this time: “{self.options[self.right]}”."
         return f"{opening} {self.why}"
 
 
