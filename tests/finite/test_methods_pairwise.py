@@ -161,6 +161,7 @@ def test_costs_are_counted():
     assert (done.costs.tables, done.costs.samples, done.costs.steps) == (1, 0, 500)
     assert done.costs.seconds > 0 and done.source.startswith("arXiv 2505.20065")
     assert METHODS["BFPO"](world, rows, beta=0.5, seed=0).costs.labels == {"better": 80, "bits": 160}
+    assert METHODS["Delta only"](world, rows, beta=0.5, seed=0).costs.labels == {"better": 80, "bits": 160}
     assert METHODS["DPO-harmless"](world, rows, beta=0.5, seed=0, tolerance=1.0).costs.labels == {"safer": 80}
 
 

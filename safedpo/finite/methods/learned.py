@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from safedpo.finite.methods.outcome import STEPS, Costs, logistic, train
+from safedpo.finite.methods.outcome import Costs, logistic, train
 from safedpo.finite.pairs import Pairs, concatenate
 from safedpo.finite.world import FiniteWorld
 
@@ -29,7 +29,8 @@ def safer_by_cost(world: FiniteWorld, pairs: Pairs, *, seed: int | None = None) 
     """
     chosen_safer = (world.cost[pairs.prompt, pairs.rejected] - world.cost[pairs.prompt, pairs.chosen]).sigmoid()
     if seed is not None:
-        drawn = torch.rand(len(pairs), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        draw = torch.Generator().manual_seed(seed + 1_000_003)  # not the stream that drew the pairs with this seed
+        drawn = torch.rand(len(pairs), generator=draw, dtype=torch.float64)
         return replace(pairs, safer=(drawn >= chosen_safer).long())
     zero = torch.zeros_like(pairs.safer)
     return concatenate([
@@ -38,7 +39,7 @@ def safer_by_cost(world: FiniteWorld, pairs: Pairs, *, seed: int | None = None) 
     ])  # fmt: skip
 
 
-def learned_reward(method: str, world: FiniteWorld, pairs: Pairs, costs: Costs, steps: int = STEPS) -> Tensor:
+def learned_reward(method: str, world: FiniteWorld, pairs: Pairs, costs: Costs, steps: int = 2000) -> Tensor:
     """Bradley-Terry by maximum likelihood: minimise -log sigmoid(r_chosen - r_rejected), (P, A), mean 0 per prompt.
 
     It is DPO at beta = 1 from a flat reference, so ``train`` fits it. Where an answer never loses the likelihood has
@@ -55,7 +56,7 @@ def learned_reward(method: str, world: FiniteWorld, pairs: Pairs, costs: Costs, 
     return logps - logps.mean(-1, keepdim=True)
 
 
-def learned_cost(method: str, world: FiniteWorld, pairs: Pairs, costs: Costs, steps: int = STEPS) -> Tensor:
+def learned_cost(method: str, world: FiniteWorld, pairs: Pairs, costs: Costs, steps: int = 2000) -> Tensor:
     """Bradley-Terry on the safer labels, then one level for each prompt from the safety bits, (P, A).
 
     Safe RLHF adds -log sigmoid(+-c) on the bits to the pairwise loss; here that term sets the level alone [derived
@@ -76,7 +77,7 @@ def learned_cost(method: str, world: FiniteWorld, pairs: Pairs, costs: Costs, st
     return differences + level[:, None]
 
 
-def learned_world(method: str, world: FiniteWorld, pairs: Pairs, costs: Costs, steps: int = STEPS) -> FiniteWorld:
+def learned_world(method: str, world: FiniteWorld, pairs: Pairs, costs: Costs, steps: int = 2000) -> FiniteWorld:
     """The world as learned reward and cost see it: unsafe where the learned cost is positive."""
     reward = learned_reward(method, world, pairs, costs, steps)
     cost = learned_cost(method, world, pairs, costs, steps)

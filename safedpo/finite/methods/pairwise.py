@@ -82,8 +82,10 @@ def t_only(world, pairs, *, beta, seed=0, steps=STEPS, tolerance=TOLERANCE) -> O
 
 def delta_only(world, pairs, *, beta, seed=0, delta=2.0, steps=STEPS, tolerance=TOLERANCE) -> Outcome:
     """SafeDPO without T: the margin on helpful pairs. Optimum pi_ref exp((r - delta h) / beta) [derived]."""
-    return _ordered("Delta only", "arXiv 2505.20065, Eq. 12 without T", world, pairs, "helpful", logistic(beta), beta,
+    done = _ordered("Delta only", "arXiv 2505.20065, Eq. 12 without T", world, pairs, "helpful", logistic(beta), beta,
                     seed, steps, tolerance, delta=delta)  # fmt: skip
+    done.costs.use_labels(pairs, "better", "bits")
+    return done
 
 
 def delta_only_optimum(world: FiniteWorld, *, beta: float, delta: float = 2.0) -> Tensor:
