@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
@@ -64,16 +65,13 @@ def verify(seed: int = 0, worlds: int = 50, json_path: str | Path | None = None)
 
 
 def _table(rows: list[Row]) -> Table:
-    table = Table(title="The ledger of claims", show_lines=False)
-    table.add_column("claim", no_wrap=True)
-    table.add_column("statement")
-    table.add_column("source")
-    for name in ("residual", "tolerance"):
+    table = Table(title="The ledger of claims")
+    table.add_column("claim (source) and statement", ratio=1)
+    for name in ("residual", "tolerance", "holds"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("holds")
     for row in rows:
         holds = "yes" if row.holds else "[bold red]NO[/]"
         # Statements hold square brackets, which rich would read as markup.
-        statement = row.statement.replace("[", r"\[")
-        table.add_row(row.id, statement, row.source, f"{row.residual:.1e}", f"{row.tolerance:.0e}", holds)
+        claim = f"[bold]{row.id}[/] ({escape(row.source)})\n{escape(row.statement)}"
+        table.add_row(claim, f"{row.residual:.1e}", f"{row.tolerance:.0e}", holds)
     return table
