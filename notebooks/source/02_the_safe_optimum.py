@@ -64,16 +64,21 @@ from safedpo.finite import expectation, expected_reward, optimal_policy, six_ans
 world = six_answers()
 
 
+def tilted(lam, beta):
+    return (world.ref_logps + (world.reward - lam * world.cost) / beta).log_softmax(-1)
+
+
 def within_budget(beta):
     """The optimum under E[c] <= 0."""
     low, high = 0.0, 50.0
     for _ in range(100):
         lam = (low + high) / 2
-        tilted = (world.ref_logps + (world.reward - lam * world.cost) / beta).log_softmax(-1)
-        low, high = (lam, high) if expectation(tilted, world.cost) > 0 else (low, lam)
-    return tilted
+        low, high = (lam, high) if expectation(tilted(lam, beta), world.cost) > 0 else (low, lam)
+    return tilted(lam, beta)
 
 
+costs = [expectation(tilted(lam / 10, 0.5), world.cost).item() for lam in range(50)]
+assert costs == sorted(costs, reverse=True)  # the expected cost falls as the multiplier grows
 budget, hard = within_budget(0.5), optimal_policy(world, 0.5)
 assert abs(expectation(budget, world.cost).item()) < 1e-12  # on average nothing is wrong
 assert unsafe_mass(world, budget) > 0.2  # and more than one answer in five is hazardous
@@ -95,7 +100,10 @@ def both(beta):
     return policies(world.labels, world.unsafe[0].tolist(), bars, facts=facts, setting=f"At β = {beta:g}")
 
 
-assert all(unsafe_mass(world, within_budget(beta)) > 0.2 for beta in betas)  # harmless for no β
+for beta in betas:
+    budget, hard = within_budget(beta), optimal_policy(world, beta)
+    assert unsafe_mass(world, budget) > 0.2  # harmless for no β
+    assert expected_reward(world, hard) < expected_reward(world, budget)  # and safety is free for none
 slider(both, Stops("β", betas, start=0.5))
 
 # %% [markdown]
@@ -367,8 +375,13 @@ check("price_of_support", price_of_support)
 # What is expensive is getting there from samples, and that is no statement about optima.
 
 # %%
+from safedpo.finite import optimal_value
+
 rich, poor = with_support(0.5), with_support(1e-8)
+lost = (optimal_value(rich, beta) - optimal_value(poor, beta)).item()
+print(f"the value falls by {lost:.4f}, that is β log(0.5 / 1e-8); the optimum stays where it was")
 assert tv(optimal_policy(rich, beta), optimal_policy(poor, beta)) < 1e-12
+assert math.isclose(lost, beta * math.log(0.5 / 1e-8), rel_tol=1e-9)
 assert ledger_row("support-to-zero").holds
 
 # %% [markdown]

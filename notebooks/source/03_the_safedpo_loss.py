@@ -229,7 +229,8 @@ check("gradient_weight", gradient_weight)
 # \text{mean loss at step 0} = \log 2 + \big( \log(1 + e^\Delta) - \log 2 \big) f .
 # $$
 #
-# When you train a language model, compare the first number in the log with this one. It catches most bugs there are.
+# When you train a language model, compare the first number in the log with this one, group by group: a swapped flag, a
+# forgotten $T$ or a wrong reference shows there before anything else does.
 
 # %%
 from safedpo.finite import pairs_loss, population, six_answers
