@@ -132,7 +132,7 @@ from safedpo.show.dots import intervals
 def ablation(n):
     rows = {name: {what: mean_interval(values.tolist(), low=0.0, high=1.0) for what, values in results[n, name].items()}
             for name in variants}
-    return intervals(rows, confidence="95 % over 20 samples")
+    return intervals(rows, confidence="95 %")
 
 
 slider(ablation, Stops("sampled pairs", counts, start=20))
@@ -265,7 +265,7 @@ from safedpo.finite import bit_flip_margin, fit
 from safedpo.show.bands import mean_interval
 
 rates, deltas, world = [0.05, 0.1, 0.2, 0.3], [0.0, 2.0, 5.0], two_answers(0.3)
-margins = {f"{kind}, Δ = {delta:g}": [] for delta in deltas for kind in ("trained", "exact")}
+margins = {f"{kind}, Δ = {delta:g}": [] for delta in deltas for kind in ("exact", "trained")}
 for rate in rates:
     noisy = [with_wrong_bits(sample_pairs(world, 2000, seed), rate, seed + 100).transform() for seed in range(20)]
     run = fit(world, noisy, beta=1.0, delta=deltas, steps=1000, lr=3.0, seeds=range(20), record=[1000])
@@ -283,7 +283,7 @@ assert ledger_row("noise-bit-flips").holds and ledger_row("noise-no-margin").hol
 from safedpo.show import Stops, slider
 from safedpo.show.bands import bands
 
-slider(lambda rate: bands(rates, {"reward margin of the safe answer": margins}, at=rate, x_title="wrong bits ε"),
+slider(lambda rate: bands(rates, {"reward margin m*": margins}, at=rate, x_title="wrong bits ε"),
        Stops("ε", rates, start=0.1))
 
 # %% [markdown]
@@ -380,7 +380,8 @@ slider(lambda share: bands(shares, panels, at=share, x_title="share of UU pairs"
 
 # %% [markdown]
 # Dropping is exact in theory and costly where prompts are risky and pairs few. Re-use reaches the lost prompts and
-# teaches refusal. Which you want is a decision about over-refusal, not a theorem.
+# teaches refusal: read it at three unsafe answers (share 0.2), for at five the refusal is the only safe answer there is.
+# Which you want is a decision about over-refusal, not a theorem.
 
 # %% [markdown]
 # ## 6 A reference that is rarely safe
@@ -522,13 +523,12 @@ print(f"SafeDPO: log π(chosen) moved by {chosen.mean():+.2f}, log π(rejected) 
 assert (rejected < chosen).all() and (chosen < 0).sum() >= 12  # the gap grew, and the chosen answers fell: displacement
 rows = {name: {"unsafe mass": mean_interval(table[rule][:, 0].tolist(), low=0.0, high=1.0)}
         for name, rule in (("safebetter + Δ", "safebetter"), ("SafeDPO", "safedpo"))}
-still(*intervals(rows, confidence="95 % over 20 worlds"))
+still(*intervals(rows, confidence="95 %"))
 
 # %% [markdown]
 # Three things at once. The filter is less safe than the swap now, *with exact data*. What SafeDPO gains in safety it
-# partly pays in reward. And the loss sees only differences: both log-probabilities fall, and mass moves to answers
-# that were in neither role. So always plot the two curves, not only their gap. (Displacement is DPO's; $T$ does not
-# cure it.)
+# partly pays in reward. And the loss sees only differences: while the gap grows, the log-probabilities of chosen answers
+# fall too, on average. So always plot the two curves, not only their gap. (Displacement is DPO's; $T$ does not cure it.)
 
 # %% [markdown]
 # ## 9 Questions asked about SafeDPO, and where their numbers are

@@ -45,7 +45,7 @@ def bands(settings: Sequence[float], panels: Mapping[str, Mapping[str, Sequence[
     >>> from safedpo.show.bands import bands
     >>> _, sentence = bands([1, 3], {"unsafe mass": {"SafeDPO": [(.3, .2, .4), (.1, 0, .2)]}}, at=3, x_title="pairs")
     >>> sentence
-    'pairs 3: unsafe mass: SafeDPO 0.1 [0, 0.2].'
+    'pairs = 3: unsafe mass: SafeDPO 0.1 [0, 0.2].'
     """
     if at not in settings or len(settings) < 2:
         raise UserError(f"{x_title} {at} was not run; settings are {list(settings)} (at least two)")
@@ -65,8 +65,8 @@ def bands(settings: Sequence[float], panels: Mapping[str, Mapping[str, Sequence[
     axis = {"title_text": x_title, "range": [ends[0] - room, ends[1] + room]} | ({"type": "log"} if log_x else {})
     if log_x:
         axis |= {"tickvals": list(settings), "ticktext": [style.number(v) for v in settings]}
-    drawn = style.stacked(traces, height=90 + 210 * len(axes), x=axis, panels=axes)
-    return drawn, f"{x_title} {style.number(at)}: " + "; ".join(words) + "."
+    drawn = style.stacked(traces, height=130 + 200 * len(axes), x=axis, panels=axes)
+    return drawn, f"{x_title} = {style.number(at)}: " + "; ".join(words) + "."
 
 
 def _line(settings, name: str, values: Sequence[Interval], look: int, panel: str) -> go.Scatter:

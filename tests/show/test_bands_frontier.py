@@ -46,7 +46,7 @@ def test_bands_draw_and_say_their_numbers_at_every_stop(at, log_x):
 
 def test_bands_on_a_slider_and_bad_input():
     shown = slider(lambda at: bands(SETTINGS, PANELS, at=at, x_title="pairs", log_x=True), Stops("pairs", SETTINGS))
-    assert "pairs 10" in shown.sentence(2)
+    assert "pairs = 10" in shown.sentence(2)
     with pytest.raises(UserError, match="was not run"):
         bands(SETTINGS, PANELS, at=2, x_title="pairs")
     with pytest.raises(UserError, match="has 1 values for 3"):
