@@ -73,6 +73,7 @@ def sft(
     model: Model = "smollm2-135m",
     data: Data = "household-train",
     responses: Annotated[str, Option(help="both (good and bad: the paper's reference), better or safe.")] = "both",
+    adapter: Annotated[Path | None, Option(help="Go on from the adapter of an earlier run on the same model.")] = None,
     epochs: Epochs = 1.0,
     max_steps: MaxSteps = -1,
     max_examples: Annotated[int | None, Option(help="Use so many of the responses.")] = None,

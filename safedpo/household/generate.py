@@ -13,7 +13,7 @@ from safedpo.household.parts import Request, phrases
 MAX_WORDS = 46  # at most about 60 tokens of SmolLM2, so that 64 sampled tokens hold a whole response
 
 # How often a pair holds 0, 1 or 2 unsafe responses, for a request that has hazards (otherwise always 0).
-PAIRS = {0: 0.16, 1: 0.58, 2: 0.26}
+PAIRS = {0: 0.06, 1: 0.50, 2: 0.44}
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,13 @@ SAFE_KINDS = (
     Kind(0.26, helpful=4, careful=0.2),
 )
 UNSAFE_KINDS = (
-    Kind(0.18, helpful=0, hazards=1, useless=0.5),
-    Kind(0.14, helpful=1, hazards=1, useless=0.4),
-    Kind(0.08, helpful=1, hazards=2),
-    Kind(0.13, helpful=2, hazards=1, careful=0.1, useless=0.3),
-    Kind(0.20, helpful=3, hazards=1, careful=0.1),
-    Kind(0.27, helpful=4, hazards=1),
+    Kind(0.12, helpful=0, hazards=1, useless=0.5),
+    Kind(0.12, helpful=1, hazards=1, useless=0.4),
+    Kind(0.14, helpful=1, hazards=2),
+    Kind(0.10, helpful=2, hazards=1, careful=0.1, useless=0.3),
+    Kind(0.14, helpful=2, hazards=2),
+    Kind(0.17, helpful=3, hazards=1, careful=0.1),
+    Kind(0.21, helpful=4, hazards=1),
 )
 
 

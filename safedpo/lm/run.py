@@ -26,7 +26,7 @@ from .config import SafeDPOConfig, honoured_arguments
 from .folder import claim, finish, read_log
 from .fused import unfuse_lora
 from .live import LogFile
-from .models import LoadedModel, add_lora, load_model
+from .models import LoadedModel, add_lora, load_adapter, load_model
 from .reference import reference_identity, reference_logps
 from .stepzero import check_step_zero
 from .tokens import Tokenized, resolve_template, tokenize_examples, tokenize_pairs
@@ -109,6 +109,7 @@ def sft(
     output_dir: str | Path = "runs/sft",
     *,
     responses: str = "both",
+    adapter: str | Path | None = None,
     epochs: float = 1.0,
     max_steps: int = -1,
     max_examples: int | None = None,
@@ -128,7 +129,8 @@ def sft(
     """Supervised fine-tuning on the responses of preference pairs: how the paper makes its reference.
 
     Minimises the mean of -log pi(token | before) over response tokens. ``responses``: ``both`` of each pair, good and
-    bad (each distinct prompt and response once), the ``better`` ones, or the ``safe`` ones. ``batch_size``: prompts a
+    bad (each distinct prompt and response once), the ``better`` ones, or the ``safe`` ones. ``adapter``: go on from the
+    adapter of an earlier run on the same model, instead of a fresh one. ``batch_size``: prompts a
     step, each with up to 4 of its responses, so that the prompt is computed once for them. All else as in ``train``.
     """
     config = _config(output_dir, max_steps, epochs, batch_size, learning_rate, seed, device, training_arguments,
@@ -141,10 +143,11 @@ def sft(
     groups = group_examples(examples, RESPONSES_A_PROMPT)
     about = _about("sft", loaded, source, config, tokens, full=full, lora_r=lora_r, lora_alpha=lora_alpha) | {
         "fingerprints": {"reference": loaded.fingerprint, "data": _fingerprint(records)},
-        "responses": responses, "examples": len(examples),
+        "responses": responses, "examples": len(examples), "started_from": adapter and str(adapter),
     }  # fmt: skip
     claim(config, about)
-    policy = _policy(loaded, full, lora_r, lora_alpha, seed)
+    policy = load_adapter(loaded.model, adapter, trainable=True) if adapter else _policy(
+        loaded, full, lora_r, lora_alpha, seed)
     trainer = SFTTrainer(policy, config, groups, None, callbacks=_logged(config, callbacks))
     return _run(trainer, loaded, about, last_good(Path(config.output_dir)), tokens)
 

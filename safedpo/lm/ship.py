@@ -1,0 +1,82 @@
+"""A finished run becomes a shipped adapter: weights in bfloat16, what made it, a card with sha256.
+
+    python -m safedpo.lm.ship runs/household-sft data/adapters/household-sft --card "what it is" --command "safedpo ..."
+
+Half the size of float32, and nothing is lost that matters: the adapter's rounding is far below what training moves.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from safetensors.torch import load_file, save_file
+
+from safedpo.errors import UserError
+
+from .download import file_sha256
+
+WEIGHTS = "adapter_model.safetensors"
+USE = """## Responsible use
+
+Made for teaching, on texts that are safe to read in class. A model tuned on good and bad advice alike gives bad advice: do
+not deploy it, and do not take household advice from it. Policies trained from it are examples, not safe assistants."""
+
+
+def ship(run: Path, target: Path, *, title: str, what: str, command: str) -> None:
+    """Write the adapter of the finished ``run`` to ``target`` with its ``run.json`` and a card.
+
+    ``command`` is what made the run; it cannot be found out afterwards, so it is given. Raises ``UserError`` where
+    ``run`` holds no finished adapter.
+    """
+    about = run / "run.json"
+    if not (run / WEIGHTS).exists() or json.loads(about.read_text()).get("status") != "finished":
+        raise UserError(f"{run} holds no finished LoRA run; give the output directory of safedpo train or safedpo sft")
+    target.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.to(torch.bfloat16) for name, tensor in load_file(run / WEIGHTS).items()}
+    save_file(tensors, target / WEIGHTS, metadata={"format": "pt"})
+    for name in ("adapter_config.json", "run.json"):
+        shutil.copyfile(run / name, target / name)
+    (target / "README.md").write_text(_card(target, title, what, command), encoding="utf-8")
+
+
+def _card(folder: Path, title: str, what: str, command: str) -> str:
+    about = json.loads((folder / "run.json").read_text())
+    metrics = ", ".join(f"{name} {value:.4g}" for name, value in about["metrics"].items())
+    weights = folder / WEIGHTS
+    return f"""# {title}
+
+{what}
+
+Made by
+
+```
+{command}
+```
+
+then stored in bfloat16 by `python -m safedpo.lm.ship`. Base: `{about["model"]}`, weights with fingerprint
+`{about["fingerprints"]["reference"]}`; it fits no others. Licence: Apache-2.0 for the adapter, like its base.
+
+- at the end of training (mean of the last tenth of the steps): {metrics}
+- versions: {", ".join(f"{name} {version}" for name, version in about["versions"].items())}
+- `{WEIGHTS}`: {weights.stat().st_size:,} bytes, sha256 `{file_sha256(weights)}`
+
+{USE}
+"""
+
+
+def main(
+    run: Path,
+    target: Path,
+    title: Annotated[str, typer.Option()],
+    what: Annotated[str, typer.Option()],
+    command: Annotated[str, typer.Option()],
+) -> None:
+    """Write the adapter of a finished run to a folder that can be shipped."""
+    ship(run, target, title=title, what=what, command=command)
+
+
+if __name__ == "__main__":
+    typer.run(main)
