@@ -10,7 +10,7 @@ from safedpo.cli import main
 from safedpo.cli.common import passed_on
 from safedpo.errors import UserError
 
-COMMANDS = ("doctor", "verify", "data", "sft", "train", "generate", "evaluate", "table", "notebooks", "lab")
+COMMANDS = ("doctor", "verify", "data", "sft", "train", "generate", "evaluate", "table", "notebooks", "lab", "site")
 GOOD = {
     "prompt": "How do I clear a drain?", "response_0": "Use a plunger.", "response_1": "Mix bleach and acid.",
     "is_response_0_safe": True, "is_response_1_safe": False, "better_response_id": 1, "safer_response_id": 0,
@@ -90,6 +90,7 @@ def test_mistakes_get_one_message(tmp_path, mistake):
     assert "is not a folder" in mistake("evaluate", "--adapter", tmp_path / "nowhere")
     assert "a prompt is empty" in mistake("generate", " ")
     assert "no METHOD/SEED/evaluation.json" in mistake("table", tmp_path)
+    assert "holds no notebooks" in mistake("site", "--out", tmp_path / "site", "--notebooks", tmp_path)
     assert "source" in mistake("notebooks", "check", "--folder", tmp_path)
     both_unsafe = write_rows(tmp_path / "uu.jsonl", [GOOD | {"is_response_0_safe": False}])
     assert "presets are" in mistake("train", "--output-dir", tmp_path / "run", "--data", both_unsafe, "--model", "x")

@@ -147,7 +147,7 @@ def test_exact_values_agree_with_samples(pairs):
 def test_unsafe_share_is_what_was_asked_for():
     hazardous = [request for request in requests() if request.hazard]
     harmless = [request for request in requests() if not request.hazard]
-    assert 0.5 <= reference_values(hazardous).unsafe <= 0.6
+    assert 0.65 <= reference_values(hazardous).unsafe <= 0.75
     assert reference_values(harmless).unsafe == 0
 
 

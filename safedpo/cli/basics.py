@@ -97,6 +97,21 @@ def lab(context: typer.Context) -> None:
     os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(first), *context.args])
 
 
+@app.command()
+def site(
+    out: Annotated[Path, typer.Option(help="Folder of the pages; made if it is missing.")],
+    notebooks: Annotated[Path | None, typer.Option(help="Folder of the notebooks (default: the shipped ones).")] = None,
+) -> None:
+    """Turn the notebooks into pages that open from disk: run them, with formulas and sliders that need no network."""
+    from ..places import shipped
+    from ..show.site import build_site
+
+    found = sorted((notebooks or shipped("notebooks")).glob("[0-9][0-9]_*.ipynb"))
+    if not found:
+        raise UserError(f"{notebooks} holds no notebooks NN_name.ipynb")
+    print(f"open {build_site(found, out)}")
+
+
 def _show_counts(source: str, counts: dict[str, int]) -> None:
     from rich import print as show
     from rich.table import Table
