@@ -109,7 +109,8 @@ def site(
     found = sorted((notebooks or shipped("notebooks")).glob("[0-9][0-9]_*.ipynb"))
     if not found:
         raise UserError(f"{notebooks} holds no notebooks NN_name.ipynb")
-    print(f"open {build_site(found, out)}")
+    build_site(found, out)
+    print(f"open {out / 'index.html'}")
 
 
 def _show_counts(source: str, counts: dict[str, int]) -> None:
