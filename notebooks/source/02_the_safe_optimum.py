@@ -79,6 +79,8 @@ def within_budget(beta):
 
 costs = [expectation(tilted(lam / 10, 0.5), world.cost).item() for lam in range(50)]
 assert costs == sorted(costs, reverse=True)  # the expected cost falls as the multiplier grows
+
+# %%
 budget, hard = within_budget(0.5), optimal_policy(world, 0.5)
 assert abs(expectation(budget, world.cost).item()) < 1e-12  # on average nothing is wrong
 assert unsafe_mass(world, budget) > 0.2  # and more than one answer in five is hazardous
