@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers import TrainerCallback
 
 from safedpo.errors import UserError
-from safedpo.finite import FiniteWorld, expected_reward, kl, optimal_policy, unsafe_mass
+from safedpo.finite import FiniteWorld, expectation, kl, optimal_policy
 from safedpo.records import Record
 
 from .config import SafeDPOConfig
@@ -30,7 +30,7 @@ from .tokens import TokenPair, prompt_token_ids, tokenize_pairs, tokenize_respon
 from .trainer import SafeDPOTrainer
 
 __all__ = ["Distances", "Sentences", "list_sentences", "load_kitchen", "outside_mass", "train_measured"]
-RANKS = (1, 2, 4, 8, 16, 32)
+RANKS = (1, 4, 16)
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,8 +133,8 @@ class Distances(TrainerCallback):
     """Measures the policy exactly, before the first step, every ``every`` steps and at the end, into ``rows``.
 
     Each row, averaged over prompts: ``kl`` = KL(target || policy) in nats, ``unsafe``, the mass on unsafe answers,
-    ``reward``, the expected reward, and ``outside``, the mass outside the list; and the ``step``. This direction of
-    KL is finite while the policy leaves unsafe mass; the other one is infinite.
+    ``reward``, the expected reward (both over the list), and ``outside``, the mass outside it; and the ``step``. This
+    direction of KL is finite while the policy leaves unsafe mass; the other one is infinite.
     """
 
     def __init__(self, sentences: Sentences, target: Tensor, *, every: int = 20):
@@ -143,8 +143,8 @@ class Distances(TrainerCallback):
     def measure(self, model, step: int) -> dict[str, float]:
         """One row."""
         logps, world = self.sentences.logps(model), self.sentences.world
-        values = {"kl": kl(self.target, logps), "unsafe": unsafe_mass(world, logps),
-                  "reward": expected_reward(world, logps), "outside": outside_mass(logps)}  # fmt: skip
+        values = {"kl": kl(self.target, logps), "unsafe": expectation(logps, world.unsafe.double()),
+                  "reward": expectation(logps, world.reward), "outside": outside_mass(logps)}  # fmt: skip
         return {"step": step, **{name: value.mean().item() for name, value in values.items()}}
 
     def on_train_begin(self, args, state, control, model=None, **others):
@@ -176,7 +176,7 @@ def train_measured(sentences: Sentences, records: Sequence[Record], target: Tens
     return policy.eval(), distances.rows
 
 
-def measure_ranks(file: Path, *, ranks: Sequence[int] = RANKS, n: int = 24_000) -> None:
+def measure_ranks(file: Path, *, ranks: Sequence[int] = RANKS, n: int = 12_000) -> None:
     """Write the last row of one run for each LoRA rank, and for full training (rank 0), with their settings."""
     sentences = list_sentences(load_kitchen())
     records, target = sentences.sample_records(n, seed=0), optimal_policy(sentences.world, 1.0)

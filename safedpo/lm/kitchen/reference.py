@@ -55,7 +55,7 @@ def kitchen_tokenizer() -> WordTokenizer:
     return word_tokenizer(tuple(dict.fromkeys([*GRAMMAR.words, ASK, ANSWER, *prompt_words])))
 
 
-def load_kitchen(folder: str | Path | None = None, *, masked: bool = True, attention_dropout: float = 0.0) -> LoadedModel:
+def load_kitchen(folder: str | Path | None = None, *, masked: bool = True) -> LoadedModel:
     """The trained reference with its tokenizer, on the CPU in float32; ``folder``: another one than the shipped.
 
     ``masked=False``: the same weights without the grammar's mask. Each call loads afresh, so that training one policy
@@ -70,7 +70,7 @@ def load_kitchen(folder: str | Path | None = None, *, masked: bool = True, atten
     if not (folder / "model.safetensors").is_file():
         raise UserError(f"{folder} holds no sentence model; make it with python -m safedpo.lm.kitchen.reference {folder}")
     with _quiet():
-        model = SentenceLM.from_pretrained(folder, masked=masked, attention_dropout=attention_dropout).eval()
+        model = SentenceLM.from_pretrained(folder, masked=masked).eval()
     return LoadedModel(model, kitchen_tokenizer(), "sentences" if masked else "sentences without mask", "cpu",
                        torch.float32, "a small model needs no other", weights_fingerprint(model))  # fmt: skip
 
