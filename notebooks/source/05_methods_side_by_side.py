@@ -459,7 +459,7 @@ from safedpo.show.bands import mean_interval
 world, beta, best = six_answers(), 0.5, optimal_policy(six_answers(), 0.5)
 data = [safer_by_cost(world, sample_pairs(world, 200, seed), seed=seed) for seed in range(20)]
 short = {"C-DPO": {"samples": 2000, "tolerance": 0.1, "steps": 60},
-         "PD-DPO": {"samples": 2000, "tolerance": 0.02, "steps": 60}, "Safe RLHF": {"steps": 400 if FAST else 2000}}
+         "PD-DPO": {"samples": 2000, "tolerance": 0.02, "steps": 60}, "Safe RLHF": {"steps": 400 if FAST else 1000}}
 chosen = ("DPO-helpful", "Delta only", "SafeDPO", "SACPO", "MODPO", "C-DPO") if FAST else METHODS.keys() - {"robust DPO"}
 measured, costs = {}, {}
 for name in chosen:
