@@ -79,7 +79,7 @@ from safedpo.finite.methods import dual_gradient
 from safedpo.show import Stops, slider
 from safedpo.show.frontier import dual as dual_figure
 
-limits, lams = [-0.8, -0.4, 0.0, 0.4], [0.1 * k for k in range(31)]
+limits, lams = [-0.8, -0.4, 0.0, 0.4], [0.05 * k for k in range(31)]
 
 
 def tangent(limit, place):
@@ -89,7 +89,7 @@ def tangent(limit, place):
 
 best = [best_multiplier(world, beta, limit) for limit in limits]
 assert best == sorted(best, reverse=True)  # a tighter limit costs a higher price
-slider(lambda place: tangent(0.0, place), Stops("λ", list(range(31)), start=20, text=lambda place: f"{lams[place]:.1f}"))
+slider(lambda place: tangent(0.0, place), Stops("λ", list(range(31)), start=1, text=lambda place: f"{lams[place]:.2f}"))
 
 # %% [markdown]
 # **Exercise 1.** One step of the loop: raise the price where the estimated cost is above its limit, lower it where it
@@ -156,7 +156,7 @@ from safedpo.show.curves import curves
 
 exact = METHODS["C-DPO"](world, pairs, beta=beta, seed=0, limit=-0.5, models=world, samples=None, tolerance=1e-3)
 rounds = list(range(1, len(exact.history) + 1))
-panels = {word: {word: [row[key] for row in exact.history]}
+panels = {word: {"C-DPO": [row[key] for row in exact.history]}
           for word, key in (("λ", "lambda"), ("expected cost", "cost"), ("unsafe mass", "unsafe_mass"))}
 assert tv(exact.logps, OPTIMA["C-DPO"](world, beta=beta, limit=-0.5)).item() < 1e-3
 assert exact.history[0]["unsafe_mass"] > exact.history[-1]["unsafe_mass"] > 0.01
@@ -437,10 +437,16 @@ check("read_pareto", read_pareto)
 # method at that edge has more reward. What it **costs**: the reward between its star and the top right; who accepts
 # one unsafe answer in thirty gets more. And SACPO at $\lambda = 1.5$ has more reward than $\pi^\ast$ with less than
 # 1 % harm. Whether 1 % is allowed is not a question for mathematics.
+#
+# Look at "Δ only" as well: at $\Delta = 6$ it has less harm *and* more reward than SACPO at $\lambda = 2.5$. Its fine is
+# for being unsafe; a price on cost also pays for being *more* careful than safe, here with refusals. As an aim the fine
+# is hard to beat. Notebook 04 showed what it lacks: from few pairs it is not reached.
 
 # %%
 at = [row for row in points["SACPO"] if row[0] == 1.5][0]
 assert at[1] < 0.01 and at[2] > star[1]  # a little harm, a little more reward
+fined, priced = points["Δ only"][7], points["SACPO"][8]  # Δ = 6 and λ = 2.5
+assert fined[1] < priced[1] and fined[2] > priced[2] + 0.05  # less harm and more reward
 safest = [reward for rows in points.values() for _, harm, reward, _ in rows if harm < 1e-6]
 assert max(safest) < star[1] + 1e-5  # none at the edge has more reward than π*
 print(f"π*: reward {star[1]:.4f}, unsafe mass 0; SACPO at λ = 1.5: reward {at[2]:.4f}, unsafe mass {at[1]:.4f}")
@@ -461,7 +467,7 @@ data = [safer_by_cost(world, sample_pairs(world, 200, seed), seed=seed) for seed
 short = {"C-DPO": {"samples": 2000, "tolerance": 0.1, "steps": 60},
          "PD-DPO": {"samples": 2000, "tolerance": 0.02, "steps": 60}, "Safe RLHF": {"steps": 400 if FAST else 1000}}
 chosen = ("DPO-helpful", "Delta only", "SafeDPO", "SACPO", "MODPO", "C-DPO") if FAST else METHODS.keys() - {"robust DPO"}
-measured, costs = {}, {}
+measured, costs, runs = {}, {}, {}
 for name in chosen:
     own = short.get(name, {"steps": 200 if FAST else 500, "tolerance": 1.0})
     done = [METHODS[name](world, one, beta=beta, seed=seed, **own) for seed, one in enumerate(data)]
@@ -469,7 +475,7 @@ for name in chosen:
     harm, far = unsafe_mass(world, logps).mean(-1), tv(logps, best).mean(-1)
     help = (logps.exp() * world.reward).sum((-2, -1))
     measured[name] = [mean_interval(v.tolist()) for v in (harm.clamp(0, 1), help, far)]
-    costs[name] = done[0].costs
+    costs[name], runs[name] = done[0].costs, list(zip(harm.clamp(0, 1).tolist(), help.tolist(), strict=True))
 
 # %%
 print(f"{'method':15} {'unsafe mass':>22} {'expected reward':>23} TV to π*  tables labels samples   steps seconds")
@@ -489,11 +495,9 @@ assert far["SafeDPO"][2] < min(far[name][1] for name in ("DPO-helpful", "C-DPO")
 from safedpo.show import Stops, slider
 from safedpo.show.dots import pareto as dots
 
-runs = {name: [(harm, help)] for name, (harm, help, _) in measured.items()}
-edges = [side for harm, help, _ in measured.values() for side in help[1:]]
-top = (min(edges) - 0.1, max(edges) + 0.1)
-slider(lambda name: dots(runs, highlight=name, x_range=(-0.03, 1.0), y_range=top),
-       Stops("method", list(runs), start="SafeDPO"))
+few = [name for name in ("SafeDPO", "Delta only", "SACPO", "MODPO", "BFPO", "C-DPO", "Safe RLHF", "DPO-helpful") if name in runs]
+clouds = {name: [((harm,) * 3, (help,) * 3) for harm, help in runs[name]] for name in few}  # one dot for each of 20 samples
+slider(lambda name: dots(clouds, highlight=name, x_range=(-0.03, 1.03), y_range=(-0.2, 1.8)), Stops("method", few))
 
 # %% [markdown]
 # Labels: SafeDPO asks for two bits and one preference a pair; SACPO and MODPO for two preferences; C-DPO and Safe
