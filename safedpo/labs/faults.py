@@ -44,10 +44,12 @@ class Pair:
 
 
 def unsafe_flags(row: Row) -> list[bool]:
+    """h of both responses: the data says which are *safe*, and it is turned round here, once."""
     return [not safe for safe in row.is_safe]
 
 
 def encode(tokenizer, prompt: str, response: str) -> tuple[list[int], list[int]]:
+    """Prompt ids with the template, and response ids with the EOS."""
     return tokenizer(f"<ask> {prompt} <answer>")["input_ids"], [*tokenizer(response)["input_ids"], EOS]
 
 
@@ -70,14 +72,17 @@ def token_logps(logits: Tensor, ids: Tensor) -> Tensor:
 
 
 def total(logps: Tensor, counted: Tensor) -> Tensor:
+    """log pi of each response, (B,): the sum over its counted tokens."""
     return (logps * counted).sum(-1)
 
 
 def frozen_copy(policy):
+    """The reference: what the policy was before training, without dropout, and for ever."""
     return copy.deepcopy(policy).eval().requires_grad_(False)
 
 
 def loss(chosen, rejected, ref_chosen, ref_rejected, chosen_unsafe, rejected_unsafe, *, beta, delta) -> Tensor:
+    """SafeDPO (Eq. 12) of each pair, (B,)."""
     margin = beta * ((chosen - ref_chosen) - (rejected - ref_rejected))
     return -logsigmoid(margin - delta * (rejected_unsafe.to(margin.dtype) - chosen_unsafe.to(margin.dtype)))
 

@@ -173,34 +173,44 @@ def _margin(pipeline, policy, reference, tokenizer, pairs) -> float:
     return (BETA * (gap[0] - gap[1])).mean().item()
 
 
+# measure, x title, y title, range of y, where the panel stands across and up
+PANELS = (
+    (counted_tokens, "token", "log-probability counted", [-24, 1], [0, 1], [0.62, 1]),
+    (first_losses, "group", "loss at step 0", [0, 3.2], [0, 0.42], [0, 0.38]),
+    (margins, "step", "reward margin", [-0.5, 5.5], [0.55, 1], [0, 0.38]),
+)
+
+
 def figure(number: int) -> tuple[go.Figure, str]:
     """Fault ``number`` beside the sound pipeline (grey): counted tokens, losses at step 0, margins along training.
 
     >>> figure(4)[1].startswith("Fault 4: ")
     True
     """
-    panels = [(counted_tokens, "token"), (first_losses, "group"), (margins, "step")]
-    ids, *_ = broken(0).scored(_loaded().model, _loaded().tokenizer, TEXTS)
-    words = _loaded().tokenizer.convert_ids_to_tokens(ids[0].tolist())
-    places = [[f"{i} {word}" for i, word in enumerate(words)], list(ROWS), list(range(8))]
-    ranges = [[-24, 1], [0, 3.2], [-0.5, 5.5]]
-    traces = []
-    for k, ((measure, _), where) in enumerate(zip(panels, places, strict=True), start=1):
-        axes = {"xaxis": f"x{k}", "yaxis": f"y{k}"} if k > 1 else {}
+    places, traces, axes = [_words(), list(ROWS), list(range(8))], [], {}
+    for k, (measure, x_title, y_title, limits, across, up) in enumerate(PANELS, start=1):
+        axes[f"xaxis{k}"] = {"title_text": x_title, "domain": across, "anchor": f"y{k}"}
+        axes[f"yaxis{k}"] = {"title_text": y_title, "domain": up, "anchor": f"x{k}", "range": limits}
         kind = go.Scatter if measure is margins else go.Bar
-        for pipeline, name, colour in ((broken(0), "sound", style.GREY), (broken(number), "this pipeline", style.ORANGE)):
-            traces.append(kind(x=where, y=measure(pipeline), name=name, showlegend=k == 1, marker={"color": colour}, **axes))
-    titles = ("log-probability counted", "loss at step 0", "reward margin")
-    layout = {}
-    for k, (title, limits) in enumerate(zip(titles, ranges, strict=True), start=1):
-        low, high = ((0, 1), (0, 0.42), (0.55, 1))[k - 1]
-        bottom, top = ((0.62, 1), (0, 0.38), (0, 0.38))[k - 1]
-        layout[f"xaxis{k}"] = {"domain": [low, high], "anchor": f"y{k}", "title_text": panels[k - 1][1]}
-        layout[f"yaxis{k}"] = {"domain": [bottom, top], "anchor": f"x{k}", "title_text": title, "range": limits}
-    drawn = style.figure(traces, x=layout.pop("xaxis1"), y=layout.pop("yaxis1"), height=560, **layout)
+        for name, values, colour in (("sound", _sound(measure), style.GREY),
+                                     ("this pipeline", measure(broken(number)), style.ORANGE)):  # fmt: skip
+            traces.append(kind(x=places[k - 1], y=values, name=name, showlegend=k == 1, marker={"color": colour},
+                               xaxis=f"x{k}", yaxis=f"y{k}"))  # fmt: skip
+    drawn = style.figure(traces, x=axes.pop("xaxis1"), y=axes.pop("yaxis1"), height=560, **axes)
     found = {name: problem for name, check in CHECKS.items() if (problem := check(broken(number)))}
     said = "; ".join(f"{name}: {problem}" for name, problem in found.items()) or "every check passes"
     return drawn, f"{f'Fault {number}: {FAULTS[number - 1].name}' if number else 'The sound pipeline'}. {said}."
+
+
+@cache
+def _sound(measure):
+    return measure(broken(0))
+
+
+def _words() -> list[str]:
+    """The tokens of the shorter text and its padding, numbered; plotly would read <end> as HTML."""
+    ids, *_ = broken(0).scored(_loaded().model, _loaded().tokenizer, TEXTS)
+    return [f"{i} {style.escape(word)}" for i, word in enumerate(_loaded().tokenizer.convert_ids_to_tokens(ids[0].tolist()))]
 
 
 def mystery(number: int) -> tuple[go.Figure, str]:

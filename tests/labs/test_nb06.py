@@ -10,8 +10,8 @@ from safedpo.finite import kl
 from safedpo.labs import checking
 from safedpo.labs.checking import NotYet, check
 from safedpo.labs.checks import nb06
-from safedpo.labs.symptoms import counted_tokens, first_losses, margins
 from safedpo.labs.faults import broken
+from safedpo.labs.symptoms import counted_tokens, first_losses, margins
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,15 @@ from transformers import LlamaForCausalLM
 
 from safedpo.errors import UserError
 from safedpo.finite import expected_reward, kl, optimal_policy, unsafe_mass
-from safedpo.lm import add_lora, pack_examples, reference_logps, response_logps, tokenize_pairs, train, weights_fingerprint
+from safedpo.lm import (
+    add_lora,
+    pack_examples,
+    reference_logps,
+    response_logps,
+    tokenize_pairs,
+    train,
+    weights_fingerprint,
+)
 from safedpo.lm.kitchen.advice import GRAMMAR, PROMPTS, hazard, reward
 from safedpo.lm.kitchen.grammar import ANSWER, END, Grammar
 from safedpo.lm.kitchen.model import answer_tree, sentence_model

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from .grammar import ANSWER, END, Grammar
+from .grammar import END, Grammar
 
 SHAPE = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
          "max_position_embeddings": 64}  # fmt: skip
@@ -41,6 +41,7 @@ class SentenceLM(LlamaForCausalLM):
 def sentence_model(grammar: Grammar, vocabulary: dict[str, int], *, masked: bool = True, seed: int = 0) -> SentenceLM:
     """A new model with random weights for a grammar whose words are in ``vocabulary`` (word -> id).
 
+    >>> from safedpo.lm.kitchen.grammar import ANSWER
     >>> tea = Grammar({ANSWER: ("drink",), "drink": ("tea", END), "tea": (END,)})
     >>> model = sentence_model(tea, {word: i for i, word in enumerate([*tea.words, ANSWER])})
     >>> model(torch.tensor([[3, 1]])).logits[0].isfinite().int().tolist()   # <answer> -> drink; drink -> <end>, tea
