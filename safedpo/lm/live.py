@@ -32,7 +32,7 @@ class LiveLine(TrainerCallback):
 
 
 class LogFile(TrainerCallback):
-    """``log.jsonl``: one row a logged step. A resumed run first writes again what its checkpoint knows."""
+    """``log.jsonl``: one row a logged step, keys sorted. A resumed run first writes again what its checkpoint knows."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -40,9 +40,9 @@ class LogFile(TrainerCallback):
     def on_train_begin(self, args, state, control, **kwargs):
         if state.is_world_process_zero:
             rows = [row for row in state.log_history if "loss" in row]
-            self.path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+            self.path.write_text("".join(json.dumps(row, sort_keys=True) + "\n" for row in rows), encoding="utf-8")
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         if state.is_world_process_zero and "loss" in (logs or {}):
             with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(state.log_history[-1]) + "\n")
+                file.write(json.dumps(state.log_history[-1], sort_keys=True) + "\n")

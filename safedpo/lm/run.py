@@ -23,6 +23,7 @@ from safedpo.records import Record, Records, read_records
 from .batches import group_examples
 from .checkpoints import last_good
 from .config import SafeDPOConfig, honoured_arguments
+from .fits import refuse_if_too_big
 from .folder import claim, finish, read_log
 from .fused import unfuse_lora
 from .live import LogFile
@@ -177,6 +178,7 @@ def sft_rows(records: Sequence[Record], responses: str) -> list[tuple[str, str, 
 
 
 def _run(trainer: SafeDPOTrainer, loaded: LoadedModel, about: dict, resume: Path | None, tokens: Tokenized) -> Run:
+    refuse_if_too_big(trainer)
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     trainer.model.config.use_cache = True  # the Trainer switches it off, and generation wants it
     unfuse_lora(trainer.model.eval())

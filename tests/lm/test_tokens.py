@@ -6,7 +6,13 @@ import pytest
 from safedpo.errors import UserError
 from safedpo.lm.tiny import tiny_tokenizer
 from safedpo.lm.tokens import (
-    RowError, TokenPair, prompt_text, prompt_token_ids, tokenize_examples, tokenize_pairs, tokenize_response,
+    RowError,
+    TokenPair,
+    prompt_text,
+    prompt_token_ids,
+    tokenize_examples,
+    tokenize_pairs,
+    tokenize_response,
 )  # fmt: skip
 from safedpo.records import Record, read_records
 
