@@ -8,12 +8,12 @@ from transformers import TrainerCallback
 
 from safedpo.records import Record
 
-WORDS = (
-    "the a of and to in is you that it he was for on are as with his they I at be this have from or one had by word but "
-    "not what all were we when your can said there use an each which she do how their if will up other about out many "
-    "then them these so some her would make like him into time has look two more write go see number no way could people "
-    "my than first water been call who oil its now find long down day did get come made may part kitchen ladder window"
-).split()  # noqa: SIM905
+WORDS = """
+the a of and to in is you that it he was for on are as with his they I at be this have from or one had by word but
+not what all were we when your can said there use an each which she do how their if will up other about out many
+then them these so some her would make like him into time has look two more write go see number no way could people
+my than first water been call who oil its now find long down day did get come made may part kitchen ladder window
+""".split()  # noqa: SIM905
 
 
 def pairs_like_everyday_requests(n: int, seed: int = 0) -> list[Record]:
