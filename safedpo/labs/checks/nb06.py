@@ -211,9 +211,10 @@ QUESTIONS = {
         "nothing says where the freed mass must go.",
     ),
     "rank": Question(
-        ("rank 1 cannot get near", "every rank gets about equally near", "higher ranks get nearer, with less and less gain"),
-        2,
-        "What is left at rank 1 is representation; what is left at the largest rank, where full fine-tuning has it too, is "
-        "sampling and optimisation.",
+        ("rank 1 stays far, rank 16 gets as near as all weights", "the ranks hardly differ; all weights get much nearer",
+         "no difference at all"),
+        1,
+        "If room in the matrices were missing, sixteen times the rank would show it. At this budget the adapters are held "
+        "back by something that no rank changes: steps of this size, and embeddings and head, which stay frozen.",
     ),
 }
