@@ -9,16 +9,14 @@ A run that was interrupted goes on when it is started again with the same argume
 bitwise the same weights on a CPU. A folder that holds another run is refused.
 """
 
-import hashlib
-import random
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from safedpo.errors import UserError
-from safedpo.records import Record, Records, read_records
+from safedpo.records import Record, Records
 
 from .batches import group_examples
 from .checkpoints import last_good
@@ -26,6 +24,7 @@ from .config import SafeDPOConfig, honoured_arguments
 from .fits import refuse_if_too_big
 from .folder import claim, finish, read_log
 from .fused import unfuse_lora
+from .inputs import data_fingerprint, draw, records_of, sft_rows, usable
 from .live import LogFile
 from .models import LoadedModel, add_lora, load_adapter, load_model
 from .reference import reference_identity, reference_logps
@@ -84,13 +83,13 @@ def train(
     """
     config = _config(output_dir, max_steps, epochs, batch_size, learning_rate, seed, device, training_arguments, beta=beta,
                      delta=delta, loss=loss, rule=rule, max_length=max_length, template=template)  # fmt: skip
-    records, source = _records(data)
+    records, source = records_of(data)
     loaded = _loaded(model, dtype, device)
     tokens = tokenize_pairs(records, loaded.tokenizer, rule=rule, max_length=max_length, template=template)
-    pairs = _draw(_usable(tokens, source, "pair", f"the rule {rule}"), max_pairs, seed)
+    pairs = draw(usable(tokens, source, "pair", f"the rule {rule}"), max_pairs, seed)
     identity = reference_identity(loaded.fingerprint, str(loaded.dtype), pairs)
     about = _about("train", loaded, source, config, tokens, full=full, lora_r=lora_r, lora_alpha=lora_alpha) | {
-        "fingerprints": {"reference": loaded.fingerprint, "reference_logps": identity, "data": _fingerprint(records)},
+        "fingerprints": {"reference": loaded.fingerprint, "reference_logps": identity, "data": data_fingerprint(records)},
         "pairs": len(pairs),
     }
     claim(config, about)
@@ -136,14 +135,14 @@ def sft(
     """
     config = _config(output_dir, max_steps, epochs, batch_size, learning_rate, seed, device, training_arguments,
                      max_length=max_length, template=template)  # fmt: skip
-    records, source = _records(data)
+    records, source = records_of(data)
     loaded = _loaded(model, dtype, device)
     rows = sft_rows(records, responses)
     tokens = tokenize_examples(rows, loaded.tokenizer, max_length=max_length, template=template)
-    examples = _draw(_usable(tokens, source, "response", f"responses={responses}"), max_examples, seed)
+    examples = draw(usable(tokens, source, "response", f"responses={responses}"), max_examples, seed)
     groups = group_examples(examples, RESPONSES_A_PROMPT)
     about = _about("sft", loaded, source, config, tokens, full=full, lora_r=lora_r, lora_alpha=lora_alpha) | {
-        "fingerprints": {"reference": loaded.fingerprint, "data": _fingerprint(records)},
+        "fingerprints": {"reference": loaded.fingerprint, "data": data_fingerprint(records)},
         "responses": responses, "examples": len(examples), "started_from": adapter and str(adapter),
     }  # fmt: skip
     claim(config, about)
@@ -151,30 +150,6 @@ def sft(
         loaded, full, lora_r, lora_alpha, seed)
     trainer = SFTTrainer(policy, config, groups, None, callbacks=_logged(config, callbacks))
     return _run(trainer, loaded, about, last_good(Path(config.output_dir)), tokens)
-
-
-def sft_rows(records: Sequence[Record], responses: str) -> list[tuple[str, str, int]]:
-    """The distinct (prompt, response, row) triples that supervised fine-tuning uses.
-
-    >>> record = Record("hi", ("hello", "go away"), (False, True), better=1, safer=0, row=1)
-    >>> sft_rows([record, record], "both")
-    [('hi', 'hello', 1), ('hi', 'go away', 1)]
-    >>> sft_rows([record], "better"), sft_rows([record], "safe")
-    ([('hi', 'go away', 1)], [('hi', 'hello', 1)])
-    """
-    wanted = {
-        "both": lambda record, i: True,
-        "better": lambda record, i: i == record.better,
-        "safe": lambda record, i: not record.unsafe[i],
-    }
-    if responses not in wanted:
-        raise UserError(f"responses is {responses!r}; choose {', '.join(wanted)}")
-    first: dict[tuple[str, str], int] = {}
-    for record in records:
-        for i in (0, 1):
-            if wanted[responses](record, i):
-                first.setdefault((record.prompt, record.responses[i]), record.row)
-    return [(prompt, response, row) for (prompt, response), row in first.items()]
 
 
 def _run(trainer: SafeDPOTrainer, loaded: LoadedModel, about: dict, resume: Path | None, tokens: Tokenized) -> Run:
@@ -212,35 +187,12 @@ def _config(output_dir, max_steps, epochs, batch_size, learning_rate, seed, devi
     )  # fmt: skip
 
 
-def _records(data) -> tuple[Sequence[Record], str]:
-    if isinstance(data, str | Path):
-        data = read_records(data)
-    if isinstance(data, Records):
-        return data.records, data.source
-    return list(data), "records"
-
-
 def _loaded(model, dtype: str, device: str) -> LoadedModel:
     if not isinstance(model, LoadedModel):
         return load_model(model, dtype=dtype, device=device)
     if any(".lora_" in name for name, _ in model.model.named_parameters()):
         raise UserError("this model carries a LoRA adapter already; load it afresh (load_model) for another run")
     return model
-
-
-def _usable(tokens: Tokenized, source: str, what: str, rule: str) -> list:
-    if not tokens.items:
-        raise UserError(f"{source} leaves no {what} to train on after {rule}: {tokens.counts()}"
-                        + (f"; first refused row: {tokens.refused[0]}" if tokens.refused else ""))  # fmt: skip
-    return tokens.items
-
-
-def _draw(items: list, limit: int | None, seed: int) -> list:
-    if limit is None or limit >= len(items):
-        return items
-    if limit < 1:
-        raise UserError(f"{limit} items were asked for; at least 1 is needed")
-    return [items[i] for i in sorted(random.Random(seed).sample(range(len(items)), limit))]
 
 
 def _policy(loaded: LoadedModel, full: bool, lora_r: int, lora_alpha: float | None, seed: int):
@@ -263,13 +215,6 @@ def _about(kind: str, loaded: LoadedModel, source: str, config, tokens: Tokenize
         "template": resolve_template(loaded.tokenizer, config.template), "processes": config.world_size,
         "settings": settings | own,
     }  # fmt: skip
-
-
-def _fingerprint(records: Sequence[Record]) -> str:
-    digest = hashlib.sha256()
-    for record in records:
-        digest.update(repr(tuple(asdict(record).values())).encode())
-    return digest.hexdigest()[:16]
 
 
 def _wait(config: SafeDPOConfig) -> None:
