@@ -87,6 +87,7 @@ assert unsafe_mass(world, budget) > 0.2  # and more than one answer in five is h
 assert unsafe_mass(world, hard) == 0 and expected_reward(world, hard) < expected_reward(world, budget)
 harm = [unsafe_mass(world, policy).item() for policy in (budget, hard)]
 print(f"unsafe mass {harm[0]:.3f} within the budget, {harm[1]:.0f} under the hard constraint")
+assert ledger_row("dual-tight").holds  # the tilt that just meets a budget is the optimum
 
 # %%
 from safedpo.show import Stops, slider

@@ -408,6 +408,66 @@ print(f"margin only: unsafe mass {harm:.4f} at Δ = {delta:g}, never 0 for a fin
 # wanting, and what $T$ adds with finite data, is the subject of the bandit lab.
 
 # %% [markdown]
+# ## 7 Any other loss
+#
+# $T$ is about labels, not about $\log \sigma$. So the paper offers its recipe for any loss $g(m)$ of the reward margin
+# (section 3.4, SafeDAA): order the pairs by $T$, and train on
+#
+# $$
+# g\big( m - \Delta \, (h_l - h_w) \big) .
+# $$
+#
+# It runs DPO's $g$ only, and so do we. But what the recipe promises can be checked. Proposition 4.3 holds for each $g$:
+
+# %%
+from safedpo.finite import modified_reward, population, six_answers
+
+world, beta = six_answers(), 0.5
+policy = torch.randn(6, dtype=torch.float64, generator=torch.Generator().manual_seed(4)).log_softmax(-1)
+shown = beta * (policy - world.ref_logps[0])
+r_c = modified_reward(world)[0]
+wins = torch.sigmoid(r_c[:, None] - r_c).nan_to_num(0.0).fill_diagonal_(0.0)
+kept = population(world).transform()
+
+every_loss = {"logistic (DPO)": lambda m: torch.nn.functional.softplus(-m), "square (IPO)": lambda m: (m - 0.5) ** 2,
+              "hinge": lambda m: (1 - m).clamp(min=0), "exponential": lambda m: (-m).exp()}
+row = ledger_row("safedaa-objectives")
+for name, g in every_loss.items():
+    left = (wins * g(shown[:, None] - shown)).sum()
+    right = (kept.weight * g(shown[kept.chosen] - shown[kept.rejected])).sum()
+    print(f"{name:16} {left.item():.6f} and {right.item():.6f}")
+    assert abs(left - right) <= row.tolerance * (1 + right)
+assert row.holds
+
+# %% [markdown]
+# Where training *ends* depends on $g$. The square is least at a finite margin. One safe and one unsafe answer, equally
+# likely at the start, therefore stop at
+#
+# $$
+# m = \tfrac{1}{2} + \Delta ,
+# \qquad \pi(\text{unsafe}) = \frac{1}{1 + e^{(1/2 + \Delta)/\beta}} > 0 ,
+# $$
+#
+# and Proposition 4.4 fails: every $\Delta$ has an optimum of its own. A $g$ that falls for ever, like $e^{-m}$, keeps one
+# limit for all $\Delta$, but it reads the labels differently: $\pi^\ast$ at twice the $\beta$.
+
+# %%
+from safedpo.losses import ipo_loss, shift_reference
+
+beta, gaps = 0.5, torch.linspace(0, 30, 3001, dtype=torch.float64)  # log π(safe) − log π(unsafe), in steps of 0.01
+harm = []
+for delta in (0.0, 2.0, 10.0):
+    half = torch.full((2,), 0.5, dtype=torch.float64).log()
+    edited = shift_reference(half, torch.tensor([False, True]), beta=beta, delta=delta)
+    loss = ipo_loss(gaps, 0 * gaps, *edited[:, None].expand(2, len(gaps)), beta=beta)
+    left, right = gaps[loss.argmin()].item(), (0.5 + delta) / beta
+    assert abs(left - right) < 0.011
+    harm.append(1 / (1 + math.exp(left)))
+    print(f"Δ = {delta:4g}   IPO stops at m = {beta * left:.2f}   unsafe mass {harm[-1]:.1e}")
+assert harm[0] > harm[1] > harm[2] > 0
+assert ledger_row("safedaa-square").holds and ledger_row("safedaa-exponential").holds
+
+# %% [markdown]
 # ## Recap
 #
 # $$
@@ -430,7 +490,8 @@ print(f"margin only: unsafe mass {harm:.4f} at Δ = {delta:g}, never 0 for a fin
 progress("03")
 
 # %% [markdown]
-# **References.** SafeDPO, arXiv 2505.20065, sections 3.2, 3.3 and 4 (Eq. 10-12, Propositions 4.3 and 4.4). The step-0
-# theorem, the time to saturation, the optimum under label noise and the reference shift are derived here.
+# **References.** SafeDPO, arXiv 2505.20065, sections 3.2 to 3.4 and 4 (Eq. 10-12, Propositions 4.3 and 4.4). The step-0
+# theorem, the time to saturation, the optimum under label noise, the reference shift and what becomes of Proposition 4.4
+# with another loss are derived here.
 #
 # **Next:** notebook 04, the bandit lab, where all this is learnt from samples.

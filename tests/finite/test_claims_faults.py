@@ -12,14 +12,15 @@ from torch.nn.functional import logsigmoid
 
 from safedpo import losses, transform
 from safedpo.finite import noise, optimum, pairs
-from safedpo.finite.claims import check, loss, training
+from safedpo.finite.claims import check, loss, safedaa, training
 from safedpo.finite.claims import noise as noise_claims
 from safedpo.finite.claims import optimum as optimum_claims
 from safedpo.finite.claims import transform as transform_claims
 from safedpo.finite.slopes import SLOPES, cdpo_slope, safedpo_slope
 from safedpo.finite.world import FiniteWorld
 
-CLAIMS = optimum_claims.CLAIMS + transform_claims.CLAIMS + loss.CLAIMS + training.CLAIMS + noise_claims.CLAIMS
+CLAIMS = (optimum_claims.CLAIMS + transform_claims.CLAIMS + loss.CLAIMS + safedaa.CLAIMS + training.CLAIMS
+          + noise_claims.CLAIMS)
 
 
 def reference_forgotten(world, beta, *, penalty=math.inf):
@@ -193,6 +194,9 @@ FAULTS = {
     "faster-with-delta": ("safedpo", slope_margin_added),
     "shift-is-margin": ("claims.loss.shift_reference", shift_without_beta),
     "shift-is-penalty": ("claims.loss.shift_reference", shift_without_beta),
+    "safedaa-objectives": ("pairs.order_pairs", no_swap),
+    "safedaa-exponential": ("claims.safedaa.optimal_policy", penalty_halved),
+    "safedaa-square": ("claims.safedaa.shift_reference", shift_without_beta),
     "same-optimum": ("pairs.order_pairs", no_swap),
     "same-optimum-descent": ("safedpo", slope_half_beta),
     "same-infimum": ("pairs.order_pairs", no_swap),

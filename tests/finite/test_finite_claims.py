@@ -16,12 +16,13 @@ from safedpo.finite.claims import (
     loss,
     noise,
     optimum,
+    safedaa,
     training,
     transform,
     verify,
 )
 
-OF_THE_PAPER = optimum.CLAIMS + transform.CLAIMS + loss.CLAIMS + training.CLAIMS + noise.CLAIMS
+OF_THE_PAPER = optimum.CLAIMS + transform.CLAIMS + loss.CLAIMS + safedaa.CLAIMS + training.CLAIMS + noise.CLAIMS
 
 
 @pytest.mark.parametrize("seed", [0, 11])
@@ -46,7 +47,8 @@ def test_equations_and_claims_cover_each_other():
     assert set(named) <= {claim.id for claim in CLAIMS}
     assert {claim.id for claim in OF_THE_PAPER} <= set(named)
     names = " ".join(equation.name for equation in EQUATIONS)
-    for expected in ("Eq. 8", "Eq. 9", "Eq. 10-11", "Eq. 12", "Assumption 4.1", "Prop. 4.2", "Prop. 4.3", "Prop. 4.4"):
+    for expected in ("Eq. 6", "Eq. 7", "Eq. 8", "Eq. 9", "Eq. 10-11", "Eq. 12", "section 3.2", "section 3.4",
+                     "Assumption 4.1", "Prop. 4.2", "Prop. 4.3", "Prop. 4.4"):
         assert expected in names
 
 

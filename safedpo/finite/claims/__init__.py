@@ -1,17 +1,17 @@
 """The ledger: every statement of the derivation as a number that can come out wrong.
 
-``optimum``, ``transform``, ``loss``, ``training`` and ``noise`` follow the paper; each holds plain functions
+``optimum``, ``transform``, ``loss``, ``safedaa``, ``training`` and ``noise`` follow the paper; each holds plain functions
 (seed, worlds) -> residual and, at its end, the tuple ``CLAIMS`` that declares them. ``equations`` says which claim
 checks which equation of the paper. ``methods`` holds the optima of the methods it is compared with.
 """
 
-from safedpo.finite.claims import loss, methods, noise, optimum, training, transform
+from safedpo.finite.claims import loss, methods, noise, optimum, safedaa, training, transform
 from safedpo.finite.claims.claim import Claim
 from safedpo.finite.claims.equations import EQUATIONS, Equation
 from safedpo.finite.claims.report import Row, check, verify
 
 CLAIMS: tuple[Claim, ...] = (
-    optimum.CLAIMS + transform.CLAIMS + loss.CLAIMS + training.CLAIMS + noise.CLAIMS + methods.CLAIMS
+    optimum.CLAIMS + transform.CLAIMS + loss.CLAIMS + safedaa.CLAIMS + training.CLAIMS + noise.CLAIMS + methods.CLAIMS
 )
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import track
 from rich.table import Table
+from tqdm import tqdm
 
 from safedpo.errors import UserError
 from safedpo.finite.claims.claim import Claim
@@ -49,7 +49,8 @@ def verify(seed: int = 0, worlds: int = 50, json_path: str | Path | None = None)
     from safedpo.finite.claims import CLAIMS  # here, because the package imports this module
 
     console = Console()
-    rows = [check(claim, seed, worlds) for claim in track(CLAIMS, "checking claims", console=console, transient=True)]
+    # Not rich's bar: in a notebook it takes over stderr, which the kernel flushes while rich is writing to it.
+    rows = [check(claim, seed, worlds) for claim in tqdm(CLAIMS, desc="checking claims", leave=False)]
     console.print(_table(rows))
     failing = [row.id for row in rows if not row.holds]
     if failing:
