@@ -34,7 +34,7 @@
 #
 # $$
 # \pi_\lambda(y) = \frac{\pi_{\mathrm{ref}}(y) \, e^{(r(y) - \lambda c(y))/\beta}}{Z_\lambda} ,
-# \qquad \text{and its value plus } \lambda d \text{ is the \textbf{dual}} \quad
+# \qquad \text{and its value plus } \lambda d \text{ is the dual} \quad
 # g(\lambda) = \beta \log Z_\lambda + \lambda d .
 # $$
 #
