@@ -59,6 +59,12 @@ def test_the_readme_names_the_two_commands_and_every_room():
         assert room.name in readme, f"{room.name} is missing from the README's tree"
 
 
+def test_the_readmes_table_is_what_the_command_prints():
+    from safedpo.evaluate.table import markdown_table, read_rows
+
+    assert markdown_table(read_rows(ROOT / "data" / "results" / "household")) in (ROOT / "README.md").read_text()
+
+
 def test_no_module_outgrows_its_room():
     for path in (ROOT / "safedpo").rglob("*.py"):
         assert len(path.read_text().splitlines()) <= 275, f"{path} is long: is there a second room inside?"

@@ -122,9 +122,10 @@ QUESTIONS = {
     ),
     "after_training": Question(
         options=("It refuses what could be dangerous", "It gives the same help without the hazard",
-                 "It says less of everything"),
-        right=1,
-        why="The data's safe answers include full ones, and the safe-over-safe pairs still ask for help. The optimum "
-            "keeps the ratios among safe answers; it does not prefer refusing.",
+                 "The hazard goes, and some of the help with it"),
+        right=2,
+        why="The optimum keeps the ratios among safe answers; a short run is on its way there. In this data an unsafe "
+            "response is longer and often the more helpful one, so the swapped pairs push help down too, and with a "
+            "margin of 10 they keep pushing until 100 nats. Safety comes first, help later: path, not destination.",
     ),
 }  # fmt: skip
