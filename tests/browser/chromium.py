@@ -44,6 +44,11 @@ class SliderOnPage:
     def input(self, number: int = 0):
         return self.figure.locator("input[type=range]").nth(number)
 
+    def scroll_to(self) -> None:
+        """Bring it on the screen; what is far away JupyterLab does not lay out."""
+        self.input().scroll_into_view_if_needed()
+        self.settle()
+
     def press(self, key: str, times: int = 1, number: int = 0) -> None:
         """Move a slider by keyboard, waiting for the picture after each press."""
         self.input(number).focus()
@@ -121,29 +126,37 @@ class Lab:
 
     page: object
     elsewhere: list[str]
+    cells: int
 
     def sliders(self) -> list[SliderOnPage]:
         return [SliderOnPage(figure) for figure in self.page.locator(".jp-OutputArea .safedpo").all()]
 
     def marks(self) -> list[str]:
         """What stands in the brackets before each code cell: nothing, `*` while it runs, then a number."""
-        prompts = self.page.locator(".jp-CodeCell .jp-InputPrompt").all_inner_texts()
+        # Text content: what is scrolled away has no inner text.
+        prompts = self.page.locator(".jp-CodeCell .jp-InputPrompt").all_text_contents()
         return [prompt.strip("[]: \u200b") for prompt in prompts]
+
+    def status(self) -> str:
+        return self.page.locator(".jp-Notebook-ExecutionIndicator").first.get_attribute("data-status")
 
     def run_all(self, timeout: float = 300) -> None:
         """Run every cell and wait until the last has run; a cell that fails fails the test with its message."""
         deadline = time.monotonic() + timeout
-        while not any(self.marks()):  # until the kernel has connected JupyterLab drops the order without a word
-            assert time.monotonic() < deadline, f"no cell started in {timeout} s"
-            self.page.get_by_role("menuitem", name="Run", exact=True).click()
-            self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-            self.page.wait_for_timeout(1500)
-        while not all(mark.isdigit() for mark in self.marks()):
+        quiet = 0
+        while sum(mark.isdigit() for mark in self.marks()) < self.cells:
             problem = self.page.locator(
                 '[data-mime-type="application/vnd.jupyter.error"], .jp-RenderedText .ansi-red-fg')
             assert problem.count() == 0, problem.first.inner_text()
             assert time.monotonic() < deadline, f"cells did not finish in {timeout} s: {self.marks()}"
-            self.page.wait_for_timeout(200)
+            # While a kernel connects JupyterLab drops the order, or all but its first cell, without a word.
+            waiting = len(self.marks()) == self.cells and "*" not in self.marks() and self.status() == "idle"
+            quiet = quiet + 1 if waiting else 0
+            if quiet == 5:
+                self.page.get_by_role("menuitem", name="Run", exact=True).click()
+                self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+                quiet = 0
+            self.page.wait_for_timeout(300)
 
 
 @contextlib.contextmanager
@@ -165,10 +178,11 @@ def open_lab(notebook: str | Path, *, width: int = 1280, height: int = 900, run:
             return route.abort()
 
         page.route("**/*", only_here)
-        page.goto(f"{address}/lab/tree/{Path(notebook).name}?reset")
+        page.goto(f"{address}/lab/tree/{Path(notebook).name}")
         page.locator(".jp-Notebook .jp-CodeCell").first.wait_for(timeout=120_000)
         page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").first.wait_for(timeout=120_000)
-        lab = Lab(page, elsewhere)
+        code = json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]
+        lab = Lab(page, elsewhere, sum(cell["cell_type"] == "code" for cell in code))
         if run:
             lab.run_all()
         yield lab
