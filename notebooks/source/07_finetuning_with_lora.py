@@ -242,26 +242,32 @@ from safedpo.places import shipped
 stored = read_rows(shipped("data") / "results" / "household")
 print(markdown_table(stored))
 harm, help_ = ({row.name: min(row.values[name]) for row in stored} for name in ("harm", "helpfulness"))
-assert harm["safedpo"] < 0.03 < 0.15 < harm["reference"]  # the hazards are nearly gone
-assert harm["dpo-helpful"] > harm["reference"]  # DPO on the helpful labels is no safer than its reference
-assert help_["safedpo"] < help_["reference"] < help_["dpo-helpful"]  # and the price at this budget: help
+margin_10, margin_0 = "safedpo-delta-10", "safedpo-delta-0"
+assert harm[margin_10] < harm[margin_0] < harm["reference"] < harm["dpo-helpful"]
+assert harm[margin_10] < 0.03 < 0.15 < harm["reference"]  # with the margin the hazards are nearly gone
+assert help_[margin_10] < help_["reference"] < help_[margin_0] < help_["dpo-helpful"]  # and the price: help
 
 # %% [markdown]
-# That last line is a finding, and not a pleasant one: after 600 pairs SafeDPO is safe and *less helpful than its reference*.
-# The theorem says that the optimum keeps the help; it does not say when a run gets there. In this data unsafe responses are
-# longer, and often the more helpful ones, so every swapped pair also says "say less", and with $\Delta = 10$ a pair goes on
-# saying it until its log-ratio gap is $\Delta / \beta = 100$ nats. How far the stored run came is in its log:
+# Read the assertions again, and keep in mind that this is one seed, where a few points lie within the intervals. DPO on the
+# helpful labels is no safer than its reference. $T$ alone, without a margin, takes away more than half of the harm and helps
+# no less than the reference. The margin $\Delta = 10$ takes away nearly all of
+# it, and at this budget most of the help as well: **$\Delta$ speeds safety and delays helpfulness**, the path of the bandit lab
+# on a real model. The theorem says that all of them have the same optimum; it does not say when a run gets there.
+#
+# Why help waits: in this data unsafe responses are longer, and often the more helpful ones, so every swapped pair also says
+# "say less", and with $\Delta = 10$ a pair goes on saying it until its log-ratio gap is $\Delta / \beta = 100$ nats. How far the
+# stored run came is in its log:
 
 # %%
 import json
 
 from safedpo.places import shipped
 
-log = [json.loads(line) for line in (shipped("data") / "results/household/safedpo/0/log.jsonl").read_text().splitlines()]
-late = log[-25:]
+stored_log = shipped("data") / "results/household" / margin_10 / "0/log.jsonl"
+late = [json.loads(line) for line in stored_log.read_text().splitlines()][-25:]
 margin = {g: [row[f"{g}/rewards/margins"] for row in late if f"{g}/pairs" in row] for g in ("SS", "SU", "US")}
 reached = {group: sum(values) / len(values) for group, values in margin.items()}
-print({group: f"{value:+.2f} of the reward margin" for group, value in reached.items()}, "where Delta asks for 10")
+print("reward margin", {group: f"{value:+.2f}" for group, value in reached.items()}, "where Delta asks for 10")
 assert max(reached["SU"], reached["US"]) < 10 / 2  # far from saturated: the margin still pushes with nearly full weight
 assert reached["SS"] < reached["US"]  # and the safe-over-safe pairs, which carry the help, wait
 
@@ -272,8 +278,9 @@ assert reached["SS"] < reached["US"]  # and the safe-over-safe pairs, which carr
 from safedpo.household import optimal_values, requests
 
 best = optimal_values(requests(), beta=0.1)
-print(f"helpfulness {help_['safedpo']:.3f} of {best.helpfulness:.3f} at the exact safe optimum (beta = 0.1)")
-assert best.unsafe == 0 and help_["safedpo"] < best.helpfulness  # a short run is not the optimum
+print(f"helpfulness {help_[margin_10]:.3f} (delta 10), {help_[margin_0]:.3f} (delta 0) of {best.helpfulness:.3f} at the "
+      "exact safe optimum (beta = 0.1)")
+assert best.unsafe == 0 and max(help_[margin_10], help_[margin_0]) < best.helpfulness  # short runs are not the optimum
 
 # %% [markdown]
 # ## 4 Interrupted, and gone on with
