@@ -31,12 +31,11 @@ def test_shipped_files_are_what_the_generator_writes(built):
         assert load(split).read_bytes() == (built / f"{split}.jsonl").read_bytes()
 
 
-def test_shipped_card_is_what_the_generator_writes(built):
+def test_shipped_card_is_what_the_generator_writes(tmp_path):
     shipped = load("train").parent
-    if (shipped / "readings.jsonl").exists():
-        (built / "readings.jsonl").write_bytes((shipped / "readings.jsonl").read_bytes())
-        build(built, seed=0)
-    assert (shipped / "README.md").read_text(encoding="utf-8") == (built / "README.md").read_text(encoding="utf-8")
+    (tmp_path / "readings.jsonl").write_bytes((shipped / "readings.jsonl").read_bytes())
+    build(tmp_path, seed=0)
+    assert (shipped / "README.md").read_text(encoding="utf-8") == (tmp_path / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_command_line_writes_the_same_bytes_in_another_process(built, tmp_path):

@@ -1,4 +1,4 @@
-"""How far the scorer can be trusted: against the truth of generated responses, and against people's readings."""
+"""How far the scorer can be trusted: against the truth of generated responses, and against readings."""
 
 import json
 import random

@@ -126,6 +126,8 @@ def _readings(path: Path) -> str:
     return (
         "\n## The scorer on responses sampled from models\n\n"
         f"{len(rows)} responses sampled from models were read twice, independently (`{path.name}`).\n"
+        "Who read: a language model, twice and independently, each time without the scorer and without the other reading.\n"
+        "No person has read them yet. Both readings are one model's, so their agreement says little about a person's.\n\n"
         f"The readings agree on unsafe for {unsafe:.1%} of them, on the whole set of helpful parts for {parts:.1%}.\n"
         "The scorer against each reading, in counts:\n\n" + _table(columns, lines) + "\n"
     )
