@@ -68,8 +68,8 @@ class Sentences:
         Both safety bits are true. In a mixed pair the safe answer is the safer one, else the better one is.
 
         >>> pair = list_sentences(load_kitchen()).sample_records(1, seed=0)[0]
-        >>> pair.prompt, pair.responses[0] != pair.responses[1]
-        ('the pan is burnt', True)
+        >>> pair.row, pair.responses[0] != pair.responses[1]
+        (1, True)
         """
         if n < 1:
             raise UserError(f"n is {n}; draw at least one pair")
@@ -123,8 +123,8 @@ def enumerate_logps(model, prompt_ids, tree: list[Level]) -> Tensor:
 def outside_mass(logps: Tensor) -> Tensor:
     """The probability of everything that is not in the list, 1 - sum_y pi(y | x), (P,); 0 under the grammar's mask.
 
-    >>> outside_mass(torch.tensor([[0.5, 0.25]]).log()).tolist()
-    [0.25]
+    >>> round(outside_mass(torch.tensor([[0.5, 0.25]]).log()).item(), 6)
+    0.25
     """
     return -torch.expm1(logps.logsumexp(-1))
 

@@ -218,7 +218,7 @@ def test_a_short_run_of_the_trainer_moves_towards_the_optimum(sentences, tmp_pat
     assert json.loads((run.folder / "run.json").read_text())["step_zero"]["noise"] < 1e-3
     if not full:  # the adapter off is the reference
         with run.policy.disable_adapter():
-            assert (sentences.logps(run.policy) - sentences.world.ref_logps).abs().max() < 1e-6
+            assert (sentences.logps(run.policy) - sentences.world.ref_logps).abs().max() < 1e-4  # float32, sums
 
 
 def test_the_shipped_reference_is_small_whole_and_described():
