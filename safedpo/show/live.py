@@ -37,12 +37,12 @@ def live(figure_function: FigureFunction, *stops: Stops):
         nonlocal state
         try:
             new = _drawn(figure_function, stops, [one.index for one in sliders])
+            sentence.value = _text(new[2])  # first: the page shows it while plotly draws
             _update(figure, state, new)
         except Exception as problem:
             sentence.value = _text(f"{type(problem).__name__}: {problem}", colour="#a33b00")
             raise
         state = new
-        sentence.value = _text(new[2])
 
     for one in sliders:
         one.observe(move, names="index")

@@ -128,6 +128,7 @@ def _output(output, where: str) -> str:
 
 
 def _printed(text: str) -> str:
+    text = re.sub(r"[^\n]*\r(?!\n)", "", text)  # of a progress bar the last state alone
     return f'<pre class="printed">{html.escape(_COLOUR.sub("", text))}</pre>' if text.strip() else ""
 
 

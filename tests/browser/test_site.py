@@ -95,6 +95,11 @@ def test_every_formula_of_the_lessons_becomes_well_formed_mathml():
     assert count > 50
 
 
+def test_of_a_progress_bar_the_last_state_is_kept():
+    page = page_body(nbformat.v4.new_notebook(cells=[cell("x", text="go\n\r 1%|a\r 50%|ab\r100%|abc\ndone\r\n")]), "lesson")
+    assert "100%|abc\ndone" in page and "50%" not in page and "go" in page
+
+
 @pytest.mark.parametrize("formula, words", [(r"\nonsense x", "nonsense"), (r"\left( x", "is not LaTeX"), ("a & b", "'&'")])
 def test_what_mathml_cannot_say_raises_with_its_place(formula, words):
     with pytest.raises(UserError, match=f"lesson, cell 3.*{words}"):

@@ -221,6 +221,12 @@ def test_unknown_names_are_listed():
 def test_progress_tells_solved_tried_and_untouched(capsys):
     check("implicit_reward", RIGHT["implicit_reward"][0])
     refuse("dpo_loss", lambda *_: 0)
+
+    def stub(*_):
+        raise NotImplementedError
+
+    with pytest.raises(Unfinished):
+        check("dpo_gradient", stub)  # running a stub is not trying
     capsys.readouterr()
     progress("01")
     lines = capsys.readouterr().out.splitlines()

@@ -99,6 +99,14 @@ def row_that_holds(claim):
     return Row(claim.id, claim.statement, claim.source, 0.0, claim.tolerance, True)
 
 
+def test_a_cell_counts_for_each_statement_that_its_claim_checks(tmp_path):
+    cells = [{"cell_type": "markdown", "source": ["## 4 A fine\n"]},
+             {"cell_type": "code", "source": ['assert ledger_row("tv-closed-form").holds']}]
+    (tmp_path / "02_x.ipynb").write_text(json.dumps({"cells": cells}), encoding="utf-8")
+    table = equation_table([row_that_holds(claim) for claim in CLAIMS], tmp_path)
+    assert {line[0]: line[2] for line in table.lines if line[2]} == {"Prop. 4.2": "02 § 4 A fine"}
+
+
 def test_places_are_read_from_the_cells(tmp_path):
     cells = [
         {"cell_type": "markdown", "source": ["## 1 First\n", "text"]},

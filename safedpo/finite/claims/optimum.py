@@ -62,7 +62,12 @@ def _maximise(reference: np.ndarray, reward: np.ndarray, beta: float) -> np.ndar
         return -mean, -np.exp(logps) * (gain - mean)
 
     exhaustive = {"gtol": 1e-12, "ftol": 0.0, "xtol": 0.0, "maxfun": 5000}  # to where float64 has no better point
-    logits = minimize(cost, np.zeros_like(reward), jac=True, method="TNC", options=exhaustive).x
+
+    def end(start: np.ndarray):
+        return minimize(cost, start, jac=True, method="TNC", options=exhaustive)
+
+    # On the plateaus of a peaked policy a line search may give up (one problem in thousands): two starts, then once more.
+    logits = end(min(end(np.zeros_like(reward)), end(reference), key=lambda found: found.fun).x).x
     return np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
 
 
