@@ -66,7 +66,7 @@ class Table:
         def row(tag: str, texts) -> str:
             look = "text-align:left;vertical-align:top"
             # Short lines stay whole, so that a list reads as a list.
-            looks = [look + ";white-space:nowrap" * (max(map(len, text.split("\n"))) < 45) for text in texts]
+            looks = [look + ";white-space:nowrap" * (max(map(len, text.split("\n"))) < 34) for text in texts]
             cells = (escape(text).replace("\n", "<br>") for text in texts)
             return "<tr>" + "".join(f"<{tag} style='{a}'>{b}</{tag}>" for a, b in zip(looks, cells, strict=True)) + "</tr>"
 

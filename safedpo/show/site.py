@@ -58,7 +58,7 @@ def page_body(notebook, name: str) -> str:
         if cell.cell_type == "markdown":
             parts.append(_markdown(cell.source, where))
         elif cell.cell_type == "code" and cell.source.strip():
-            parts.append(_code(cell.source) + "".join(_output(one, f"{where}-{i}") for i, one in enumerate(cell.outputs)))
+            parts.append(_code(cell.source) + "".join(_output(one, f"{where}-{i}") for i, one in enumerate(_joined(cell.outputs))))
     body = "\n".join(parts)
     if remote := _REMOTE.search(body):
         raise UserError(f"{name} would load {remote[0]!r} from elsewhere; put the file into the page instead")
@@ -103,6 +103,17 @@ def _code(source: str) -> str:
 
     marked = highlight(source, PythonLexer(), HtmlFormatter(nowrap=True, noclasses=True, style="xcode"))
     return f'<pre class="source">{marked}</pre>'
+
+
+def _joined(outputs: list) -> list:
+    """What a cell printed piece by piece as one output, as it stood on the reader's screen."""
+    joined = []
+    for one in outputs:
+        if joined and one.output_type == joined[-1].output_type == "stream" and one.name == joined[-1].name:
+            joined[-1] = type(one)(one | {"text": joined[-1].text + one.text})
+        else:
+            joined.append(one)
+    return joined
 
 
 def _output(output, where: str) -> str:
