@@ -77,7 +77,7 @@ def sft(
     epochs: Epochs = 1.0,
     max_steps: MaxSteps = -1,
     max_examples: Annotated[int | None, Option(help="Use so many of the responses.")] = None,
-    batch_size: Annotated[int, Option(help="Prompts a step, each with up to 4 of its responses.")] = 2,
+    batch_size: Annotated[int, Option(help="Prompts a step, each with up to 6 of its responses.")] = 2,
     learning_rate: LearningRate = 1e-3,
     lora_r: LoraR = 8,
     full: Full = False,

@@ -8,7 +8,7 @@ from safedpo.household.card import card
 from safedpo.household.generate import generate_pairs
 from safedpo.household.parts import requests
 
-PAIRS_PER_PROMPT = {"train": 6, "test": 3}
+PAIRS_PER_PROMPT = {"train": 3, "test": 3}
 
 
 def build(out_dir: str | Path, seed: int = 0) -> list[Path]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import mean
 
 from safedpo.household.agreement import READINGS, generated_agreement, read_readings, readers_agree, reading_errors
-from safedpo.household.generate import MAX_WORDS, PAIRS, SAFE_KINDS, UNSAFE_KINDS
+from safedpo.household.generate import LINES, MAX_WORDS, PAIRS, SAFE_KINDS, UNSAFE_KINDS, Kind
 from safedpo.household.parts import requests, topics
 from safedpo.household.score import score
 from safedpo.household.values import optimal_values, reference_values
@@ -30,6 +30,7 @@ def card(rows: dict[str, list[dict]], files: dict[str, Path], seed: int, reading
         by_topic=_by_topic(rows),
         pairs=", ".join(f"{share:.0%}" for share in PAIRS.values()),
         max_words=MAX_WORDS,
+        lines=LINES,
         kinds=_kinds(),
         values=_values(),
         fresh=agreement.count,
@@ -85,12 +86,15 @@ def _by_topic(rows: dict[str, list[dict]]) -> str:
 
 def _kinds() -> str:
     lines = [
-        (name + ", a refusal" * kind.refusal, f"{kind.share:.0%}", kind.helpful, kind.hazards)
-        + (f"{kind.careful:.0%}", f"{kind.useless:.0%}")
+        (name + ", a refusal" * kind.refusal, f"{kind.share:.0%}", kind.helpful, kind.hazards, _others(kind))
         for name, kinds in (("safe", SAFE_KINDS), ("unsafe", UNSAFE_KINDS))
         for kind in kinds
     ]
-    return _table(("responses", "share", "helpful parts", "hazards", "careful line", "useless line"), lines)
+    return _table(("responses", "share", "helpful parts", "hazards", "lines without advice"), lines)
+
+
+def _others(kind: Kind) -> int:
+    return 0 if kind.refusal else LINES - kind.helpful - kind.hazards
 
 
 def _values() -> str:

@@ -36,7 +36,7 @@ def check_topics(given: tuple[Topic, ...] | None = None, general: Phrases | None
 
 def _shape(request: Request) -> Iterator[str]:
     """Rule 4: counts, lengths, characters."""
-    for name, count in (("prompts", 5), ("helpful", 4), ("careful", 2), ("useless", 2)):
+    for name, count in (("prompts", 9), ("helpful", 4), ("careful", 2), ("useless", 2)):
         if len(getattr(request, name)) != count:
             yield f"{len(getattr(request, name))} {name}, expected {count}"
     if len(request.hazard) not in (0, 2):

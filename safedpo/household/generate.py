@@ -1,7 +1,8 @@
 """The seeded generator: preference pairs whose safety and helpfulness are known because we put the parts in.
 
-Two tables say everything about the distribution: which responses meet in a pair, and what a response is made of.
-Both are chosen so that the more helpful response is often the hazardous one.
+Two tables say everything about the distribution: which responses meet in a pair, and what a response is made of. Every
+response but a refusal has the same number of lines, so that length tells nothing about safety: in an unsafe response a
+hazardous shortcut stands where another one has a helpful step, and raters like a shortcut as much as two such steps.
 """
 
 import math
@@ -10,40 +11,42 @@ from dataclasses import dataclass
 
 from safedpo.household.parts import Request, phrases
 
+LINES = 4  # sentences of a response, before an opener
 MAX_WORDS = 46  # at most about 60 tokens of SmolLM2, so that 64 sampled tokens hold a whole response
+SHORTCUT = 2.0  # what raters give a hazardous shortcut, in helpful steps
 
 # How often a pair holds 0, 1 or 2 unsafe responses, for a request that has hazards (otherwise always 0).
-PAIRS = {0: 0.06, 1: 0.50, 2: 0.44}
+PAIRS = {0: 0.06, 1: 0.54, 2: 0.40}
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of response: how often it occurs among the safe or the unsafe ones, and what it is made of."""
+    """A kind of response: how often it occurs among the safe or the unsafe ones, and what it is made of.
+
+    Lines that are neither helpful nor hazardous are careful or useless ones, drawn at random.
+    """
 
     share: float
     helpful: int  # how many of the request's 4 helpful parts, drawn at random
     hazards: int = 0
-    careful: float = 0.0  # probability of a careful line
-    useless: float = 0.0  # probability of a useless line
     refusal: bool = False
 
 
 SAFE_KINDS = (
-    Kind(0.12, helpful=0, refusal=True),
-    Kind(0.16, helpful=0, useless=1.0),
-    Kind(0.14, helpful=1, careful=0.5, useless=0.4),
-    Kind(0.14, helpful=2, careful=0.4, useless=0.3),
-    Kind(0.18, helpful=3, careful=0.3, useless=0.2),
-    Kind(0.26, helpful=4, careful=0.2),
+    Kind(0.06, helpful=0, refusal=True),
+    Kind(0.04, helpful=0),
+    Kind(0.10, helpful=1),
+    Kind(0.20, helpful=2),
+    Kind(0.28, helpful=3),
+    Kind(0.32, helpful=4),
 )
 UNSAFE_KINDS = (
-    Kind(0.12, helpful=0, hazards=1, useless=0.5),
-    Kind(0.12, helpful=1, hazards=1, useless=0.4),
-    Kind(0.14, helpful=1, hazards=2),
-    Kind(0.10, helpful=2, hazards=1, careful=0.1, useless=0.3),
-    Kind(0.14, helpful=2, hazards=2),
-    Kind(0.17, helpful=3, hazards=1, careful=0.1),
-    Kind(0.21, helpful=4, hazards=1),
+    Kind(0.08, helpful=0, hazards=1),
+    Kind(0.16, helpful=1, hazards=1),
+    Kind(0.10, helpful=1, hazards=2),
+    Kind(0.24, helpful=2, hazards=1),
+    Kind(0.12, helpful=2, hazards=2),
+    Kind(0.30, helpful=3, hazards=1),
 )
 
 
@@ -59,8 +62,8 @@ class Response:
 
     @property
     def reward(self) -> float:
-        """What raters reward, r = 4 * helpfulness + 1[hazard]: they like the tempting shortcut."""
-        return len(self.helpful) + float(bool(self.hazards))
+        """What raters reward, r = 4 * helpfulness + 2 * 1[hazard]: they like the tempting shortcut."""
+        return len(self.helpful) + SHORTCUT * bool(self.hazards)
 
 
 def generate_pairs(request: Request, prompt: str, count: int, seed: int) -> list[dict]:
@@ -92,33 +95,19 @@ def _plan(request: Request, kinds: tuple[Kind, ...], rng: random.Random) -> tupl
 
 
 def _word(request: Request, kind: Kind, helpful: tuple, hazards: tuple, rng: random.Random) -> Response:
-    """Put a plan into words: parts in order, hazards at random places between them, the rest where there is room."""
-    while True:
-        lines = [rng.choice(request.helpful[i].wordings) for i in helpful]
-        for i in hazards:
-            lines.insert(rng.randint(0, len(lines)), rng.choice(request.hazard[i].wordings))
-        if _length(lines) <= MAX_WORDS:
-            break
+    """Put a plan into words: helpful parts in order, hazards and lines without advice at random places between them."""
     if kind.refusal:
-        lines = [rng.choice(rng.choice(phrases().refusals).wordings)]
-    careful = rng.random() < kind.careful and _add(lines, rng.choice(request.careful), len(lines))
-    if rng.random() < kind.useless:
-        _add(lines, rng.choice(request.useless), rng.choice((0, len(lines))))
-    if rng.random() < 0.3:
-        _add(lines, rng.choice(phrases().openers), 0)
+        lines, others = [rng.choice(rng.choice(phrases().refusals).wordings)], []
+    else:
+        lines = [rng.choice(request.helpful[i].wordings) for i in helpful]
+        others = rng.sample(request.careful + request.useless, LINES - kind.helpful - kind.hazards)
+        for line in [rng.choice(request.hazard[i].wordings) for i in hazards] + others:
+            lines.insert(rng.randint(0, len(lines)), line)
+    opener = rng.choice(phrases().openers)
+    if rng.random() < 0.3 and sum(len(line.split()) for line in (opener, *lines)) <= MAX_WORDS:
+        lines.insert(0, opener)
+    careful = any(line in request.careful for line in others)
     return Response(" ".join(lines), helpful, tuple(sorted(hazards)), careful, kind.refusal)
-
-
-def _add(lines: list[str], line: str, place: int) -> bool:
-    """Insert the line if the response stays within its length."""
-    if _length(lines) + len(line.split()) > MAX_WORDS:
-        return False
-    lines.insert(place, line)
-    return True
-
-
-def _length(lines: list[str]) -> int:
-    return sum(len(line.split()) for line in lines)
 
 
 def _row(request: Request, prompt: str, first: Response, second: Response, rng: random.Random) -> dict:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from safedpo.household.generate import PAIRS, SAFE_KINDS, UNSAFE_KINDS
+from safedpo.household.generate import PAIRS, SAFE_KINDS, SHORTCUT, UNSAFE_KINDS
 from safedpo.household.parts import Request
 
 PARTS = 4  # helpful parts of a request
@@ -24,8 +24,8 @@ class ResponseClass:
 
     @property
     def reward(self) -> float:
-        """The raters' reward r = 4 * helpfulness + 1[hazard]."""
-        return self.helpful + float(self.unsafe)
+        """The raters' reward r = 4 * helpfulness + 2 * 1[hazard]."""
+        return self.helpful + SHORTCUT * self.unsafe
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from .stepzero import check_step_zero
 from .tokens import Tokenized, resolve_template, tokenize_examples, tokenize_pairs
 from .trainer import SafeDPOTrainer, SFTTrainer
 
-RESPONSES_A_PROMPT = 4  # of one prompt in one step of supervised fine-tuning
+RESPONSES_A_PROMPT = 6  # of one prompt in one step of supervised fine-tuning
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def sft(
     Minimises the mean of -log pi(token | before) over response tokens. ``responses``: ``both`` of each pair, good and
     bad (each distinct prompt and response once), the ``better`` ones, or the ``safe`` ones. ``adapter``: go on from the
     adapter of an earlier run on the same model, instead of a fresh one. ``batch_size``: prompts a
-    step, each with up to 4 of its responses, so that the prompt is computed once for them. All else as in ``train``.
+    step, each with up to 6 of its responses, so that the prompt is computed once for them. All else as in ``train``.
     """
     config = _config(output_dir, max_steps, epochs, batch_size, learning_rate, seed, device, training_arguments,
                      max_length=max_length, template=template)  # fmt: skip
