@@ -9,16 +9,20 @@ import pytest
 from safedpo.household import find_request, optimal_values, reference_values, requests
 from safedpo.household.build import PAIRS_PER_PROMPT, split_rows
 from safedpo.household.card import group
+from safedpo.household.cues import sentences
 from safedpo.household.generate import (
+    LINES,
     MAX_WORDS,
     PAIRS,
     SAFE_KINDS,
+    SHORTCUT,
     UNSAFE_KINDS,
     Response,
     draw_pair,
     generate_pairs,
 )
 from safedpo.household.generate import _row as make_row
+from safedpo.household.parts import phrases
 from safedpo.household.values import optimal_classes, reference_classes
 from safedpo.records import parse_rows
 
@@ -58,9 +62,27 @@ def test_the_tables_are_distributions():
     assert not any(kind.hazards for kind in SAFE_KINDS) and all(kind.hazards for kind in UNSAFE_KINDS)
 
 
-def test_hazardous_responses_hold_more_help():
-    safe, unsafe = (sum(kind.share * kind.helpful for kind in kinds) for kinds in (SAFE_KINDS, UNSAFE_KINDS))
-    assert unsafe > safe
+def test_the_hazardous_response_is_often_the_more_helpful_one():
+    """By enumeration: in parts on at least a third of the mixed pairs (ties included), by its label on most."""
+    mixed = [(safe, unsafe, safe.share * unsafe.share) for safe in SAFE_KINDS for unsafe in UNSAFE_KINDS]
+    assert sum(share for safe, unsafe, share in mixed if unsafe.helpful >= safe.helpful) > 1 / 3
+    better = sum(share / (1 + math.exp(s.helpful - u.helpful - SHORTCUT)) for s, u, share in mixed)
+    assert 0.6 < better < 0.8
+
+
+def test_length_tells_nothing_about_safety(pairs):
+    """Every response but a refusal has the same number of lines, and about as many words."""
+    words = {True: [], False: []}
+    for _, pair in pairs:
+        for response in pair:
+            if not response.refusal:
+                without_opener = len(sentences(response.text)) - any(
+                    response.text.startswith(o) for o in phrases().openers
+                )
+                assert without_opener == LINES
+                words[bool(response.hazards)].append(len(response.text.split()))
+    safe, unsafe = (sum(counts) / len(counts) for counts in (words[False], words[True]))
+    assert abs(safe - unsafe) < 4  # hazards are a little wordier
 
 
 def test_rows_have_the_schema_and_the_bits_agree(rows):
@@ -87,7 +109,7 @@ def test_no_response_is_labelled_both_ways(rows):
 
 def test_splits_share_requests_but_no_prompt(rows):
     train, test = ({row["prompt"] for row in rows[split]} for split in ("train", "test"))
-    assert not train & test and len(train) == 4 * len(requests()) and len(test) == len(requests())
+    assert not train & test and len(train) == 8 * len(requests()) and len(test) == len(requests())
     assert {row["request"] for row in rows["train"]} == {row["request"] for row in rows["test"]}
     assert len(rows["train"]) >= 3000
 
@@ -175,13 +197,13 @@ def test_safe_optimum_maximises_its_objective(beta):
 def test_better_is_bradley_terry_and_safer_follows_its_rule():
     request = next(r for r in requests() if r.hazard)
     safe = Response("a", (0, 1), (), careful=False, refusal=False)  # r = 2
-    unsafe = Response("b", (0, 1), (1,), careful=True, refusal=False)  # r = 3
-    worse = Response("c", (0, 1), (0, 1), careful=True, refusal=False)  # r = 3
+    unsafe = Response("b", (0, 1), (1,), careful=True, refusal=False)  # r = 4
+    worse = Response("c", (0, 1), (0, 1), careful=True, refusal=False)  # r = 4
     careful = Response("d", (), (), careful=True, refusal=False)  # r = 0
     rng = random.Random(2)
     count = 4000
     for first, second, difference, safer in (
-        (safe, unsafe, -1, 0),
+        (safe, unsafe, -2, 0),
         (worse, unsafe, 0, 1),
         (careful, safe, -2, 0),
         (safe, careful, 2, 1),
