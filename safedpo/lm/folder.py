@@ -13,9 +13,12 @@ VERSIONS = ("safedpo", "torch", "transformers", "peft", "accelerate")
 IDENTITY = ("kind", "model", "data", "dtype", "fingerprints", "settings", "processes")  # what makes it the same run
 
 
-def claim(config, about: dict) -> None:
-    """Make the folder this run's own, or find that it holds the same run, interrupted. Refuses all else."""
-    folder, about = Path(config.output_dir), _plain(about)
+def claim(config, about: dict) -> dict:
+    """Make the folder this run's own, or find that it holds the same run, interrupted. Refuses all else.
+
+    Returns what the interrupted run had noted about itself (nothing if there was none).
+    """
+    folder, about, found = Path(config.output_dir), _plain(about), None
     if config.should_save:
         folder.mkdir(parents=True, exist_ok=True)
         found = _found(folder)
@@ -30,6 +33,14 @@ def claim(config, about: dict) -> None:
             raise UserError(f"{folder} holds this very run, finished; read its run.json, or give another output_dir")
     if config.world_size > 1:
         config.distributed_state.wait_for_everyone()
+    return found or {}
+
+
+def note(config, **facts) -> None:
+    """Add facts to the ``run.json`` of a run that goes on, so that they outlive an interruption."""
+    if config.should_save:
+        file = Path(config.output_dir) / "run.json"
+        _write_json(file, json.loads(file.read_text(encoding="utf-8")) | _plain(facts))
 
 
 def _found(folder: Path) -> dict | None:

@@ -22,7 +22,7 @@ from .batches import group_examples
 from .checkpoints import last_good
 from .config import SafeDPOConfig, honoured_arguments
 from .fits import refuse_if_too_big
-from .folder import claim, finish, read_log
+from .folder import claim, finish, note, read_log
 from .fused import unfuse_lora
 from .inputs import data_fingerprint, draw, records_of, sft_rows, usable
 from .live import LogFile
@@ -92,14 +92,14 @@ def train(
         "fingerprints": {"reference": loaded.fingerprint, "reference_logps": identity, "data": data_fingerprint(records)},
         "pairs": len(pairs),
     }
-    claim(config, about)
+    noted = claim(config, about)
     ref_logps = reference_logps(loaded.model, pairs, rank=config.process_index, world=config.world_size,
                                 wait=lambda: _wait(config), fingerprint=loaded.fingerprint)  # fmt: skip
     policy = _policy(loaded, full, lora_r, lora_alpha, seed)
     trainer = SafeDPOTrainer(policy, config, pairs, ref_logps, callbacks=_logged(config, callbacks))
     resume = last_good(Path(config.output_dir))
-    if resume is None:
-        about["step_zero"] = check_step_zero(trainer)
+    about["step_zero"] = noted.get("step_zero") if resume else check_step_zero(trainer)
+    note(config, step_zero=about["step_zero"])
     return _run(trainer, loaded, about, resume, tokens)
 
 

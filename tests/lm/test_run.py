@@ -74,6 +74,8 @@ def test_an_interrupted_run_goes_on_to_bitwise_the_same_adapter(loaded, records,
     assert same(adapter(whole.folder), adapter(again.folder))
     assert again.log == whole.log
     assert again.metrics == whole.metrics
+    noted = [json.loads((run.folder / "run.json").read_text())["step_zero"] for run in (whole, again)]
+    assert noted[0] == noted[1] and noted[0]["predicted"] > 0  # the check of the first start is not forgotten
 
 
 def test_a_damaged_checkpoint_is_passed_over(loaded, records, tmp_path):
