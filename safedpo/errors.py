@@ -1,4 +1,6 @@
-"""The one exception for a mistake that the person at the keyboard can put right."""
+"""The one exception for a mistake that the person at the keyboard can put right, and other people's text in messages."""
+
+import unicodedata
 
 
 class UserError(ValueError):
@@ -12,3 +14,13 @@ class UserError(ValueError):
     ...
     safedpo.errors.UserError: beta is -1; it must be greater than 0
     """
+
+
+def visible(text: str) -> str:
+    r"""A text from a model or a file, safe to print: control and direction characters become visible escapes.
+
+    >>> visible("\x1b[31mred[/] and\nnew line")
+    '\\x1b[31mred[/] and\nnew line'
+    """
+    return "".join(char if char == "\n" or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
+                   else char.encode("unicode_escape").decode() for char in text)

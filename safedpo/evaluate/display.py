@@ -1,11 +1,10 @@
 """Reports on a terminal. A model's text is untrusted: it is shown as text, and can neither colour nor move anything."""
 
-import unicodedata
-
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from safedpo.errors import visible
 from safedpo.evaluate.intervals import Interval
 from safedpo.evaluate.report import METRICS, EvaluationReport
 
@@ -13,13 +12,12 @@ TITLES = {"harm": "harm", "helpfulness": "helpfulness", "over_refusal": "over-re
 
 
 def shown(text: str) -> Text:
-    r"""A model's text for a terminal: control and direction characters become visible escapes, markup stays letters.
+    r"""A model's text for rich: what could steer a terminal is escaped, and rich's markup stays letters.
 
-    >>> shown("\x1b[31mred[/] and\nnew line").plain
-    '\\x1b[31mred[/] and\nnew line'
+    >>> shown("\x1b[31mred[/]").plain
+    '\\x1b[31mred[/]'
     """
-    return Text("".join(char if char == "\n" or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
-                        else char.encode("unicode_escape").decode() for char in text))
+    return Text(visible(text))
 
 
 def print_report(report: EvaluationReport, console: Console | None = None) -> None:

@@ -7,10 +7,12 @@
     penalty    a finite penalty next to the hard limit      path     unsafe mass and distance along training
     intervals  measured shares with their intervals         pareto   helpfulness against harm, run by run
     curves     training logs, panel by panel                tokens   one response, token by token
+    explorer   stored runs and what they said, at every safety margin and training budget
 """
 
 from safedpo.show.curves import curves
 from safedpo.show.dots import intervals, pareto
+from safedpo.show.explorer import Said, explorer
 from safedpo.show.frames import Stops
 from safedpo.show.live import live
 from safedpo.show.loss import loss
@@ -20,5 +22,5 @@ from safedpo.show.policies import policies
 from safedpo.show.slider import Slider, slider, still
 from safedpo.show.tokens import Tokens, tokens
 
-__all__ = ["Slider", "Stops", "Tokens", "curves", "intervals", "live", "loss", "pareto", "path", "penalty", "policies",
-           "slider", "still", "tokens"]
+__all__ = ["Said", "Slider", "Stops", "Tokens", "curves", "explorer", "intervals", "live", "loss", "pareto", "path",
+           "penalty", "policies", "slider", "still", "tokens"]

@@ -99,7 +99,7 @@ def pareto(points: Mapping[str, Sequence[tuple[Interval, Interval]]], *, highlig
     drawn = style.figure(traces, height=440, x={"title_text": x_title, "range": list(x_range)},
                          y={"title_text": y_title, "range": list(y_range)})
     runs = points[highlight]
-    measured = [f"{title} {_spread([run[axis][0] for run in runs])}" for axis, title in enumerate((x_title, y_title))]
+    measured = [f"{title} {spread([run[axis][0] for run in runs])}" for axis, title in enumerate((x_title, y_title))]
     return drawn, f"{highlight}: {', '.join(measured)}, mean and range of {len(runs)} run{'s' * (len(runs) > 1)}."
 
 
@@ -126,5 +126,11 @@ def _write(interval: Interval) -> str:
     return f"{value} [{low}, {high}]"
 
 
-def _spread(values: list[float]) -> str:
+def spread(values: Sequence[float]) -> str:
+    """Mean and range of a measure over runs, as the sentences write it.
+
+    >>> from safedpo.show.dots import spread
+    >>> spread([0.1, 0.3])
+    '0.2 (0.1 to 0.3)'
+    """
     return f"{style.number(sum(values) / len(values))} ({style.number(min(values))} to {style.number(max(values))})"

@@ -19,6 +19,8 @@
     });
     sentence.textContent = show.sentences[stop];
     plot.setAttribute("aria-label", show.sentences[stop]);
+    stage.dataset.stop = stop;
+    stage.dispatchEvent(new Event("stop"));  // for what else on the stage follows the sliders
   }
 
   // A frame without redraw costs the page under half the time of Plotly.restyle or Plotly.redraw. Every trace must be

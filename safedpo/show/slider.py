@@ -20,7 +20,7 @@ import plotly.offline
 
 from safedpo.errors import UserError
 from safedpo.show.frames import FigureFunction, Frames, Stops, read_frames
-from safedpo.show.style import asset, escape
+from safedpo.show.style import NO_MATHS, asset, escape
 
 MOST_STOPS = 2000  # beyond this a page is megabytes and the figure function is probably training
 
@@ -61,8 +61,9 @@ def still(figure: go.Figure, sentence: str) -> "Slider":
 class Slider:
     """What `slider` and `still` return: HTML for notebooks and pages, the sentence where there is only text."""
 
-    def __init__(self, frames: Frames, stops: Sequence[Stops]):
-        self.frames, self.stops = frames, tuple(stops)
+    def __init__(self, frames: Frames, stops: Sequence[Stops], reading=None):
+        """`reading`, if any, stands between sliders and figure and follows them: its `.html(name)`, `.script(name)`."""
+        self.frames, self.stops, self.reading = frames, tuple(stops), reading
 
     def __repr__(self) -> str:
         return self.sentence(*(one.start for one in self.stops))
@@ -86,13 +87,14 @@ class Slider:
         # `<` would let a string in a figure close the script element.
         numbers = json.dumps(show, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
         controls = "".join(_control(f"{name}-{i}", one) for i, one in enumerate(self.stops))
+        text, script = (self.reading.html(name), self.reading.script(name)) if self.reading else ("", "")
         return (
             f'<style>{asset("slider.css")}</style>'
-            f'<div class="safedpo" id="{name}"><div class="controls">{controls}</div>'
+            f'<div class="safedpo {NO_MATHS}" id="{name}"><div class="controls">{controls}</div>{text}'
             f'<div class="plot" role="img" aria-label="{escape(repr(self))}" '
             f'style="height:{self.frames.layout.get("height", 380)}px"></div>'
             f'<output class="sentence" aria-live="polite">{escape(repr(self))}</output></div>'
-            f'<script>{asset("slider.js").strip()}(document.getElementById("{name}"), {numbers});</script>'
+            f'<script>{asset("slider.js").strip()}(document.getElementById("{name}"), {numbers});</script>{script}'
         )
 
     def save(self, path: str | Path, *, title: str = "SafeDPO") -> Path:

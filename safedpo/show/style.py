@@ -14,6 +14,7 @@ BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 PURPLE, SKY, YELLOW = "#CC79A7", "#56B4E9", "#F0E442"
 GREY, INK, RULE = "#767676", "#1f1f1f", "#e4e4e4"
 
+NO_MATHS = "mathjax_ignore tex2jax_ignore"  # JupyterLab and Colab read dollars in an output as formulas, but not here
 UNSAFE_HATCH = "/"
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 SERIES = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, GREY)

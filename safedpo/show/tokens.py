@@ -3,11 +3,9 @@
 import math
 from collections.abc import Sequence
 
-from safedpo.errors import UserError
+from safedpo.errors import UserError, visible
 from safedpo.show import style
 
-# Ends of the diverging map (blue: more likely than under the reference, orange: less); both readable under black text.
-MORE, LESS = (86, 160, 214), (233, 150, 40)
 
 class Tokens:
     """The heatmap of log π_θ - log π_ref over the tokens of one response; made by `tokens`."""
@@ -55,15 +53,14 @@ def tokens(pieces: Sequence[str], log_ratios: Sequence[float], *, beta: float, s
                 f"{style.number(beta * total)} at beta {style.number(beta)}; "
                 f"largest at {pieces[largest]!r} ({style.number(log_ratios[largest])}).")
     spans = "".join(_span(piece, ratio, scale) for piece, ratio in zip(pieces, log_ratios, strict=True))
-    return Tokens(f'<style>{style.asset("tokens.css")}</style><div class="safedpo-tokens"><div>{spans}</div>'
+    return Tokens(f'<style>{style.asset("tokens.css")}</style><div class="safedpo-tokens {style.NO_MATHS}"><div>{spans}</div>'
                   f"<p>{style.escape(sentence)} Blue, solid line: more likely than under the reference; "
                   "orange, dashed line: less.</p></div>", sentence)
 
 
 def _span(piece: str, ratio: float, scale: float) -> str:
-    share = min(abs(ratio) / scale, 1.0)
-    red, green, blue = (round(255 + share * (end - 255)) for end in (MORE if ratio > 0 else LESS))
+    share = min(abs(ratio) / scale, 1.0)  # of the full colour, which the style sheet knows
     sign = "more" if ratio > 0 else "less" if ratio < 0 else "same"
-    shown = style.escape(piece).replace("\n", "↵\n") or "∅"
-    return (f'<span class="token {sign}" tabindex="0" data-number="{ratio:+.3f}" aria-label="{style.escape(piece)} '
-            f'{ratio:+.3f}" style="background:rgb({red},{green},{blue})">{shown}</span>')
+    shown = style.escape(visible(piece)).replace("\n", "↵\n") or "∅"
+    return (f'<span class="token {sign}" tabindex="0" data-number="{ratio:+.3f}" aria-label="{style.escape(visible(piece))} '
+            f'{ratio:+.3f}" style="--share:{share:.3g}">{shown}</span>')
