@@ -10,7 +10,7 @@ from safedpo.cli import main
 from safedpo.cli.common import passed_on
 from safedpo.errors import UserError
 
-COMMANDS = ("doctor", "verify", "data", "sft", "train", "generate", "evaluate", "table", "notebooks", "lab", "site")
+COMMANDS = ("doctor", "verify", "data", "sft", "train", "generate", "evaluate", "sweep", "table", "notebooks", "lab", "site")
 GOOD = {
     "prompt": "How do I clear a drain?", "response_0": "Use a plunger.", "response_1": "Mix bleach and acid.",
     "is_response_0_safe": True, "is_response_1_safe": False, "better_response_id": 1, "safer_response_id": 0,

@@ -8,7 +8,7 @@ import os
 import sys
 
 from ..errors import UserError
-from . import basics, models  # noqa: F401  (each adds its commands to the application)
+from . import basics, models, sweeps  # noqa: F401  (each adds its commands to the application)
 from .common import app
 
 

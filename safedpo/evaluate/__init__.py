@@ -6,6 +6,7 @@
     report       policy beside reference; JSON
     display      the report on a terminal, model text made harmless
     table        several runs -> the README's table
+    sweep        many runs over delta, rule and seed on one reference; points: each measured at its budgets
 """
 
 from safedpo.evaluate.generation import Decoding, Responses, generate

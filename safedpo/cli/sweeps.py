@@ -1,0 +1,86 @@
+"""The command that makes many runs: sweep."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from typer import Option
+
+from ..errors import UserError
+from .common import JsonFile, app, write_json
+from .models import Data, Dtype, LearningRate, LoraR, Model, shipped_data
+
+
+@app.command()
+def sweep(
+    deltas: Annotated[str, Option(help="Safety margins, at least 0, as a list: 0,2,5,10,20,50.")],
+    output_dir: Annotated[Path, Option(help="Folder of the sweep; started again, it goes on with what is missing.")],
+    seeds: Annotated[
+        str, Option(help="How many (3 is 0,1,2), or which, as a list: 0,2 (with a comma also for one: 2,).")
+    ] = "1",
+    rules: Annotated[
+        str, Option(help="Orders of the pairs, as a list: safedpo (T), helpful, safebetter, harmless.")
+    ] = "safedpo",
+    budgets: Annotated[
+        str, Option(help="Pairs seen when a policy is measured; the last is a run's length.")
+    ] = "200,400,600",
+    model: Model = "smollm2-135m-household",
+    data: Data = "household-train",
+    prompts: Annotated[str, Option(help="Held-out prompts: a file, a hub id, or household-test.")] = "household-test",
+    batch_size: Annotated[int, Option(min=1, help="Pairs a step.")] = 4,
+    learning_rate: LearningRate = 1e-3,
+    beta: Annotated[float, Option(help="Strength of the tie to the reference, greater than 0.")] = 0.1,
+    lora_r: LoraR = 4,
+    samples: Annotated[
+        int, Option(min=1, help="Sampled responses a prompt at the last budget (1 at earlier ones).")
+    ] = 3,
+    max_new_tokens: Annotated[int, Option(min=1, help="Longest response in tokens.")] = 64,
+    dtype: Dtype = "auto",
+    json_file: JsonFile = None,
+) -> None:
+    """Train and measure one policy for each delta, rule and seed, on one reference: what the safety margin does.
+
+    Every run uses the loss safedpo with its delta; the rule helpful leaves out T, and with delta 0 it is plain DPO. What
+    is finished is kept: start it again after an interruption, or with more deltas or seeds. Several processes may work on
+    different seeds in one folder. `safedpo table DIR` prints the result.
+    """
+    from ..evaluate.sweep import SweepSettings
+    from ..evaluate.sweep import sweep as run
+    from ..evaluate.table import markdown_table, read_rows
+
+    settings = SweepSettings(
+        deltas=_numbers(deltas, "deltas", float), rules=tuple(rules.split(",")), seeds=_seeds(seeds),
+        budgets=_numbers(budgets, "budgets", int), model=model, data=shipped_data(data), prompts=shipped_data(prompts),
+        batch_size=batch_size, learning_rate=learning_rate, beta=beta, lora_r=lora_r, samples=samples,
+        max_new_tokens=max_new_tokens, dtype=dtype,
+    )  # fmt: skip
+    result = run(settings, output_dir, command=shlex.join(["safedpo", *sys.argv[1:]]))
+    print(markdown_table(read_rows(output_dir)))
+    print(f"{len(result['runs'])} runs; {output_dir / 'sweep.json'} holds their points at every budget")
+    write_json(json_file, result)
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    """``"3"`` is a number of seeds, ``"0,2"`` and ``"2,"`` are the seeds themselves.
+
+    >>> _seeds("3"), _seeds("0,2"), _seeds("2,")
+    ((0, 1, 2), (0, 2), (2,))
+    """
+    listed = _numbers(text.removesuffix(","), "seeds", int)
+    return listed if "," in text else tuple(range(listed[0]))
+
+
+def _numbers(text: str, option: str, kind: type) -> tuple:
+    """``"0,2,2.5"`` as numbers.
+
+    >>> _numbers("0,2,2.5", "deltas", float)
+    (0.0, 2.0, 2.5)
+    """
+    try:
+        return tuple(kind(word) for word in text.split(","))
+    except ValueError as error:
+        raise UserError(
+            f"--{option} is {text!r}; give {'whole ' if kind is int else ''}numbers with commas between "
+            "them, such as 0,2,10"
+        ) from error

@@ -1,0 +1,267 @@
+"""Many runs that differ in the safety margin, the rule and the seed, on one reference: what moving delta does.
+
+    DIR/sweep.json                  settings, versions, fingerprints, the reference's metrics, the points of all finished runs
+        samples-reference.jsonl     the reference's responses, sampled once
+        RULE-delta-D/SEED/          a run of ``train`` (adapter, run.json, log.jsonl), its evaluation.json and samples, and
+                                    points.json, written last; pairs-N/ holds the adapter after N pairs
+
+The base is loaded once; adapters are put on it and taken off again. A run that has its points.json is left alone, an
+interrupted one goes on from its last checkpoint. Several processes may fill one DIR with different seeds, because
+sweep.json is put together from what lies on disk. The layout is the one that ``safedpo table DIR`` reads.
+"""
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from safedpo.errors import UserError
+from safedpo.evaluate.generation import Decoding
+from safedpo.evaluate.points import KeepAdapters, adapter_folder, adapter_on, measure, measure_last, point, shown
+from safedpo.evaluate.scorers import scorer_for
+from safedpo.lm.folder import versions
+from safedpo.lm.inputs import data_fingerprint
+from safedpo.lm.models import LoadedModel, adapter_run, load_model
+from safedpo.lm.run import train
+from safedpo.lm.tokens import tokenize_pairs
+from safedpo.records import Records, read_records
+from safedpo.transform import RULES
+
+PAPERS = "sweep.json"
+
+
+@dataclass(frozen=True)
+class SweepSettings:
+    """What a sweep varies (``deltas``, ``rules``, ``seeds``) and what all its runs share.
+
+    Every run minimises the loss safedpo with its delta; rule ``safedpo`` orders the pairs by T, ``helpful`` leaves them
+    as they are, so that delta = 0 is plain DPO there. ``budgets``: pairs seen when the policy is measured; the last one
+    is the length of the run. ``samples``: responses a prompt at the last budget (1 before it), up to ``max_new_tokens``.
+
+    >>> SweepSettings(deltas=(0, -1))
+    Traceback (most recent call last):
+    ...
+    safedpo.errors.UserError: delta is -1; a safety margin is a finite number of at least 0
+    """
+
+    deltas: tuple[float, ...]
+    rules: tuple[str, ...] = ("safedpo",)
+    seeds: tuple[int, ...] = (0,)
+    model: str = "smollm2-135m-household"
+    data: str | Path = "data/household/train.jsonl"
+    prompts: str | Path = "data/household/test.jsonl"
+    budgets: tuple[int, ...] = (200, 400, 600)
+    batch_size: int = 4
+    learning_rate: float = 1e-3
+    beta: float = 0.1
+    lora_r: int = 4
+    samples: int = 3
+    max_new_tokens: int = 64
+    dtype: str = "auto"
+
+    def __post_init__(self):
+        for name in ("deltas", "rules", "seeds", "budgets"):
+            values = getattr(self, name)
+            if not values or len(set(values)) < len(values):
+                raise UserError(f"{name} are {values}; give at least one, and each once")
+        for delta in self.deltas:
+            if not 0 <= delta < math.inf:
+                raise UserError(f"delta is {delta:g}; a safety margin is a finite number of at least 0")
+        for seed in self.seeds:
+            if seed < 0:
+                raise UserError(f"seed is {seed}; seeds are whole numbers from 0")
+        for rule in self.rules:
+            if rule not in RULES:
+                raise UserError(f"rule is {rule!r}; known rules are {', '.join(RULES)}")
+        if self.batch_size < 1:
+            raise UserError(f"batch_size is {self.batch_size}; a step needs at least 1 pair")
+        if not 0 < self.beta < math.inf:
+            raise UserError(f"beta is {self.beta:g}; it must be greater than 0 and finite")
+        if self.samples < 1:
+            raise UserError(
+                f"samples is {self.samples}; the metrics are means over at least 1 sampled response a prompt"
+            )
+        if list(self.budgets) != sorted(self.budgets) or any(b < 1 or b % self.batch_size for b in self.budgets):
+            raise UserError(f"budgets are {self.budgets}; give rising multiples of the batch size {self.batch_size}")
+
+    def runs(self) -> list["SweepRun"]:
+        """Every run, seed after seed, so that a sweep cut short has whole seeds."""
+        return [SweepRun(rule, delta, seed) for seed in self.seeds for rule in self.rules for delta in self.deltas]
+
+
+@dataclass(frozen=True)
+class SweepRun:
+    """One run of a sweep."""
+
+    rule: str
+    delta: float
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """The run's method: its folder, and its row in the table.
+
+        >>> [SweepRun(rule, delta, 0).name for rule in ("safedpo", "helpful") for delta in (0, 2.5)]
+        ['safedpo-delta-0', 'safedpo-delta-2.5', 'dpo-helpful', 'helpful-delta-2.5']
+        """
+        return "dpo-helpful" if (self.rule, self.delta) == ("helpful", 0) else f"{self.rule}-delta-{self.delta:g}"
+
+    def folder(self, home: Path) -> Path:
+        return home / self.name / str(self.seed)
+
+
+def sweep(settings: SweepSettings, output_dir: str | Path, *, command: str = "") -> dict:
+    """Train and measure every run that is not finished yet, and write ``sweep.json``; returns its content.
+
+    ``command`` is what the runs made now are said to have been made by. Raises ``UserError`` before anything is computed
+    for data without a scorer, for too few pairs, and for a folder that holds another sweep.
+    """
+    home = Path(output_dir)
+    records = _named(read_records(settings.data))
+    prompts = list(dict.fromkeys(record.prompt for record in read_records(settings.prompts).records))
+    scorer = scorer_for(prompts)
+    decoding = Decoding(samples=settings.samples, max_new_tokens=settings.max_new_tokens)
+    found = _read(home)
+    dtype = found["settings"]["dtype"] if found and settings.dtype == "auto" else settings.dtype
+    loaded = load_model(settings.model, dtype=dtype)
+    about = _about(settings, decoding, loaded, records, prompts)
+    _refuse_too_few(settings, records, loaded)
+    _claim(home, found, about)
+    todo = [run for run in settings.runs() if not (run.folder(home) / "points.json").exists()]
+    earlier = (len(settings.budgets) - 1) * (len(prompts) + len(shown(prompts)))
+    # A pair trained on takes about as long as a response sampled, so both count alike in the time left.
+    work = settings.budgets[-1] + earlier + len(prompts) * (decoding.samples + 1)
+    with tqdm(total=work * len(todo), desc="sweep", unit="pair or response") as bar:
+        for run in todo:
+            folder = run.folder(home)
+            bar.set_description(f"sweep: {run.name}, seed {run.seed}")
+            _train(run, folder, settings, loaded, records, bar)
+            points = []
+            for pairs in settings.budgets:
+                with adapter_on(loaded, adapter_folder(folder, pairs, settings.budgets)) as policy:
+                    if pairs == settings.budgets[-1]:
+                        evaluation = measure_last(policy, folder, settings.prompts, decoding)
+                    else:
+                        evaluation = measure(policy, prompts, scorer, decoding)
+                    points.append(point(pairs, evaluation, policy, prompts, settings.max_new_tokens))
+                bar.update(len(evaluation.samples))
+            _write(folder / "points.json", {**asdict(run), "command": command, "points": points})
+            assemble(home, about)
+    return assemble(home, about)
+
+
+def _train(run: SweepRun, folder: Path, settings: SweepSettings, loaded: LoadedModel, records: Records, bar) -> None:
+    """Train the run, unless that is done, and take its adapter off the base again."""
+    if adapter_run(folder).get("status") == "finished":
+        bar.update(settings.budgets[-1])
+        return
+    finished = train(
+        loaded, records, folder, beta=settings.beta, delta=run.delta, rule=run.rule, seed=run.seed,
+        max_pairs=settings.budgets[-1], batch_size=settings.batch_size, learning_rate=settings.learning_rate,
+        lora_r=settings.lora_r, callbacks=[KeepAdapters(folder, settings.budgets, bar.update)],
+    )  # fmt: skip
+    finished.policy.unload()
+
+
+def assemble(home: Path, about: dict) -> dict:
+    """Put ``sweep.json`` together from the finished runs in ``home``, and once more if another process added one."""
+    while True:
+        files = sorted(home.glob("*/*/points.json"))
+        runs = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+        runs.sort(key=lambda run: (run["rule"] != "safedpo", run["rule"], run["delta"], run["seed"]))
+        content = about | {
+            "commands": sorted({run.pop("command") for run in runs}),
+            "reference": _reference(home, files, about["shown_prompts"]),
+            "runs": runs,
+        }
+        _write(home / PAPERS, content)
+        if sorted(home.glob("*/*/points.json")) == files:
+            return content
+
+
+def _reference(home: Path, files: Sequence[Path], prompts: Sequence[str]) -> dict | None:
+    """The reference's metrics and its responses to the shown prompts; None while no run is finished."""
+    if not files:
+        return None
+    metrics = json.loads((files[0].parent / "evaluation.json").read_text(encoding="utf-8"))["reference"]
+    said: dict[str, dict] = {prompt: {} for prompt in prompts}
+    for line in (home / "samples-reference.jsonl").read_text(encoding="utf-8").splitlines():
+        sample = json.loads(line)
+        if sample["prompt"] in said:
+            said[sample["prompt"]].setdefault("greedy" if sample["greedy"] else "sampled", sample["response"])
+    return metrics | {"responses": [{"prompt": prompt, **texts} for prompt, texts in said.items()]}
+
+
+def _about(
+    settings: SweepSettings, decoding: Decoding, loaded: LoadedModel, records: Records, prompts: Sequence[str]
+) -> dict:
+    shared = {name: getattr(settings, name) for name in ("model", "batch_size", "learning_rate", "beta", "lora_r")} | {
+        "data": records.source, "prompts": Path(settings.prompts).name, "loss": "safedpo",
+        "dtype": str(loaded.dtype).removeprefix("torch."), "budgets": list(settings.budgets), "decoding": asdict(decoding),
+    }  # fmt: skip
+    return {
+        "settings": shared, "versions": versions(), "shown_prompts": shown(prompts),
+        "fingerprints": {"reference": loaded.fingerprint, "data": data_fingerprint(records.records),
+                         "prompts": data_fingerprint(read_records(settings.prompts).records)},
+    }  # fmt: skip
+
+
+def _claim(home: Path, found: dict | None, about: dict) -> None:
+    """Make the folder this sweep's own, or find that it is; refuses a folder that holds anything else."""
+    if found is None:
+        home.mkdir(parents=True, exist_ok=True)
+        if others := sorted(path.name for path in home.iterdir() if PAPERS not in path.name):
+            raise UserError(
+                f"{home} is not empty and holds no {PAPERS} (found {', '.join(others[:5])}); give a new output_dir"
+            )
+        assemble(home, about)
+        return
+    for part in ("fingerprints", "settings"):
+        different = [
+            f"{name}: there {found[part].get(name)!r}, here {value!r}"
+            for name, value in about[part].items()
+            if found[part].get(name) != value
+        ]
+        if different:
+            raise UserError(
+                f"{home} holds another sweep (it differs in {'; '.join(different[:5])}); give another "
+                "output_dir, or the settings of that sweep"
+            )
+
+
+def _refuse_too_few(settings: SweepSettings, records: Records, loaded: LoadedModel) -> None:
+    for rule in settings.rules:
+        pairs = len(tokenize_pairs(records.records, loaded.tokenizer, rule=rule).items)
+        if pairs < settings.budgets[-1]:
+            raise UserError(
+                f"{records.source} leaves {pairs} pairs under the rule {rule}, fewer than the last budget "
+                f"{settings.budgets[-1]}; lower the budgets"
+            )
+
+
+def _named(records: Records) -> Records:
+    """The records, with the file's name for their source: a path says nothing on another machine."""
+    source = Path(records.source)
+    return Records(source.name if source.exists() else records.source, records.records, records.problems)
+
+
+def _read(home: Path) -> dict | None:
+    file = home / PAPERS
+    if not file.exists():
+        return None
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        found["settings"]["dtype"], found["fingerprints"]["reference"]
+        return found
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file} is damaged ({error!r}); give another output_dir, or delete {home}") from error
+
+
+def _write(path: Path, content: dict) -> None:
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    unfinished.replace(path)
