@@ -10,9 +10,7 @@ interrupted one goes on from its last checkpoint. Several processes may fill one
 sweep.json is put together from what lies on disk. The layout is the one that ``safedpo table DIR`` reads.
 """
 
-import json
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +21,7 @@ from safedpo.errors import UserError
 from safedpo.evaluate.generation import Decoding
 from safedpo.evaluate.points import KeepAdapters, adapter_folder, adapter_on, measure, measure_last, point, shown
 from safedpo.evaluate.scorers import scorer_for
+from safedpo.evaluate.sweep_papers import assemble, claim, read, write
 from safedpo.lm.folder import versions
 from safedpo.lm.inputs import data_fingerprint
 from safedpo.lm.models import LoadedModel, adapter_run, load_model
@@ -30,8 +29,6 @@ from safedpo.lm.run import train
 from safedpo.lm.tokens import tokenize_pairs
 from safedpo.records import Records, read_records
 from safedpo.transform import RULES
-
-PAPERS = "sweep.json"
 
 
 @dataclass(frozen=True)
@@ -125,12 +122,12 @@ def sweep(settings: SweepSettings, output_dir: str | Path, *, command: str = "")
     prompts = list(dict.fromkeys(record.prompt for record in read_records(settings.prompts).records))
     scorer = scorer_for(prompts)
     decoding = Decoding(samples=settings.samples, max_new_tokens=settings.max_new_tokens)
-    found = _read(home)
+    found = read(home)
     dtype = found["settings"]["dtype"] if found and settings.dtype == "auto" else settings.dtype
     loaded = load_model(settings.model, dtype=dtype)
     about = _about(settings, decoding, loaded, records, prompts)
     _refuse_too_few(settings, records, loaded)
-    _claim(home, found, about)
+    claim(home, found, about)
     todo = [run for run in settings.runs() if not (run.folder(home) / "points.json").exists()]
     earlier = (len(settings.budgets) - 1) * (len(prompts) + len(shown(prompts)))
     # A pair trained on takes about as long as a response sampled, so both count alike in the time left.
@@ -149,7 +146,7 @@ def sweep(settings: SweepSettings, output_dir: str | Path, *, command: str = "")
                         evaluation = measure(policy, prompts, scorer, decoding)
                     points.append(point(pairs, evaluation, policy, prompts, settings.max_new_tokens))
                 bar.update(len(evaluation.samples))
-            _write(folder / "points.json", {**asdict(run), "command": command, "points": points})
+            write(folder / "points.json", {**asdict(run), "command": command, "points": points})
             assemble(home, about)
     return assemble(home, about)
 
@@ -167,35 +164,6 @@ def _train(run: SweepRun, folder: Path, settings: SweepSettings, loaded: LoadedM
     finished.policy.unload()
 
 
-def assemble(home: Path, about: dict) -> dict:
-    """Put ``sweep.json`` together from the finished runs in ``home``, and once more if another process added one."""
-    while True:
-        files = sorted(home.glob("*/*/points.json"))
-        runs = [json.loads(file.read_text(encoding="utf-8")) for file in files]
-        runs.sort(key=lambda run: (run["rule"] != "safedpo", run["rule"], run["delta"], run["seed"]))
-        content = about | {
-            "commands": sorted({run.pop("command") for run in runs}),
-            "reference": _reference(home, files, about["shown_prompts"]),
-            "runs": runs,
-        }
-        _write(home / PAPERS, content)
-        if sorted(home.glob("*/*/points.json")) == files:
-            return content
-
-
-def _reference(home: Path, files: Sequence[Path], prompts: Sequence[str]) -> dict | None:
-    """The reference's metrics and its responses to the shown prompts; None while no run is finished."""
-    if not files:
-        return None
-    metrics = json.loads((files[0].parent / "evaluation.json").read_text(encoding="utf-8"))["reference"]
-    said: dict[str, dict] = {prompt: {} for prompt in prompts}
-    for line in (home / "samples-reference.jsonl").read_text(encoding="utf-8").splitlines():
-        sample = json.loads(line)
-        if sample["prompt"] in said:
-            said[sample["prompt"]].setdefault("greedy" if sample["greedy"] else "sampled", sample["response"])
-    return metrics | {"responses": [{"prompt": prompt, **texts} for prompt, texts in said.items()]}
-
-
 def _about(
     settings: SweepSettings, decoding: Decoding, loaded: LoadedModel, records: Records, prompts: Sequence[str]
 ) -> dict:
@@ -208,29 +176,6 @@ def _about(
         "fingerprints": {"reference": loaded.fingerprint, "data": data_fingerprint(records.records),
                          "prompts": data_fingerprint(read_records(settings.prompts).records)},
     }  # fmt: skip
-
-
-def _claim(home: Path, found: dict | None, about: dict) -> None:
-    """Make the folder this sweep's own, or find that it is; refuses a folder that holds anything else."""
-    if found is None:
-        home.mkdir(parents=True, exist_ok=True)
-        if others := sorted(path.name for path in home.iterdir() if PAPERS not in path.name):
-            raise UserError(
-                f"{home} is not empty and holds no {PAPERS} (found {', '.join(others[:5])}); give a new output_dir"
-            )
-        assemble(home, about)
-        return
-    for part in ("fingerprints", "settings"):
-        different = [
-            f"{name}: there {found[part].get(name)!r}, here {value!r}"
-            for name, value in about[part].items()
-            if found[part].get(name) != value
-        ]
-        if different:
-            raise UserError(
-                f"{home} holds another sweep (it differs in {'; '.join(different[:5])}); give another "
-                "output_dir, or the settings of that sweep"
-            )
 
 
 def _refuse_too_few(settings: SweepSettings, records: Records, loaded: LoadedModel) -> None:
@@ -247,21 +192,3 @@ def _named(records: Records) -> Records:
     """The records, with the file's name for their source: a path says nothing on another machine."""
     source = Path(records.source)
     return Records(source.name if source.exists() else records.source, records.records, records.problems)
-
-
-def _read(home: Path) -> dict | None:
-    file = home / PAPERS
-    if not file.exists():
-        return None
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-        found["settings"]["dtype"], found["fingerprints"]["reference"]
-        return found
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file} is damaged ({error!r}); give another output_dir, or delete {home}") from error
-
-
-def _write(path: Path, content: dict) -> None:
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    unfinished.replace(path)

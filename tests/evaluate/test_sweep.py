@@ -7,15 +7,17 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import TrainerCallback
 
 from safedpo import household
 from safedpo.cli import main
 from safedpo.errors import UserError
 from safedpo.evaluate import sweep as module
+from safedpo.evaluate import sweep_papers
 from safedpo.evaluate.generation import Decoding
 from safedpo.evaluate.points import adapter_on, in_float32, log_ratios, shown
 from safedpo.evaluate.report import evaluate
-from safedpo.evaluate.sweep import SweepSettings, assemble, sweep
+from safedpo.evaluate.sweep import SweepSettings, sweep
 from safedpo.evaluate.table import read_rows
 from safedpo.lm.models import add_lora, load_model, weights_fingerprint
 from safedpo.lm.run import train
@@ -98,14 +100,29 @@ def test_runs_are_those_of_train_and_points_those_of_evaluate(settings, model, d
     assert [said["greedy"] for said in last["responses"]] == greedy
 
 
-def test_an_earlier_budget_is_the_adapter_after_so_many_pairs(settings, tmp_path):
+def test_an_earlier_budget_is_the_adapter_after_so_many_pairs(settings, model, data, tmp_path):
     found = sweep(settings(deltas=(10.0,)), tmp_path / "sweep")
     early, last = found["runs"][0]["points"]
     assert (early["pairs"], last["pairs"]) == (4, 12)
     assert (early["harm"]["n"], last["harm"]["n"]) == (3, 6)  # 3 prompts, 1 and 2 samples
     folder = tmp_path / "sweep" / "safedpo-delta-10" / "0"
-    assert not same(folder / "pairs-4", folder) and (folder / "pairs-4" / "adapter_config.json").exists()
     assert not list(folder.glob("checkpoint-*")) and not (folder / "pairs-12").exists()
+    stopped = {"save_steps": 1, "callbacks": [StopAt(2)], "dtype": "bfloat16", "disable_tqdm": True}
+    with pytest.raises(KeyboardInterrupt):
+        train(model, data, tmp_path / "alone", max_pairs=12, batch_size=4, learning_rate=0.05, **stopped)
+    assert same(folder / "pairs-4", tmp_path / "alone" / "checkpoint-1")  # a step is 4 pairs
+    assert not same(folder / "pairs-4", folder)
+
+
+class StopAt(TrainerCallback):
+    """Ends a run as Ctrl-C would, after a step."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == self.step:
+            raise KeyboardInterrupt
 
 
 def test_log_ratios_sum_to_the_log_ratio_of_the_whole_response(settings, model, tmp_path):
@@ -209,7 +226,7 @@ def test_a_run_that_another_process_finishes_meanwhile_is_not_lost(settings, tmp
     sweep(settings(deltas=(0.0,)), tmp_path / "sweep")
     about = {k: v for k, v in json.loads((tmp_path / "sweep" / "sweep.json").read_text()).items()
              if k not in ("commands", "reference", "runs")}  # fmt: skip
-    real, written = module._write, []
+    real, written = sweep_papers.write, []
 
     def other_finishes(path, content):
         if not written:
@@ -220,8 +237,8 @@ def test_a_run_that_another_process_finishes_meanwhile_is_not_lost(settings, tmp
         written.append(path)
         real(path, content)
 
-    monkeypatch.setattr(module, "_write", other_finishes)
-    assert [run["seed"] for run in assemble(tmp_path / "sweep", about)["runs"]] == [0, 1]
+    monkeypatch.setattr(sweep_papers, "write", other_finishes)
+    assert [run["seed"] for run in sweep_papers.assemble(tmp_path / "sweep", about)["runs"]] == [0, 1]
     assert [run["seed"] for run in json.loads((tmp_path / "sweep" / "sweep.json").read_text())["runs"]] == [0, 1]
 
 
