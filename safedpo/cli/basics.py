@@ -1,5 +1,6 @@
 """Commands that need no model: doctor, verify, data, notebooks, lab, site."""
 
+import json
 import os
 import sys
 from dataclasses import asdict
@@ -103,13 +104,17 @@ def site(
     notebooks: Annotated[Path | None, typer.Option(help="Folder of the notebooks (default: the shipped ones).")] = None,
 ) -> None:
     """Turn the notebooks into pages that open from disk: run them, with formulas and sliders that need no network."""
+    from ..household import score
     from ..places import shipped
+    from ..show import explorer
     from ..show.site import build_site
 
     found = sorted((notebooks or shipped("notebooks")).glob("[0-9][0-9]_*.ipynb"))
     if not found:
         raise UserError(f"{notebooks} holds no notebooks NN_name.ipynb")
-    build_site(found, out)
+    stored = shipped("data") / "results" / "household" / "sweep.json"
+    figures = {"The margin explorer": explorer(json.loads(stored.read_text("utf-8")), score)} if stored.exists() else {}
+    build_site(found, out, figures=figures)
     print(f"open {out / 'index.html'}")
 
 

@@ -12,7 +12,7 @@
 
 from safedpo.show.curves import curves
 from safedpo.show.dots import intervals, pareto
-from safedpo.show.explorer import Said, explorer
+from safedpo.show.explorer import explorer
 from safedpo.show.frames import Stops
 from safedpo.show.live import live
 from safedpo.show.loss import loss
@@ -22,5 +22,5 @@ from safedpo.show.policies import policies
 from safedpo.show.slider import Slider, slider, still
 from safedpo.show.tokens import Tokens, tokens
 
-__all__ = ["Said", "Slider", "Stops", "Tokens", "curves", "explorer", "intervals", "live", "loss", "pareto", "path",
+__all__ = ["Slider", "Stops", "Tokens", "curves", "explorer", "intervals", "live", "loss", "pareto", "path",
            "penalty", "policies", "slider", "still", "tokens"]

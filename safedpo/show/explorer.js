@@ -1,5 +1,5 @@
 // The text of an explorer. `stage` is the element of its slider figure, whose `data-stop` says where the sliders are;
-// `read` is what Python stored: prompts, reference, responses (stop by stop, prompt by prompt), scale. A model's text
+// `read` is what Python stored: prompts, runs, reference, responses (stop by stop, prompt by prompt), scale. A model's text
 // becomes a text node and nothing else.
 (function (stage, read) {
   const part = (name) => stage.querySelector(`[data-part=${name}]`);
@@ -32,7 +32,7 @@
     write("reference", read.reference[prompt]);
     write("policy", said);
     const values = [...stage.querySelectorAll(".value")].map((value) => value.textContent);
-    part("policy-name").textContent = `Δ = ${values[0]}, after ${values[1]} pairs`;
+    part("policy-name").textContent = `Δ = ${values[0]}, after ${values[1]} pairs (${read.runs})`;
     part("tokens").replaceChildren(...said.tokens.map(token));
     part("sum").textContent = said.sum;
   }

@@ -6,13 +6,14 @@ text is untrusted: it reaches the page as JSON and stands there by `textContent`
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import plotly.graph_objects as go
 
 from safedpo.errors import UserError, visible
+from safedpo.household import Score
 from safedpo.show import style
 from safedpo.show.dots import Interval, pareto, spread
 from safedpo.show.frames import Stops
@@ -20,103 +21,89 @@ from safedpo.show.slider import Slider, slider
 from safedpo.show.tokens import tokens
 
 METRICS = {"harm": "harm", "helpfulness": "helpfulness", "over_refusal": "over-refusal"}
-Measured = Mapping[str, Interval]  # metric -> (value, low, high)
-At = tuple[float, int]  # delta, pairs seen
+Measured = dict[str, Interval]  # metric -> (value, low, high)
+Judge = Callable[[str, str], Score]  # prompt, response -> its score, whose hazards are the unsafe sentences
 
 
-@dataclass(frozen=True)
-class Said:
-    """A greedy response: its text, ``(start, end)`` of each unsafe sentence, and its tokens with their log-ratios.
+def explorer(sweep: Mapping, score: Judge, *, rule: str = "safedpo", seed: int | None = None) -> Slider:
+    """Sliders for Δ and the training budget over the runs of a sweep, with their responses to a prompt of choice.
 
-    ``log_ratios`` are log π_θ - log π_ref of each of the ``pieces``, in nats; the reference's own response has neither.
-    """
-
-    text: str
-    unsafe: Sequence[tuple[int, int]] = ()
-    pieces: Sequence[str] = field(default=(), repr=False)
-    log_ratios: Sequence[float] = field(default=(), repr=False)
-
-
-def explorer(measured: Mapping[At, Sequence[Measured]], reference: Measured, prompts: Sequence[str],
-             said: Mapping[At, Sequence[Said]], reference_said: Sequence[Said], *, beta: float) -> Slider:
-    """Sliders for Δ and the training budget over stored runs, with their responses to the chosen prompt.
+    Every seed is a dot. The texts are the greedy responses of one seed, with log π_θ - log π_ref of each token; the sum
+    of these times beta is the implicit reward (Eq. 12).
 
     Args:
-        measured: (delta, pairs seen) -> one mapping a seed from harm, helpfulness and over_refusal to its interval.
-        reference: the same of the reference.
-        prompts: the prompts whose responses are stored.
-        said: (delta, pairs seen) -> a response to each prompt.
-        reference_said: the reference's response to each prompt.
-        beta: the KL weight of the runs; the implicit reward is beta times the sum of the log-ratios (Eq. 12).
+        sweep: the content of the ``sweep.json`` that ``safedpo sweep`` wrote.
+        score: finds the unsafe sentences of a response, for example `safedpo.household.score`.
+        rule: which runs, by the rule that ordered their pairs.
+        seed: whose responses; those of the lowest seed when left out.
 
     Raises:
-        UserError: a stop of the grid without measurement or responses, a metric that is missing, and what
-            `safedpo.show.pareto` and `safedpo.show.tokens` refuse.
+        UserError: no runs under the rule, a run missing from the grid of Δ, seed and budget, a metric that was not
+            measured, and what `safedpo.show.pareto` and `safedpo.show.tokens` refuse.
 
-    >>> from safedpo.show import Said, explorer
-    >>> def numbers(harm):
-    ...     return {"harm": (harm, 0, 1), "helpfulness": (.5, 0, 1), "over_refusal": (0, 0, .1)}
-    >>> explorer({(0, 200): [numbers(.3)], (10, 200): [numbers(.1)]}, numbers(.4), ["Hello?"],
-    ...          {(0, 200): [Said("Hi!", (), ["Hi", "!"], [.5, 1.])], (10, 200): [Said("Ho!", (), ["Ho!"], [2.])]},
-    ...          [Said("Hey!")], beta=0.1)  # doctest: +NORMALIZE_WHITESPACE
-    Δ = 10 after 200 pairs: harm 0.1 (0.1 to 0.1), helpfulness 0.5 (0.5 to 0.5), over-refusal 0 (0 to 0), mean and
-    range of 1 seed. The reference: harm 0.4, helpfulness 0.5, over-refusal 0.
+    >>> from safedpo.household import requests, score
+    >>> half = dict.fromkeys(["harm", "helpfulness", "over_refusal"], {"value": 0.5, "low": 0.25, "high": 1})
+    >>> said = {"prompt": requests()[0].prompts[0], "greedy": "Hm.", "tokens": ["Hm", "."], "log_ratios": [0.5, 1.5]}
+    >>> point = {"pairs": 200, **half, "responses": [said]}
+    >>> explorer({"runs": [{"rule": "safedpo", "delta": 10, "seed": 0, "points": [point]}],
+    ...           "reference": {**half, "responses": [said]}, "settings": {"beta": 0.1}}, score)
+    Δ = 10 after 200 pairs: harm 0.5 (0.5 to 0.5), helpfulness 0.5 (0.5 to 0.5), over-refusal 0.5 (0.5 to 0.5), mean and
+    range of 1 seed. The reference: harm 0.5, helpfulness 0.5, over-refusal 0.5.
     """
-    deltas, budgets = (sorted({at[axis] for at in measured}) for axis in (0, 1))
+    points = {(run["delta"], point["pairs"], run["seed"]): point
+              for run in sweep["runs"] if run["rule"] == rule for point in run["points"]}
+    if not points:
+        raise UserError(f"no finished run under the rule {rule!r}; there are {sorted({r['rule'] for r in sweep['runs']})}")
+    deltas, budgets, seeds = (sorted({at[part] for at in points}) for part in range(3))
+    seed = seeds[0] if seed is None else seed
+    _check_grid(points, deltas, budgets, {*seeds, seed})
     stops = [(delta, pairs) for delta in deltas for pairs in budgets]
-    _check(stops, measured, reference, prompts, said, reference_said)
-    ranges = {metric: _range([run[metric] for runs in [*measured.values(), [reference]] for run in runs])
-              for metric in METRICS}
-    figure = slider(lambda delta, pairs: _figure(measured, reference, (delta, pairs), deltas, ranges),
+    measured = {at: [_numbers(points[*at, one]) for one in seeds] for at in stops}
+    reference = _numbers(sweep["reference"])
+    figure = slider(lambda delta, pairs: _figure(measured, reference, delta, pairs),
                     Stops("safety margin Δ", deltas, start=10 if 10 in deltas else None),
                     Stops("pairs seen in training", budgets, start=budgets[-1]))
-    reading = Reading(tuple(prompts), [_shown(one) for one in reference_said], beta, _scale(said))
-    reading.responses += [[_shown(one) | reading.heat(one) for one in said[at]] for at in stops]
+    said = [points[*at, seed]["responses"] for at in stops]
+    reading = Reading(said, sweep["reference"]["responses"], score, sweep["settings"]["beta"], f"{rule}, seed {seed}")
     return Slider(figure.frames, figure.stops, reading)
 
 
-def _figure(measured, reference: Measured, at: At, deltas: list, ranges: dict) -> tuple[go.Figure, str]:
+def _figure(measured: Mapping, reference: Measured, delta: float, pairs: int) -> tuple[go.Figure, str]:
     """Helpfulness and over-refusal over harm: every seed of every Δ at this budget, the chosen Δ standing out."""
-    groups = {"reference": [reference], **{f"Δ = {delta:g}": measured[delta, at[1]] for delta in deltas}}
+    groups = {"reference": [reference]} | {f"Δ = {at[0]:g}": runs for at, runs in measured.items() if at[1] == pairs}
+    everything = [reference, *(run for runs in measured.values() for run in runs)]
+    ranges = {metric: _range([run[metric] for run in everything]) for metric in METRICS}
     traces = []
     for axis, metric in (("y", "helpfulness"), ("y2", "over_refusal")):
         points = {name: [(run["harm"], run[metric]) for run in runs] for name, runs in groups.items()}
-        drawn, _ = pareto(points, highlight=f"Δ = {at[0]:g}", x_title="harm", y_title=METRICS[metric])
+        drawn, _ = pareto(points, highlight=f"Δ = {delta:g}", x_title="harm", y_title=METRICS[metric])
         drawn.update_traces(yaxis=axis)
         drawn.data[0].opacity = 1  # the reference is what everything is compared with
         traces += drawn.data if axis == "y" else drawn.data[::2]  # one legend is enough
     panels = [{"title_text": METRICS[metric], "range": ranges[metric]} for metric in ("helpfulness", "over_refusal")]
-    runs = measured[at]
+    runs = measured[delta, pairs]
     numbers = ", ".join(f"{title} {spread([run[metric][0] for run in runs])}" for metric, title in METRICS.items())
     own = ", ".join(f"{title} {style.number(reference[metric][0])}" for metric, title in METRICS.items())
     return (style.stacked(traces, x={"title_text": "harm", "range": ranges["harm"]}, panels=panels, height=520),
-            f"Δ = {at[0]:g} after {at[1]} pairs: {numbers}, mean and range of {len(runs)} seed{'s' * (len(runs) > 1)}. "
+            f"Δ = {delta:g} after {pairs} pairs: {numbers}, mean and range of {len(runs)} seed{'s' * (len(runs) > 1)}. "
             f"The reference: {own}.")
 
 
-@dataclass
+@dataclass(frozen=True)
 class Reading:
-    """The part of the explorer that is text; `responses` holds, stop by stop, what the page shows of each prompt."""
+    """The part of the explorer that is text: `said` holds the stored responses, stop by stop and prompt by prompt."""
 
-    prompts: tuple[str, ...]
-    reference: list[dict]
+    said: Sequence[Sequence[Mapping]]
+    reference: Sequence[Mapping]
+    score: Judge
     beta: float
-    scale: float
-    responses: list[list[dict]] = field(default_factory=list)
-
-    def heat(self, one: Said) -> dict:
-        """The tokens of a response, each with its written number, and the sentence with their sum."""
-        if not len(one.pieces):
-            return {"tokens": [], "sum": "No tokens: the response is empty."}
-        drawn = tokens(one.pieces, one.log_ratios, beta=self.beta, scale=self.scale)
-        numbers = [[visible(piece), f"{ratio:+.3f}"] for piece, ratio in zip(one.pieces, one.log_ratios, strict=True)]
-        return {"tokens": numbers, "sum": visible(drawn.sentence)}
+    runs: str
 
     def html(self, name: str) -> str:
-        """The controls and empty boxes that the page's script fills."""
-        options = "".join(f'<option value="{place}">{style.escape(visible(prompt))}</option>'
-                          for place, prompt in enumerate(self.prompts))
-        lines = max(len("".join(text for text, _ in one["text"])) for row in self.responses for one in row) // 52 + 2
+        """The prompt chooser, and the boxes that explorer.js fills."""
+        options = "".join(f'<option value="{place}">{style.escape(visible(one["prompt"]))}</option>'
+                          for place, one in enumerate(self.reference))
+        lines = max(len(one["greedy"]) for row in [self.reference, *self.said] for one in row) // 52 + 2
         sides = "".join(f'<div><h4 data-part="{side}-name">{title}</h4><p class="said" data-part="{side}"></p></div>'
                         for side, title in (("reference", "the reference"), ("policy", "")))
         return (
@@ -131,29 +118,37 @@ class Reading:
         )
 
     def script(self, name: str) -> str:
-        """The call of explorer.js; `<` would let a model's text close the script element."""
-        read = {"prompts": [visible(prompt) for prompt in self.prompts], "reference": self.reference,
-                "responses": self.responses, "scale": self.scale}
+        """The call of explorer.js with all texts; `<` in one of them would close the script element."""
+        # One colour scale for all stops, so that they compare: nineteen tokens in twenty lie within it.
+        sizes = [abs(ratio) for row in self.said for one in row for ratio in one["log_ratios"]]
+        scale = float(f"{np.quantile(sizes, 0.95):.3g}") if any(sizes) else 1.0
+        read = {"prompts": [visible(one["prompt"]) for one in self.reference], "runs": self.runs, "scale": scale,
+                "reference": [{"text": self._marked(one)} for one in self.reference],
+                "responses": [[{"text": self._marked(one)} | self._heat(one, scale) for one in row] for row in self.said]}
         numbers = json.dumps(read, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
         return f'<script>{style.asset("explorer.js").strip()}(document.getElementById("{name}"), {numbers});</script>'
 
+    def _marked(self, one: Mapping) -> list[tuple[str, bool]]:
+        """The response in pieces, unsafe or not. Cut here: a JavaScript string counts some characters twice."""
+        text, cut, place = one["greedy"], [], 0
+        for hazard in self.score(one["prompt"], text).hazards:
+            cut += [(text[place:hazard.start], False), (text[hazard.start:hazard.end], True)]
+            place = hazard.end
+        return [(visible(part), unsafe) for part, unsafe in [*cut, (text[place:], False)] if part]
 
-def _shown(one: Said) -> dict:
-    """The text cut at the unsafe sentences, in Python: JavaScript counts characters beyond 65,535 twice."""
-    segments, place = [], 0
-    for start, end in sorted(one.unsafe):
-        if not place <= start < end <= len(one.text):
-            raise UserError(f"an unsafe part runs from {start} to {end} in a response of {len(one.text)} characters")
-        segments += [(one.text[place:start], False), (one.text[start:end], True)]
-        place = end
-    segments.append((one.text[place:], False))
-    return {"text": [[visible(text), unsafe] for text, unsafe in segments if text]}
+    def _heat(self, one: Mapping, scale: float) -> dict:
+        """The tokens of a response, each with its number as written, and the sentence with their sum."""
+        if not one["tokens"]:
+            return {"tokens": [], "sum": "The tokens of this response were not stored."}
+        drawn = tokens(one["tokens"], one["log_ratios"], beta=self.beta, scale=scale)
+        numbered = zip(one["tokens"], one["log_ratios"], strict=True)
+        return {"tokens": [(visible(piece), f"{ratio:+.3f}") for piece, ratio in numbered], "sum": visible(drawn.sentence)}
 
 
-def _scale(said: Mapping[At, Sequence[Said]]) -> float:
-    """One colour scale for all stops, so that they compare: nineteen tokens in twenty lie within it."""
-    sizes = [abs(ratio) for responses in said.values() for one in responses for ratio in one.log_ratios]
-    return float(f"{np.quantile(sizes, 0.95):.3g}") or 1.0 if sizes else 1.0
+def _numbers(point: Mapping) -> Measured:
+    if missing := [metric for metric in METRICS if point[metric]["value"] is None]:
+        raise UserError(f"{missing[0]} of some run has no value: no prompt of the sweep measures it; sweep on more prompts")
+    return {metric: tuple(point[metric][part] for part in ("value", "low", "high")) for metric in METRICS}
 
 
 def _range(intervals: list[Interval]) -> list[float]:
@@ -162,17 +157,10 @@ def _range(intervals: list[Interval]) -> list[float]:
     return [round(low - room, 3), round(high + room, 3)]
 
 
-def _check(stops, measured, reference, prompts, said, reference_said) -> None:
-    if not stops or not len(prompts):
-        raise UserError("an explorer needs at least one run and one prompt")
-    for at in stops:
-        where = f"Δ = {at[0]:g} after {at[1]} pairs"
-        if not measured.get(at) or at not in said:
-            raise UserError(f"nothing is stored for {where}; the sweep is unfinished: run its command again")
-        if len(said[at]) != len(prompts):
-            raise UserError(f"{len(said[at])} responses for {len(prompts)} prompts at {where}")
-    if len(reference_said) != len(prompts):
-        raise UserError(f"the reference has {len(reference_said)} responses for {len(prompts)} prompts")
-    for run in [reference, *(run for runs in measured.values() for run in runs)]:
-        if missing := [metric for metric in METRICS if run.get(metric) is None or run[metric][0] is None]:
-            raise UserError(f"{missing[0]} was not measured for some run; measure on more prompts")
+def _check_grid(points: Mapping, deltas: Sequence, budgets: Sequence, seeds: set) -> None:
+    missing = [(delta, pairs, seed) for delta in deltas for pairs in budgets for seed in sorted(seeds)
+               if (delta, pairs, seed) not in points]
+    if missing:
+        delta, pairs, seed = missing[0]
+        raise UserError(f"{len(missing)} of the sweep's points are missing, the first Δ = {delta:g}, seed {seed} after "
+                        f"{pairs} pairs; finish the sweep by its command, or take out what is too much")

@@ -5,23 +5,27 @@ One plotly.min.js serves the whole site; pages name no other address for a scrip
 
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from html.parser import HTMLParser
 from pathlib import Path
 
 import plotly.offline
 
 from safedpo.errors import UserError
-from safedpo.show.slider import still
+from safedpo.show.slider import Slider, still
 from safedpo.show.style import asset, escape
 
 LIBRARY = "plotly.min.js"
 _PACKED_LIBRARY = re.compile(r'<script data-safedpo="plotly">.*?</script>', re.DOTALL)
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # of a terminal
-_REMOTE = re.compile(r"""(?:\bsrc\s*=\s*|<link[^>]*href\s*=\s*|url\(\s*|@import\s+)["']?\s*(?:https?:)?//[^\s"')>]+""")
+_IN_STYLE = re.compile(r"""(?:url\(|@import)\s*["']?\s*([^\s"')]+)""")
 
 
-def build_site(notebooks: Sequence[str | Path], out: str | Path, *, timeout: float = 600) -> list[Path]:
-    """Write one page per notebook, an index and one plotly.min.js into the folder `out`; return the pages.
+def build_site(notebooks: Sequence[str | Path], out: str | Path, *, figures: Mapping[str, Slider] | None = None,
+               timeout: float = 600) -> list[Path]:
+    """Write one page per notebook, one per figure (by its title), an index and one plotly.min.js into the folder `out`.
+
+    Returns the pages, the index first.
 
     A notebook without stored outputs is run first, in its own folder, at most `timeout` seconds a cell; a progress
     bar counts notebooks. Needs the `lab` extra and latex2mathml.
@@ -38,6 +42,10 @@ def build_site(notebooks: Sequence[str | Path], out: str | Path, *, timeout: flo
         raise UserError(f"a site needs notebooks with different names; got {names}")
     out.mkdir(parents=True, exist_ok=True)
     bodies = {path.stem: page_body(_executed(path, timeout), path.name) for path in tqdm(paths, desc="pages")}
+    for title, figure in (figures or {}).items():
+        name = re.sub(r"\W+", "-", title.lower())
+        bodies[name] = f"<h1>{escape(title)}</h1>{figure.html(name)}"
+    names = list(bodies)
     titles = {name: _title(body, name) for name, body in bodies.items()}
     (out / LIBRARY).write_text(plotly.offline.get_plotlyjs(), encoding="utf-8")
     written = []
@@ -60,9 +68,30 @@ def page_body(notebook, name: str) -> str:
         elif cell.cell_type == "code" and cell.source.strip():
             parts.append(_code(cell.source) + "".join(_output(one, f"{where}-{i}") for i, one in enumerate(_joined(cell.outputs))))
     body = "\n".join(parts)
-    if remote := _REMOTE.search(body):
-        raise UserError(f"{name} would load {remote[0]!r} from elsewhere; put the file into the page instead")
+    for address in _Loaded(body).addresses:
+        if re.match(r"\s*(https?:)?//", address):
+            raise UserError(f"{name} would load {address!r} from elsewhere; put the file into the page instead")
     return body
+
+
+class _Loaded(HTMLParser):
+    """What a page loads by itself: an address that only stands in its text, in a script, or in a link is none."""
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.addresses: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        for name, value in attrs:
+            if name == "style":
+                self.addresses += _IN_STYLE.findall(value or "")
+            elif name in ("src", "srcset", "data", "poster") or (tag != "a" and name in ("href", "xlink:href")):
+                self.addresses.append(value or "")
+
+    def handle_data(self, data: str) -> None:
+        if self.lasttag == "style":
+            self.addresses += _IN_STYLE.findall(data)
 
 
 def mathml(formula: str, where: str, *, display: bool) -> str:

@@ -12,13 +12,13 @@ from pathlib import Path
 import nbformat
 import pytest
 from chromium import SliderOnPage, check_against, chromium, open_lab
-from synthetic import BUDGETS, DELTAS, HOSTILE, PROMPTS, parts, synthetic_explorer
+from synthetic import BUDGETS, DELTAS, HOSTILE, PROMPTS, point, score, sweep, synthetic_explorer
 
 from safedpo.errors import visible
 from safedpo.show import tokens
 
 pytestmark = pytest.mark.browser
-GIVEN = parts()
+GIVEN = sweep()
 SIZE = {"width": 1000, "height": 1150}
 
 
@@ -60,18 +60,18 @@ def check_texts(shown: SliderOnPage) -> None:
     """Responses, marks, tokens and their sum are those of the stop and the prompt that the controls show."""
     delta, pairs = DELTAS[shown.places()[0]], BUDGETS[shown.places()[1]]
     prompt = int(shown.figure.locator("select").input_value())
-    said, reference = GIVEN["said"][delta, pairs][prompt], GIVEN["reference_said"][prompt]
+    said, reference = (one["responses"][prompt] for one in (point(GIVEN, delta, pairs), GIVEN["reference"]))
     assert text(shown, "prompt") == visible(PROMPTS[prompt])
-    assert text(shown, "policy-name") == f"Δ = {delta:g}, after {pairs} pairs"
+    assert text(shown, "policy-name") == f"Δ = {delta}, after {pairs} pairs (safedpo, seed 0)"
     for side, one in (("policy", said), ("reference", reference)):
-        assert text(shown, side) == visible(one.text)
+        assert text(shown, side) == visible(one["greedy"])
         marked = shown.figure.locator(f"[data-part={side}] mark").all_text_contents()
-        assert marked == [visible(one.text[start:end]) for start, end in one.unsafe]
+        assert marked == [visible(one["greedy"][h.start:h.end]) for h in score("", one["greedy"]).hazards]
     heat = shown.figure.locator(".token")
-    assert [t.replace("↵\n", "\n") for t in heat.all_text_contents()] == [visible(piece) for piece in said.pieces]
+    assert [t.replace("↵\n", "\n") for t in heat.all_text_contents()] == [visible(piece) for piece in said["tokens"]]
     numbers = heat.evaluate_all("all => all.map(one => one.dataset.number)")
-    assert numbers == [f"{ratio:+.3f}" for ratio in said.log_ratios]
-    assert text(shown, "sum") == visible(repr(tokens(said.pieces, said.log_ratios, beta=0.1)))
+    assert numbers == [f"{ratio:+.3f}" for ratio in said["log_ratios"]]
+    assert text(shown, "sum") == visible(repr(tokens(said["tokens"], said["log_ratios"], beta=0.1)))
     total = float(re.search(r"log-ratio (\S+) in all", text(shown, "sum").replace("−", "-"))[1])
     assert total == pytest.approx(math.fsum(map(float, numbers)), abs=0.0005 * len(numbers) + 0.006 * abs(total))
 

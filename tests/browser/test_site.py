@@ -7,6 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from chromium import SliderOnPage, check_against, chromium
+from synthetic import synthetic_explorer
 
 from safedpo.errors import UserError
 from safedpo.show.site import build_site, mathml, page_body
@@ -72,6 +73,29 @@ def test_pages_open_from_disk_with_the_network_off(tmp_path, sliders):
         assert not failed and all(url.startswith("file:") for url in asked), (failed, asked)
 
 
+@pytest.mark.browser
+def test_a_figure_has_a_page_of_its_own_among_the_lessons(tmp_path, sliders):
+    lesson = write(tmp_path, "00_first.ipynb", cell("1 + 1", {"text/plain": "2"}))
+    figures = {"Paths & margins": sliders["path"], "The explorer": synthetic_explorer()}
+    pages = build_site([lesson], tmp_path / "site", figures=figures)
+    assert [page.name for page in pages] == ["index.html", "00_first.html", "paths-margins.html", "the-explorer.html"]
+    with chromium() as browser:
+        page = browser.new_context(offline=True, viewport={"width": 900, "height": 900}).new_page()
+        asked, failed = [], []
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("pageerror", lambda error: failed.append(str(error)))
+        page.goto(pages[0].as_uri())
+        for title, figure in figures.items():
+            page.get_by_role("link", name=title).first.click()
+            assert page.locator("h1").inner_text() == title
+            shown = SliderOnPage(page.locator(".safedpo"))
+            shown.press("ArrowRight")
+            shown.press("ArrowLeft", number=1)
+            check_against(shown, figure)
+            page.get_by_role("link", name="All lessons").click()
+        assert not failed and all(url.startswith("file:") for url in asked), (failed, asked)
+
+
 def test_a_notebook_without_outputs_is_run_first(tmp_path):
     path = write(tmp_path, "run.ipynb", nbformat.v4.new_code_cell("print(6 * 7)"))
     page = build_site([path], tmp_path / "site")[1].read_text()
@@ -111,11 +135,21 @@ def test_what_mathml_cannot_say_raises_with_its_place(formula, words):
 @pytest.mark.parametrize("output", [
     '<script src="https://cdn.plot.ly/x.js"></script>', '<img src=//elsewhere.org/a.png>',
     "<style>@import 'http://fonts.org/a.css'</style>", '<link rel="stylesheet" href="https://a.org/b.css">',
+    "<p style='background: url(//a.org/b.png)'>", "<svg><image xlink:href='https://a.org/b.png'/></svg>",
 ])
 def test_a_page_that_would_load_from_elsewhere_is_refused(output):
     lesson = nbformat.v4.new_notebook(cells=[cell("x", {"text/html": output})])
     with pytest.raises(UserError, match="from elsewhere"):
         page_body(lesson, "lesson")
+
+
+@pytest.mark.parametrize("output", [
+    "<p>&lt;img src=https://a.org/b.png&gt; url(https://a.org)</p>", '<a href="https://a.org">a link</a>',
+    "<script>const text = 'src=https://a.org/b.png url(https://a.org)'</script>", "<img src='data:image/png;base64,AA=='>",
+])
+def test_an_address_that_is_only_written_is_no_load(output):
+    lesson = nbformat.v4.new_notebook(cells=[cell("x", {"text/html": output})])
+    assert output in page_body(lesson, "lesson")
 
 
 def test_no_notebooks_or_two_of_one_name_raise(tmp_path):

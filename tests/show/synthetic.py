@@ -1,10 +1,11 @@
 """A made-up sweep for the tests of the explorer: no number and no text in it was measured or said by a model."""
 
 import random
+from types import SimpleNamespace
 
-from safedpo.show import Said, explorer
+from safedpo.show import explorer
 
-DELTAS, BUDGETS, SEEDS = [0.0, 2.0, 10.0, 50.0], [200, 400, 600], 3
+DELTAS, BUDGETS, SEEDS = [0, 2, 10, 50], [200, 400, 600], [0, 1, 2]
 HOSTILE = {
     "script": "<script>window.broken = 1</script>",
     "closing": "</script><script>window.broken = 2</script>",
@@ -16,39 +17,51 @@ HOSTILE = {
     "beyond": "🧨 mix 🧨 both. Then wait.",
 }
 PROMPTS = ["How do I clear a drain?", *HOSTILE.values()]
+UNSAFE = "Unsafe: "  # the sentence that begins so ends the text
 
 
-def interval(value: float) -> tuple[float, float, float]:
-    return value, value / 2, min(1.0, value + 0.05)
+def score(prompt: str, response: str) -> SimpleNamespace:
+    start = response.find(UNSAFE)
+    hazards = () if start < 0 else (SimpleNamespace(start=start, end=len(response)),)
+    return SimpleNamespace(hazards=hazards)
 
 
-def measured_numbers(drawing: random.Random, delta: float, pairs: int) -> dict:
+def interval(value: float) -> dict:
+    return {"value": value, "low": value / 2, "high": min(1.0, value + 0.05), "n": 40, "prompts": 40}
+
+
+def metrics(drawing: random.Random, delta: float, pairs: int) -> dict:
     share = pairs / 600
     return {"harm": interval(0.3 / (1 + share * (1 + delta)) + drawing.random() / 50),
             "helpfulness": interval(0.2 + 0.1 * share - delta / 500 + drawing.random() / 50),
             "over_refusal": interval(0.05 + share * delta / 1000 + drawing.random() / 50)}
 
 
-def response(drawing: random.Random, prompt: str, delta: float, pairs: int) -> Said:
-    """As long as a real one, the prompt's own text at its end; unsafe where delta is small."""
-    first, second = f"At {delta:g} and {pairs}." + " Turn the water off, wait, and call a plumber." * 4, f" {prompt}"
-    text = first + second
-    unsafe = ((len(first) + 1, len(text)),) if delta < 5 else ()
+def response(drawing: random.Random, prompt: str, delta: float, pairs: int, seed: int) -> dict:
+    """As long as a real one; the prompt's own text at its end, unsafe where delta is small."""
+    text = (f"At {delta} and {pairs}, seed {seed}." + " Turn the water off, wait, and call a plumber." * 4
+            + (f" {UNSAFE}" if delta < 5 else " ") + prompt)
     pieces = [text[i:i + 5] for i in range(0, len(text), 5)]
-    return Said(text, unsafe, pieces, [drawing.gauss(0, 1) for _ in pieces])
+    return {"prompt": prompt, "greedy": text, "sampled": "?", "tokens": pieces,
+            "log_ratios": [drawing.gauss(0, 1) for _ in pieces]}
 
 
-def parts() -> dict:
-    """The arguments of `explorer`."""
+def sweep(rule: str = "safedpo") -> dict:
+    """What sweep.json holds."""
     drawing = random.Random(0)
-    grid = [(delta, pairs) for delta in DELTAS for pairs in BUDGETS]
-    return {
-        "measured": {at: [measured_numbers(drawing, *at) for _ in range(SEEDS)] for at in grid},
-        "reference": measured_numbers(drawing, 0, 0), "prompts": PROMPTS,
-        "said": {at: [response(drawing, prompt, *at) for prompt in PROMPTS] for at in grid},
-        "reference_said": [Said(f"The reference on: {prompt}", ((0, 13),)) for prompt in PROMPTS], "beta": 0.1,
-    }
+    runs = [{"rule": rule, "delta": delta, "seed": seed, "points": [
+                {"pairs": pairs, **metrics(drawing, delta, pairs),
+                 "responses": [response(drawing, prompt, delta, pairs, seed) for prompt in PROMPTS]}
+                for pairs in BUDGETS]} for delta in DELTAS for seed in SEEDS]
+    reference = [{"prompt": prompt, "greedy": f"The reference. {UNSAFE}{prompt}", "sampled": "?"} for prompt in PROMPTS]
+    return {"settings": {"beta": 0.1}, "reference": metrics(drawing, 0, 0) | {"responses": reference}, "runs": runs}
+
+
+def point(content: dict, delta: float, pairs: int, seed: int = 0) -> dict:
+    """One point of a sweep."""
+    run = next(run for run in content["runs"] if (run["delta"], run["seed"]) == (delta, seed))
+    return next(one for one in run["points"] if one["pairs"] == pairs)
 
 
 def synthetic_explorer():
-    return explorer(**parts())
+    return explorer(sweep(), score)

@@ -1,21 +1,26 @@
-"""The explorer at every stop, against what it was given; other people's text in it; wrong input."""
+"""The explorer at every stop, against the sweep it was given; other people's text in it; wrong input."""
 
+import copy
 import json
 import math
 import re
 from html.parser import HTMLParser
 
 import pytest
-from synthetic import BUDGETS, DELTAS, HOSTILE, PROMPTS, SEEDS, parts
+from synthetic import BUDGETS, DELTAS, HOSTILE, PROMPTS, SEEDS, UNSAFE, point, score, sweep
 
+from safedpo import household
 from safedpo.errors import UserError, visible
-from safedpo.show import Said, explorer, tokens
+from safedpo.show import explorer, tokens
 from safedpo.show.style import number
+
+GIVEN = sweep()
+STOPS = [(delta, pairs) for delta in DELTAS for pairs in BUDGETS]
 
 
 @pytest.fixture(scope="module")
 def made():
-    return explorer(**parts())
+    return explorer(GIVEN, score)
 
 
 def stored(figure) -> dict:
@@ -24,52 +29,83 @@ def stored(figure) -> dict:
     return json.loads(call[1])
 
 
-def test_every_stop_draws_every_seed_with_its_intervals(made):
-    given, places = parts(), [(delta, pairs) for delta in DELTAS for pairs in BUDGETS]
-    for flat, (delta, pairs) in enumerate(places):
-        moved = dict(zip(made.frames.moved, made.frames.values[flat], strict=True))
+def drawn(figure, stop: int, trace: int, path: str):
+    """An attribute of a trace at a stop: what moved there, or else what stands still."""
+    moved = dict(zip(figure.frames.moved, figure.frames.values[stop], strict=True))
+    value = figure.frames.data[trace]
+    for key in path.split("."):
+        value = value[key]
+    return moved.get((trace, path), value)
 
-        def drawn(trace, path, moved=moved):
-            value = made.frames.data[trace]
-            for key in path.split("."):
-                value = value[key]
-            return moved.get((trace, path), value)
 
-        for group, other in enumerate(DELTAS):
-            runs = given["measured"][other, pairs]
-            # Two traces a group above (dots, legend), the reference first; one a group below.
-            for trace, metric in ((2 * (group + 1), "helpfulness"), (2 * (len(DELTAS) + 1) + group + 1, "over_refusal")):
-                assert drawn(trace, "x") == pytest.approx([run["harm"][0] for run in runs], rel=1e-6)
-                assert drawn(trace, "y") == pytest.approx([run[metric][0] for run in runs], rel=1e-6)
-                high = [run[metric][2] - run[metric][0] for run in runs]
-                assert drawn(trace, "error_y.array") == pytest.approx(high, rel=1e-5)
-                assert (drawn(trace, "marker.size") == 14) == (other == delta)
-        runs = given["measured"][delta, pairs]
-        mean = number(math.fsum(run["harm"][0] for run in runs) / SEEDS)
-        assert f"Δ = {delta:g} after {pairs} pairs: harm {mean} (" in made.frames.sentences[flat]
-        assert made.frames.sentences[flat].count(f"harm {number(given['reference']['harm'][0])}") == 1
+@pytest.mark.parametrize("stop", range(len(STOPS)))
+def test_every_stop_draws_every_seed_of_every_margin_with_its_intervals(made, stop):
+    delta, pairs = STOPS[stop]
+    for group, other in enumerate(DELTAS):
+        points = [point(GIVEN, other, pairs, seed) for seed in SEEDS]
+        # Two traces a group above (dots, legend), the reference first; one a group below.
+        above, below = 2 * (group + 1), 2 * (len(DELTAS) + 1) + group + 1
+        for trace, metric in ((above, "helpfulness"), (below, "over_refusal")):
+            for axis, name in (("x", "harm"), ("y", metric)):
+                values = [one[name]["value"] for one in points]
+                assert drawn(made, stop, trace, axis) == pytest.approx(values, rel=1e-6)
+                for side, sign, path in (("high", 1, "array"), ("low", -1, "arrayminus")):
+                    reach = [sign * (one[name][side] - one[name]["value"]) for one in points]
+                    assert drawn(made, stop, trace, f"error_{axis}.{path}") == pytest.approx(reach, rel=1e-5)
+            assert (drawn(made, stop, trace, "marker.size") == 14) == (other == delta)
+
+
+@pytest.mark.parametrize("stop", range(len(STOPS)))
+def test_the_sentence_has_the_means_the_ranges_and_the_reference(made, stop):
+    delta, pairs = STOPS[stop]
+    points, sentence = [point(GIVEN, delta, pairs, seed) for seed in SEEDS], made.sentence(*divmod(stop, len(BUDGETS)))
+    assert sentence.startswith(f"Δ = {delta} after {pairs} pairs: ") and "of 3 seeds" in sentence
+    policy, reference = sentence.split("The reference: ")
+    for name in ("harm", "helpfulness", "over_refusal"):
+        values = [one[name]["value"] for one in points]
+        written = f"{number(math.fsum(values) / 3)} ({number(min(values))} to {number(max(values))})"
+        assert f"{name.replace('_', '-')} {written}" in policy
+        assert f"{name.replace('_', '-')} {number(GIVEN['reference'][name]['value'])}" in reference
 
 
 def test_the_texts_are_whole_and_cut_at_the_unsafe_sentences(made):
-    given, page = parts(), stored(made)
-    places = [(delta, pairs) for delta in DELTAS for pairs in BUDGETS]
-    for stop, at in zip(page["responses"], places, strict=True):
-        for shown, said in zip(stop, given["said"][at], strict=True):
-            assert "".join(text for text, _ in shown["text"]) == visible(said.text)
-            unsafe = [text for text, bad in shown["text"] if bad]
-            assert unsafe == [visible(said.text[start:end]) for start, end in said.unsafe]
-            assert [piece for piece, _ in shown["tokens"]] == [visible(piece) for piece in said.pieces]
-            written = [float(ratio) for _, ratio in shown["tokens"]]
-            assert written == pytest.approx(list(said.log_ratios), abs=5e-4)
-            total = f"log-ratio {number(math.fsum(said.log_ratios))} in all"
-            assert total in shown["sum"] and f"reward {number(0.1 * math.fsum(said.log_ratios))} at" in shown["sum"]
-    assert page["prompts"] == list(map(visible, PROMPTS))
+    page = stored(made)
+    assert page["prompts"] == list(map(visible, PROMPTS)) and page["runs"] == "safedpo, seed 0"
+    for stop, at in zip(page["responses"], STOPS, strict=True):
+        for shown, said in zip(stop, point(GIVEN, *at)["responses"], strict=True):
+            assert "".join(text for text, _ in shown["text"]) == visible(said["greedy"])
+            unsafe = said["greedy"][said["greedy"].index(UNSAFE):] if UNSAFE in said["greedy"] else ""
+            assert "".join(text for text, bad in shown["text"] if bad) == visible(unsafe)
+            assert [piece for piece, _ in shown["tokens"]] == list(map(visible, said["tokens"]))
+            assert [float(ratio) for _, ratio in shown["tokens"]] == pytest.approx(said["log_ratios"], abs=5e-4)
+            total = math.fsum(said["log_ratios"])
+            assert f"log-ratio {number(total)} in all, implicit reward {number(0.1 * total)} at" in shown["sum"]
+
+
+def test_real_hazards_are_marked_by_the_household_scorer():
+    request = next(one for one in household.requests() if one.hazard and len(one.helpful) > 1)
+    parts = [request.helpful[0].wordings[0], request.hazard[0].wordings[0], request.helpful[1].wordings[0]]
+    said = {"prompt": request.prompts[0], "greedy": " ".join(parts), "tokens": ["a"], "log_ratios": [1.0]}
+    one = copy.deepcopy(GIVEN)
+    for content in [one["reference"], *(p for run in one["runs"] for p in run["points"])]:
+        content["responses"] = [said]
+    (shown,) = stored(explorer(one, household.score))["reference"]
+    assert [text.strip() for text, unsafe in shown["text"] if unsafe] == [parts[1].strip()]
+
+
+def test_the_texts_of_another_seed_and_the_runs_of_another_rule():
+    page = stored(explorer(GIVEN, score, seed=2))
+    assert page["runs"] == "safedpo, seed 2" and "seed 2." in page["responses"][0][0]["text"][0][0]
+    both = GIVEN | {"runs": GIVEN["runs"] + sweep("helpful")["runs"][:3]}  # the three seeds of one margin
+    helpful = explorer(both, score, rule="helpful")
+    assert helpful.stops[0].values == [0] and stored(helpful)["runs"] == "helpful, seed 0"
+    assert explorer(both, score).frames == explorer(GIVEN, score).frames
 
 
 def test_one_colour_scale_holds_nineteen_tokens_in_twenty(made):
-    sizes = [abs(r) for said in parts()["said"].values() for one in said for r in one.log_ratios]
-    within = sum(size <= stored(made)["scale"] for size in sizes) / len(sizes)
-    assert within == pytest.approx(0.95, abs=0.005)
+    sizes = [abs(ratio) for at in STOPS for said in point(GIVEN, *at)["responses"] for ratio in said["log_ratios"]]
+    scale = stored(made)["scale"]
+    assert sum(size <= scale for size in sizes) / len(sizes) == pytest.approx(0.95, abs=0.005)
 
 
 class Tags(HTMLParser):
@@ -90,16 +126,13 @@ class Tags(HTMLParser):
 
 
 def test_hostile_text_makes_no_element_and_no_attribute(made):
-    plain = parts()
-    quiet = [f"prompt {place}" for place in range(len(PROMPTS))]
-    harmless = explorer(**plain | {
-        "prompts": quiet, "reference_said": [Said("It said.")] * len(quiet),
-        "said": {at: [Said("Said.", (), ["Said."], [1.0])] * len(quiet) for at in plain["said"]},
-    })
-    dirty, clean = Tags(made.html("x")), Tags(harmless.html("x"))
+    harmless = copy.deepcopy(GIVEN)
+    for content in [harmless["reference"], *(p for run in harmless["runs"] for p in run["points"])]:
+        for place, said in enumerate(content["responses"]):
+            said |= {"prompt": f"Prompt {place}", "greedy": "Said.", "tokens": ["Said."], "log_ratios": [1.0]}
+    dirty, clean = Tags(made.html("x")), Tags(explorer(harmless, score).html("x"))
     assert dirty.tags == clean.tags and dirty.attributes == clean.attributes
-    for text in HOSTILE.values():
-        assert visible(text) in dirty.text
+    assert all(visible(text) in dirty.text for text in HOSTILE.values())
 
 
 def test_tokens_in_a_notebook_make_hostile_text_visible():
@@ -108,39 +141,40 @@ def test_tokens_in_a_notebook_make_hostile_text_visible():
     assert 'class="safedpo-tokens mathjax_ignore tex2jax_ignore"' in html
 
 
-def test_an_empty_response_says_so():
-    given = parts()
-    given["said"][0.0, 200][0] = Said("")
-    shown = stored(explorer(**given))["responses"][0][0]
-    assert shown == {"text": [], "tokens": [], "sum": "No tokens: the response is empty."}
+def test_a_response_without_tokens_says_so():
+    given = copy.deepcopy(GIVEN)
+    point(given, 0, 200)["responses"][0] |= {"greedy": "", "tokens": [], "log_ratios": []}
+    shown = stored(explorer(given, score))["responses"][0][0]
+    assert shown == {"text": [], "tokens": [], "sum": "The tokens of this response were not stored."}
 
 
-def without(mapping: dict, key) -> dict:
-    return {k: v for k, v in mapping.items() if k != key}
+def without_a_point(content: dict) -> None:
+    content["runs"][1]["points"].pop()
 
 
-def broken(**changed):
-    return lambda: explorer(**parts() | changed)
+def unmeasured(content: dict) -> None:
+    content["runs"][0]["points"][0]["over_refusal"] = dict.fromkeys(("value", "low", "high"))
 
 
-GIVEN, AT = parts(), (2.0, 400)
+def upside_down(content: dict) -> None:
+    content["reference"]["harm"] |= {"low": 0.9, "high": 1.0}
 
 
-@pytest.mark.parametrize("draw, words", [
-    (broken(measured={}), "at least one run"),
-    (broken(prompts=[]), "at least one run and one prompt"),
-    (broken(measured=without(GIVEN["measured"], AT)), "nothing is stored for Δ = 2 after 400 pairs.*unfinished"),
-    (broken(measured=GIVEN["measured"] | {AT: []}), "nothing is stored for Δ = 2 after 400 pairs"),
-    (broken(said=without(GIVEN["said"], AT)), "nothing is stored for Δ = 2 after 400 pairs"),
-    (broken(said=GIVEN["said"] | {AT: [Said("one")]}), f"1 responses for {len(PROMPTS)} prompts at Δ = 2"),
-    (broken(reference_said=[]), f"reference has 0 responses for {len(PROMPTS)}"),
-    (broken(reference=without(GIVEN["reference"], "harm")), "harm was not measured"),
-    (broken(reference=GIVEN["reference"] | {"over_refusal": (None, None, None)}), "over_refusal was not measured"),
-    (broken(reference=GIVEN["reference"] | {"harm": (0.5, 0.6, 0.7)}), "outside its own interval"),
-    (broken(reference_said=[Said("short", ((2, 9),))] * len(PROMPTS)), "from 2 to 9 in a response of 5"),
-    (broken(reference_said=[Said("short", ((0, 3), (2, 4)))] * len(PROMPTS)), "from 2 to 4"),
-    (broken(beta=0), "beta is 0"),
+def no_runs(content: dict) -> None:
+    content["runs"] = []
+
+
+@pytest.mark.parametrize("spoil, settings, words", [
+    (no_runs, {}, r"no finished run under the rule 'safedpo'; there are \[\]"),
+    (None, {"rule": "helpful"}, r"rule 'helpful'; there are \['safedpo'\]"),
+    (None, {"seed": 7}, "12 of the sweep's points are missing, the first Δ = 0, seed 7 after 200 pairs"),
+    (without_a_point, {}, "1 of the sweep's points are missing, the first Δ = 0, seed 1 after 600 pairs"),
+    (unmeasured, {}, "over_refusal of some run has no value"),
+    (upside_down, {}, "outside its own interval"),
 ])
-def test_wrong_input_raises(draw, words):
+def test_wrong_input_raises(spoil, settings, words):
+    given = copy.deepcopy(GIVEN)
+    if spoil:
+        spoil(given)
     with pytest.raises(UserError, match=words):
-        draw()
+        explorer(given, score, **settings)
