@@ -231,10 +231,11 @@ def _same_shapes(policy: PeftModel, folders: Mapping[float, Path], names: Mappin
     configs = {folder: policy.peft_config[names[delta]] for delta, folder in folders.items()}
     _common("rank r", {folder: config.r for folder, config in configs.items()})
     _common("layers", {folder: ", ".join(sorted(config.target_modules)) for folder, config in configs.items()})
+    on_head = isinstance(policy.get_base_model().get_output_embeddings(), LoraLayer)
     for folder, config in configs.items():
-        if config.use_dora or config.bias != "none" or config.lora_bias or config.modules_to_save:
-            raise UserError(f"the adapter in {folder} is more than W + (alpha / r) B A (DoRA, biases, or whole modules); "
-                            "only plain LoRA adapters can be blended")  # fmt: skip
+        if config.use_dora or config.bias != "none" or config.lora_bias or config.modules_to_save or on_head:
+            raise UserError(f"the adapter in {folder} is more than LoRA on the layers below the head (DoRA, biases, whole "
+                            "modules, or the head itself); only plain adapters can be blended")  # fmt: skip
     for delta, folder in folders.items():
         mine = [tensor for name, tensor in policy.named_parameters() if f".{names[delta]}." in name]
         if not all(torch.isfinite(tensor).all() for tensor in mine):

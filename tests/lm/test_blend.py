@@ -46,7 +46,7 @@ def save_policy(policy, folder, seed, *, delta, **about):
         for name, tensor in policy.named_parameters():
             if ".lora_" in name:
                 tensor.normal_(std=0.15, generator=generator)
-    policy.save_pretrained(folder, save_embedding_layers=False)
+    policy.save_pretrained(folder)
     run = {
         "fingerprints": {"reference": weights_fingerprint(policy)}, "template": "chat",
         "settings": {"delta": delta, "beta": 0.1},
@@ -226,14 +226,21 @@ def test_scaling_the_log_ratio_of_an_optimum_gives_the_optimum_of_a_smaller_beta
     assert ((x - 1) * scaled.logsumexp(-1) >= -1e-12).all()  # log Z_x <= 0 for x <= 1, by Hoelder
 
 
-def head_only(tmp_path):
-    """An adapter on the output head alone: logits are linear in it, and one token is one answer of a table."""
-    policy = lora(tiny_model(tied=False), r=3, lora_alpha=6, target_modules=["lm_head"])
-    return save_policy(policy, tmp_path / "head", 3, delta=5)
+def linear_model():
+    """Without the last norm, logits are linear in the last layer's output."""
+    model = tiny_model()
+    model.model.norm = torch.nn.Identity()
+    return model
+
+
+def linear_adapter(tmp_path):
+    """An adapter on the last matrix alone: one token after ``linear_model`` is one answer of a table."""
+    policy = lora(linear_model(), r=3, target_modules=["down_proj"], layers_to_transform=[1])
+    return save_policy(policy, tmp_path / "last", 3, delta=5)
 
 
 def test_strength_is_exact_where_logits_are_linear_and_an_answer_is_one_token(tmp_path):
-    blend = load_adapters(tiny_model(tied=False), {5: head_only(tmp_path)})
+    blend = load_adapters(linear_model(), {5: linear_adapter(tmp_path)})
     answers = [TokenExample(prompt, (token,), 1) for prompt in ((5, 6, 7), (40,)) for token in range(258)]
     for x in (0.5, 2.0):
         found = strength_error(blend, x, 5, answers)
@@ -246,7 +253,7 @@ def test_strength_is_exact_where_logits_are_linear_and_an_answer_is_one_token(tm
 
 
 def test_strength_is_approximate_elsewhere_and_the_measure_says_so(tmp_path, folders):
-    longer = strength_error(load_adapters(tiny_model(tied=False), {5: head_only(tmp_path)}), 2.0, 5, EXAMPLES)
+    longer = strength_error(load_adapters(linear_model(), {5: linear_adapter(tmp_path)}), 2.0, 5, EXAMPLES)
     inside = strength_error(load_adapters(tiny_model(), folders), 2.0, 10, EXAMPLES)
     for found in (longer, inside):
         assert found.error.abs().max() > 1e-3
@@ -323,7 +330,7 @@ def test_other_ranks_layers_kinds_and_damaged_files_are_named_and_the_base_is_le
     for policy, says in [
         (add_lora(tiny_model(), r=3), f"rank r differs: 2 in {folders[0]};.* 3 in {odd}"),
         (lora(tiny_model(), r=2, target_modules=["q_proj"]), f"layers differs: .* q_proj in {odd}"),
-        (lora(tiny_model(), r=2, target_modules="all-linear", use_dora=True), f"{odd} is more than W"),
+        (lora(tiny_model(), r=2, target_modules="all-linear", use_dora=True), f"{odd} is more than LoRA on the layers"),
     ]:
         save_policy(policy, odd, 5, delta=20)
         with pytest.raises(UserError, match=says):
@@ -340,6 +347,14 @@ def test_other_ranks_layers_kinds_and_damaged_files_are_named_and_the_base_is_le
     with pytest.raises(UserError, match=f"the adapter in {odd} cannot be loaded"):
         load_adapters(base, folders | {20: odd})
     assert torch.equal(logits(base), logits(tiny_model()))
+
+
+@pytest.mark.filterwarnings("ignore:Setting `save_embedding_layers`")
+def test_an_adapter_on_the_head_is_refused(tmp_path):
+    """Scoring applies the head's own weight: an adapter there would be passed over without a word."""
+    head = lora(tiny_model(tied=False), r=2, target_modules=["lm_head"])
+    with pytest.raises(UserError, match="or the head itself"):
+        load_adapters(tiny_model(tied=False), {5: save_policy(head, tmp_path / "head", 3, delta=5)})
 
 
 def test_a_base_with_an_adapter_no_adapter_and_a_delta_that_is_none_are_refused(folders):
