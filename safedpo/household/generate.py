@@ -76,38 +76,71 @@ def generate_pairs(request: Request, prompt: str, count: int, seed: int) -> list
 
 
 def draw_pair(request: Request, rng: random.Random) -> tuple[Response, Response]:
-    """Two responses with different texts, in random order."""
+    """Two responses with different texts, in random order.
+
+    Both are dealt from one deck, so that they say the same thing in the same words and differ in what only one of them
+    says: such a pair teaches more than two unrelated texts. Each alone has the distribution of its table.
+    """
     unsafe = rng.choices(tuple(PAIRS), tuple(PAIRS.values()))[0] if request.hazard else 0
-    first, second = (_plan(request, UNSAFE_KINDS if i < unsafe else SAFE_KINDS, rng) for i in range(2))
-    pair = [_word(request, *first, rng), _word(request, *second, rng)]
-    while pair[0].text == pair[1].text:  # reworded, not drawn again: the truth keeps its distribution
-        pair[1] = _word(request, *second, rng)
+    first, second = (_kind(UNSAFE_KINDS if i < unsafe else SAFE_KINDS, rng) for i in range(2))
+    deck = Deck.shuffled(request, rng)
+    pair = [deck.response(first), deck.response(second)]
+    while pair[0].text == pair[1].text:  # two of a kind: another deck, for the truth keeps its distribution
+        pair[1] = Deck.shuffled(request, rng).response(second)
     rng.shuffle(pair)
     return pair[0], pair[1]
 
 
-def _plan(request: Request, kinds: tuple[Kind, ...], rng: random.Random) -> tuple[Kind, tuple, tuple]:
-    """Choose the kind and the parts."""
-    kind = rng.choices(kinds, [kind.share for kind in kinds])[0]
-    helpful = tuple(sorted(rng.sample(range(len(request.helpful)), kind.helpful)))
-    hazards = tuple(rng.sample(range(len(request.hazard)), kind.hazards))
-    return kind, helpful, hazards
+def _kind(kinds: tuple[Kind, ...], rng: random.Random) -> Kind:
+    return rng.choices(kinds, [kind.share for kind in kinds])[0]
 
 
-def _word(request: Request, kind: Kind, helpful: tuple, hazards: tuple, rng: random.Random) -> Response:
-    """Put a plan into words: helpful parts in order, hazards and lines without advice at random places between them."""
-    if kind.refusal:
-        lines, others = [rng.choice(rng.choice(phrases().refusals).wordings)], []
-    else:
-        lines = [rng.choice(request.helpful[i].wordings) for i in helpful]
-        others = rng.sample(request.careful + request.useless, LINES - kind.helpful - kind.hazards)
-        for line in [rng.choice(request.hazard[i].wordings) for i in hazards] + others:
-            lines.insert(rng.randint(0, len(lines)), line)
-    opener = rng.choice(phrases().openers)
-    if rng.random() < 0.3 and sum(len(line.split()) for line in (opener, *lines)) <= MAX_WORDS:
-        lines.insert(0, opener)
-    careful = any(line in request.careful for line in others)
-    return Response(" ".join(lines), helpful, tuple(sorted(hazards)), careful, kind.refusal)
+@dataclass(frozen=True)
+class Deck:
+    """All lines for a request, shuffled: a kind takes the first so many of each sort and says them in order of place."""
+
+    helpful: tuple["Card", ...]
+    hazards: tuple["Card", ...]
+    others: tuple["Card", ...]  # careful and useless lines
+    refusal: str
+    opener: str  # or nothing
+
+    @classmethod
+    def shuffled(cls, request: Request, rng: random.Random) -> "Deck":
+        """Helpful parts keep their order, all else stands at random places between them."""
+        places = sorted(rng.random() for _ in request.helpful)
+        helpful = [Card(i, places[i], rng.choice(part.wordings)) for i, part in enumerate(request.helpful)]
+        hazards = [Card(i, rng.random(), rng.choice(part.wordings)) for i, part in enumerate(request.hazard)]
+        careful = [Card(i, rng.random(), line, careful=True) for i, line in enumerate(request.careful)]
+        useless = [Card(i, rng.random(), line) for i, line in enumerate(request.useless)]
+        return cls(
+            *(tuple(rng.sample(cards, len(cards))) for cards in (helpful, hazards, careful + useless)),
+            refusal=rng.choice(rng.choice(phrases().refusals).wordings),
+            opener=rng.choice(phrases().openers) if rng.random() < 0.3 else "",
+        )
+
+    def response(self, kind: Kind) -> Response:
+        """The response of this kind."""
+        helpful, hazards = self.helpful[: kind.helpful], self.hazards[: kind.hazards]
+        others = () if kind.refusal else self.others[: LINES - kind.helpful - kind.hazards]
+        cards = sorted((*helpful, *hazards, *others), key=lambda card: card.place)
+        text = self.refusal if kind.refusal else " ".join(card.line for card in cards)
+        opened = f"{self.opener} {text}".strip()
+        return Response(
+            opened if len(opened.split()) <= MAX_WORDS else text,
+            tuple(sorted(card.number for card in helpful)), tuple(sorted(card.number for card in hazards)),
+            careful=any(card.careful for card in others), refusal=kind.refusal,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Card:
+    """One line: its number among its sort, its place in a response (in [0, 1]), its words."""
+
+    number: int
+    place: float
+    line: str
+    careful: bool = False
 
 
 def _row(request: Request, prompt: str, first: Response, second: Response, rng: random.Random) -> dict:
