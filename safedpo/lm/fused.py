@@ -11,6 +11,8 @@ import torch
 from peft.tuners.lora import Linear as LoraLinear
 from torch import Tensor
 
+from .products import linear
+
 
 def fuse_lora(model: torch.nn.Module) -> int:
     """Give every plain LoRA layer of ``model`` the fused forward; returns how many there are.
@@ -55,8 +57,8 @@ class _FusedLora(torch.autograd.Function):
     def forward(ctx, x, weight, bias, a, b, scale):
         ctx.scale, ctx.shape, ctx.stored = scale, x.shape, a.dtype
         flat, a, b = x.reshape(-1, x.shape[-1]), a.to(x.dtype), b.to(x.dtype)
-        inner = flat @ a.T  # (tokens, r)
-        y = torch.nn.functional.linear(flat, weight, bias).addmm_(inner, b.T, alpha=scale)
+        inner = linear(flat, a)  # (tokens, r)
+        y = linear(flat, weight, bias).addmm_(inner, b.T, alpha=scale)
         ctx.save_for_backward(flat, weight, a, b, inner)
         return y.view(*x.shape[:-1], -1)
 
@@ -64,7 +66,7 @@ class _FusedLora(torch.autograd.Function):
     def backward(ctx, gradient):
         flat, weight, a, b, inner = ctx.saved_tensors
         gradient = gradient.reshape(-1, gradient.shape[-1])
-        at_inner = (gradient @ b).mul_(ctx.scale)  # (tokens, r)
-        to_x = (gradient @ weight).addmm_(at_inner, a).view(ctx.shape) if ctx.needs_input_grad[0] else None
-        to_a, to_b = at_inner.T @ flat, (gradient.T @ inner).mul_(ctx.scale)
+        at_inner = linear(gradient, b.T).mul_(ctx.scale)  # (tokens, r)
+        to_x = linear(gradient, weight.T).addmm_(at_inner, a).view(ctx.shape) if ctx.needs_input_grad[0] else None
+        to_a, to_b = linear(at_inner.T, flat.T), linear(inner.T, gradient.T).T.mul_(ctx.scale)
         return to_x, None, None, to_a.to(ctx.stored), to_b.to(ctx.stored), None
