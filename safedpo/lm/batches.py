@@ -45,6 +45,21 @@ class TokenBatch:
         visible = (response[None, :] == 0) | (response[:, None] == response[None, :])
         return (same_prompt & visible & (index[:, None] >= index[None, :]))[None, None]
 
+    def spans(self) -> list[tuple[slice, slice]]:
+        """The stretches of the row, each prompt and each response: (its own tokens, the tokens of its prompt).
+
+        A token of a stretch may see the second part, and the first up to itself: the same as ``mask``.
+        """
+        found, start = [], 0
+        runs, lengths = torch.unique_consecutive(self.segments, dim=1, return_counts=True)
+        for response, length in zip(runs[1].tolist(), lengths.tolist(), strict=True):
+            own = slice(start, start + length)
+            if response == 0:
+                prompt = own
+            found.append((own, prompt if response else slice(start, start)))
+            start = own.stop
+        return found
+
 
 def pack(prompts: Sequence, responses: Sequence[tuple[int, Sequence[int]]]) -> TokenBatch:
     """Pack prompts (token ids) and responses (index of the prompt, token ids) into one row, in the order given.

@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from . import attention
 from .batches import TokenBatch
+from .products import linear
 
 CHUNK = 128  # response tokens whose logits exist at one time: 25 MB in float32 at a vocabulary of 49,152
 
@@ -46,6 +48,8 @@ def token_logps(model, batch: TokenBatch, *, chunk: int = CHUNK) -> Tensor:
         "input_ids": batch.input_ids, "position_ids": batch.position_ids, "attention_mask": _mask(causal_lm, batch),
         "use_cache": False,
     }  # fmt: skip
+    if causal_lm.config._attn_implementation == attention.NAME:
+        row["spans"] = batch.spans()
     if not _is_backbone_and_head(causal_lm):
         return _log_softmax_at(causal_lm(**row, logits_to_keep=batch.predictors).logits[0].float(), batch.targets)
     hidden = causal_lm.base_model(**row).last_hidden_state[0]  # (L, H)
@@ -100,12 +104,12 @@ class _FrozenHead(torch.autograd.Function):
         slope = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         for start in range(0, len(targets), chunk):
             piece = slice(start, start + chunk)
-            logits = torch.nn.functional.linear(hidden[piece], weight, bias).float()  # (chunk, V)
+            logits = linear(hidden[piece], weight, bias).float()  # (chunk, V)
             normaliser = logits.logsumexp(-1)
             logps[piece] = logits.gather(1, targets[piece, None])[:, 0] - normaliser
             if slope is not None:
                 probabilities = logits.sub_(normaliser[:, None]).exp_().to(weight.dtype)
-                slope[piece] = weight[targets[piece]] - probabilities @ weight
+                slope[piece] = weight[targets[piece]] - linear(probabilities, weight.T)
         ctx.save_for_backward(slope)
         return logps
 
@@ -119,7 +123,7 @@ def _mask(causal_lm, batch: TokenBatch) -> Tensor:
     """The packed row's mask as this model's attention wants it: bool for sdpa, 0 and -max to be added for eager."""
     allowed = batch.mask()
     kind = causal_lm.config._attn_implementation
-    if kind == "sdpa":
+    if kind in ("sdpa", attention.NAME):
         return allowed
     if kind == "eager":
         dtype = causal_lm.dtype

@@ -21,6 +21,7 @@ from tokenizers import pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from safedpo.errors import UserError
+from safedpo.lm.attention import use_packed_attention
 from safedpo.lm.download import GGUF, GGUF_SHA256, cache_dir, fetch_gguf, file_sha256, made_whole
 from safedpo.lm.dtype import choose_device, choose_dtype, named_dtype
 from safedpo.places import shipped
@@ -68,6 +69,7 @@ a folder that holds a model, or a hub id owner/name
         model = AutoModelForCausalLM.from_pretrained(
             path, dtype=torch_dtype, trust_remote_code=False, use_safetensors=True
         ).to(device).eval()
+    use_packed_attention(model)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token  # padding is masked by lengths, so sharing the id is harmless
     fingerprint = weights_fingerprint(model)
