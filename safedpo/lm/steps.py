@@ -1,7 +1,12 @@
 """Which pairs make up a step, and on which process: a pure function of the seed, the epoch and the step.
 
 Nothing is taken from a global random generator, so a resumed run meets the same pairs, and one process meets in a step
-the pairs that several processes share.
+the pairs that several processes share. Two processes on a machine without a GPU are started with either of
+
+    torchrun --standalone --nproc-per-node=2 "$(which safedpo)" train ...
+    ACCELERATE_USE_CPU=true accelerate launch --multi_gpu --num_processes=2 "$(which safedpo)" train ...
+
+(accelerate starts several local processes only as "multi_gpu"; the variable makes them processes of the CPU).
 """
 
 from collections.abc import Iterator, Sequence
