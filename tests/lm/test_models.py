@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from safedpo.errors import UserError
 from safedpo.lm import download, dtype, models
+from safedpo.lm.fused import fuse_lora
 from safedpo.lm.logprobs import CHUNK
 from safedpo.lm.memory import memory_estimate
 from safedpo.lm.models import add_lora, load_adapter, load_model, weights_fingerprint
@@ -369,12 +370,13 @@ def test_the_fingerprint_is_that_of_the_reference_in_either_dtype():
 # ---- memory ----------------------------------------------------------------------------------------------------------
 
 
-def saved_bytes_per_token(hidden, mlp, heads, key_heads, layers, *, full, number_type, tokens=64) -> float:
+def saved_bytes_per_token(hidden, mlp, heads, key_heads, layers, *, full, number_type, tokens=1024) -> float:
     """Bytes that autograd keeps for the backward pass, counted by its own hooks: each storage once, weights not."""
     config = LlamaConfig(vocab_size=64, hidden_size=hidden, intermediate_size=mlp, num_hidden_layers=layers,
                          num_attention_heads=heads, num_key_value_heads=key_heads)
     model = LlamaForCausalLM(config).to(number_type)
     policy = model if full else add_lora(model)
+    fuse_lora(policy)
     own = {tensor.untyped_storage().data_ptr() for tensor in (*policy.parameters(), *policy.buffers())}
     kept, alive = {}, []
 
