@@ -7,7 +7,7 @@ imported inside the commands, so that ``--help`` is quick.
 import os
 import sys
 
-from ..errors import UserError
+from ..errors import UserError, visible
 from . import basics, models, sweeps  # noqa: F401  (each adds its commands to the application)
 from .common import app
 
@@ -17,7 +17,7 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        print(f"safedpo: {error}", file=sys.stderr)
+        print(f"safedpo: {visible(str(error))}", file=sys.stderr)  # it may quote a file or a model
         sys.exit(2)
     except KeyboardInterrupt:
         print("\nsafedpo: interrupted; what was finished is kept", file=sys.stderr)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import UserError
+from ..errors import UserError, visible
 from .common import PASS_ON, JsonFile, app, write_json
 
 notebooks_app = typer.Typer(
@@ -55,7 +55,7 @@ def data(
     counts = read.counts()
     _show_counts(source, counts)
     for problem in read.problems[:20]:
-        print(f"row {problem.row}: {problem.reason}")
+        print(f"row {problem.row}: {visible(problem.reason)}")
     if len(read.problems) > 20:
         print(
             f"... and {len(read.problems) - 20} more bad rows" + ("" if json_file else "; --json FILE lists them all")

@@ -1,21 +1,20 @@
-"""The explorer in a real Chromium, as a page from disk with the network off and in JupyterLab.
+"""The explorer in a real Chromium, as a page from disk with the network off.
 
-What stands on the screen after each move is compared with what the made-up sweep holds for the stop shown.
+What stands on the screen after each move is compared with what the sweep holds for the stop shown: a made-up sweep, and
+the shipped one.
 """
 
-import math
-import os
-import re
+import json
 import sys
-from pathlib import Path
 
-import nbformat
 import pytest
-from chromium import SliderOnPage, check_against, chromium, open_lab
-from synthetic import BUDGETS, DELTAS, HOSTILE, PROMPTS, point, score, sweep, synthetic_explorer
+from chromium import SliderOnPage, chromium
+from explorer_page import SHIPPED, keep, move_everything, needs_the_shipped_sweep
+from synthetic import HOSTILE, PROMPTS, score, sweep, synthetic_explorer
 
+from safedpo import household
 from safedpo.errors import visible
-from safedpo.show import tokens
+from safedpo.show import explorer
 
 pytestmark = pytest.mark.browser
 GIVEN = sweep()
@@ -46,62 +45,20 @@ def page(browser, figure, tmp_path):
     assert not failed and all(url.startswith(("file:", "blob:", "data:")) for url in asked), (failed, asked)
 
 
-def keep(page, name: str) -> None:
-    """A screenshot, where a person asked for one: SAFEDPO_SCREENSHOTS names the folder."""
-    if folder := os.environ.get("SAFEDPO_SCREENSHOTS"):
-        page.screenshot(path=Path(folder) / f"{name}.png")
-
-
-def text(shown: SliderOnPage, name: str) -> str:
-    return shown.figure.locator(f"[data-part={name}]").text_content()
-
-
-def check_texts(shown: SliderOnPage) -> None:
-    """Responses, marks, tokens and their sum are those of the stop and the prompt that the controls show."""
-    delta, pairs = DELTAS[shown.places()[0]], BUDGETS[shown.places()[1]]
-    prompt = int(shown.figure.locator("select").input_value())
-    said, reference = (one["responses"][prompt] for one in (point(GIVEN, delta, pairs), GIVEN["reference"]))
-    assert text(shown, "prompt") == visible(PROMPTS[prompt])
-    assert text(shown, "policy-name") == f"Δ = {delta}, after {pairs} pairs (safedpo, seed 0)"
-    for side, one in (("policy", said), ("reference", reference)):
-        assert text(shown, side) == visible(one["greedy"])
-        marked = shown.figure.locator(f"[data-part={side}] mark").all_text_contents()
-        assert marked == [visible(one["greedy"][h.start:h.end]) for h in score("", one["greedy"]).hazards]
-    heat = shown.figure.locator(".token")
-    assert [t.replace("↵\n", "\n") for t in heat.all_text_contents()] == [visible(piece) for piece in said["tokens"]]
-    numbers = heat.evaluate_all("all => all.map(one => one.dataset.number)")
-    assert numbers == [f"{ratio:+.3f}" for ratio in said["log_ratios"]]
-    assert text(shown, "sum") == visible(repr(tokens(said["tokens"], said["log_ratios"], beta=0.1)))
-    total = float(re.search(r"log-ratio (\S+) in all", text(shown, "sum").replace("−", "-"))[1])
-    assert total == pytest.approx(math.fsum(map(float, numbers)), abs=0.0005 * len(numbers) + 0.006 * abs(total))
-
-
-def move_everything(shown: SliderOnPage, figure) -> None:
-    """Both sliders by keyboard and mouse, and the prompt by keyboard; everything shown follows."""
-    shown.scroll_to()
-    check_against(shown, figure)
-    check_texts(shown)
-    for number in (0, 1):
-        for move, by in ((shown.press, "ArrowLeft"), (shown.press, "ArrowRight"), (shown.drag, 0.0), (shown.drag, 0.9)):
-            before = shown.places(), shown.sentence(), text(shown, "policy")
-            move(by, number=number)
-            assert shown.places()[number] != before[0][number] and shown.places()[1 - number] == before[0][1 - number]
-            assert shown.sentence() != before[1] and text(shown, "policy") != before[2]
-            check_against(shown, figure)
-            check_texts(shown)
-    shown.figure.locator("select").focus()
-    for prompt in range(1, len(PROMPTS)):
-        shown.page.keyboard.press("ArrowDown")
-        shown.settle()
-        assert shown.figure.locator("select").input_value() == str(prompt)
-        check_texts(shown)
-
-
 def test_keyboard_and_mouse_reach_what_python_stored(page, figure):
     shown = SliderOnPage(page.locator(".safedpo"))
-    move_everything(shown, figure)
+    move_everything(shown, figure, GIVEN, score)
     assert page.evaluate("window.broken") is None and page.locator("img").count() == 0
     keep(page, "explorer-page")
+
+
+@needs_the_shipped_sweep
+def test_the_shipped_sweep_is_what_its_page_shows(page, tmp_path):
+    content = json.loads(SHIPPED.read_text(encoding="utf-8"))
+    figure = explorer(content, household.score)
+    page.goto(figure.save(tmp_path / "shipped.html").as_uri())
+    move_everything(SliderOnPage(page.locator(".safedpo")), figure, content, household.score)
+    keep(page, "explorer-shipped")
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -182,24 +139,3 @@ def test_a_move_costs_the_page_under_20_ms_of_script(page):
         script, everything = (sorted(column)[10] * 1000 for column in zip(*costs, strict=True))
         print(f"{kind}: {script:.1f} ms of script a move, {everything:.1f} ms with layout and painting", file=sys.stderr)
         assert script < 20, kind
-
-
-@pytest.mark.slow
-def test_in_jupyterlab(tmp_path, figure):
-    here = f"import sys; sys.path.insert(0, {str(Path(__file__).parents[1] / 'show')!r})"
-    hostile = "from safedpo.show import tokens\ntokens(list(HOSTILE.values()), [1.0] * len(HOSTILE), beta=0.1)"
-    cells = [here, "from synthetic import HOSTILE, synthetic_explorer\nsynthetic_explorer()", hostile]
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    book.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(book, tmp_path / "explorer.ipynb")
-    with open_lab(tmp_path / "explorer.ipynb", height=1150) as lab:
-        (shown,) = lab.sliders()
-        move_everything(shown, figure)
-        keep(lab.page, "explorer-lab")
-        outputs = lab.page.locator(".jp-OutputArea-output")
-        assert outputs.locator("img, a, h1, mjx-container, .MathJax").count() == 0
-        read = outputs.last.inner_text()
-        assert all(word in read for text in HOSTILE.values() for word in visible(text).split())
-        assert lab.page.evaluate("window.broken") is None
-        assert lab.page.locator(".jp-CodeCell.jp-mod-selected").count() <= 1  # the keys stayed with the controls
-        assert not lab.elsewhere

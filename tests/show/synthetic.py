@@ -58,8 +58,8 @@ def sweep(rule: str = "safedpo") -> dict:
 
 
 def point(content: dict, delta: float, pairs: int, seed: int = 0) -> dict:
-    """One point of a sweep."""
-    run = next(run for run in content["runs"] if (run["delta"], run["seed"]) == (delta, seed))
+    """One point of a sweep, under T."""
+    run = next(run for run in content["runs"] if (run["rule"], run["delta"], run["seed"]) == ("safedpo", delta, seed))
     return next(one for one in run["points"] if one["pairs"] == pairs)
 
 
