@@ -18,7 +18,7 @@ from safedpo.errors import UserError
 
 from .download import file_sha256
 
-WEIGHTS = "adapter_model.safetensors"
+WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 USE = """## Responsible use
 
 Made for teaching, on texts that are safe to read in class. A model tuned on good and bad advice alike gives bad advice: do
@@ -37,8 +37,9 @@ def ship(run: Path, target: Path, *, title: str, what: str, command: str) -> Non
     target.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.to(torch.bfloat16) for name, tensor in load_file(run / WEIGHTS).items()}
     save_file(tensors, target / WEIGHTS, metadata={"format": "pt"})
-    for name in ("adapter_config.json", "run.json"):
-        shutil.copyfile(run / name, target / name)
+    shutil.copyfile(about, target / "run.json")
+    config = json.loads((run / CONFIG).read_text()) | {"base_model_name_or_path": json.loads(about.read_text())["model"]}
+    (target / CONFIG).write_text(json.dumps(config, indent=2) + "\n")  # a path would be that of one machine
     (target / "README.md").write_text(_card(target, title, what, command), encoding="utf-8")
 
 

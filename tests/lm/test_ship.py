@@ -28,6 +28,8 @@ def test_a_shipped_adapter_is_half_the_size_and_says_what_made_it(first_run, tmp
     card = (target / "README.md").read_text()
     assert "safedpo sft --seed 0" in card and file_sha256(target / "adapter_model.safetensors") in card
     assert json.loads((target / "run.json").read_text())["fingerprints"]["reference"] in card
+    base = json.loads((target / "adapter_config.json").read_text())["base_model_name_or_path"]
+    assert base == json.loads((target / "run.json").read_text())["model"]  # not where one machine keeps it
 
 
 def test_an_unfinished_run_is_not_shipped(first_run, tmp_path):
