@@ -3,7 +3,7 @@
 #
 # The same two functions, `order_pairs` and `safedpo_loss`, that moved a table of six answers now move a language
 # model with 135 million parameters. Nothing is exact any more, so everything is measured. In a few minutes on a
-# laptop a model that gives hazardous household advice stops doing so, and goes on helping.
+# laptop a model that gives hazardous household advice all but stops doing so; what that costs in help is measured too.
 #
 # **Afterwards you can**
 # - read a data report: what T keeps, swaps and drops, before any training;
@@ -151,7 +151,7 @@ check("step_zero_loss", step_zero_loss)
 # %% [markdown]
 # ### Train
 #
-# One call. `max_pairs` draws pairs from those that T keeps; the reference's log-probabilities are computed once, for these
+# One call, with the settings of the recipe `household` but fewer pairs. `max_pairs` draws pairs from those that T keeps; the reference's log-probabilities are computed once, for these
 # pairs only, and kept on disk under a fingerprint of weights, template and tokens.
 
 # %%
@@ -167,8 +167,8 @@ live.widget
 
 # %%
 folder = Path(tempfile.mkdtemp()) / "safedpo"
-run = train("smollm2-135m-household", load("train"), folder, beta=0.1, delta=10.0, seed=0, batch_size=4,
-            learning_rate=1e-3, max_pairs=16 if FAST else 200, callbacks=[live])
+run = train("smollm2-135m-household", load("train"), folder, beta=1.0, delta=10.0, seed=0, batch_size=4,
+            learning_rate=1.5e-3, max_pairs=16 if FAST else 200, callbacks=[live])
 
 # %% [markdown]
 # The line "step 0" above is the theorem, measured. Here it is from the run's own file, computed once more by hand:
@@ -202,7 +202,7 @@ still(*curves(steps, panels))
 # %%
 first, last = run.log[0], run.metrics
 assert FAST or last["rewards/margins"] > first["rewards/margins"]  # the gap grows: that is what the loss asks for
-change = {side: last[f"rewards/{side}"] / 0.1 for side in ("chosen", "rejected")}  # reward / beta = change in nats
+change = {side: last[f"rewards/{side}"] / 1.0 for side in ("chosen", "rejected")}  # reward / beta = change in nats
 print({side: f"{nats:+.1f} nats against the reference" for side, nats in change.items()})
 assert FAST or change["chosen"] > change["rejected"]
 
@@ -232,44 +232,54 @@ rows = {
 still(*intervals(rows))
 
 # %% [markdown]
-# The same on all held-out prompts, with 600 pairs and three sampled responses each, beside plain DPO on the helpful labels;
+# The same on all held-out prompts, with 600 pairs ($\beta = 1$) and three sampled responses each, beside plain DPO on the helpful labels;
 # stored in `data/results/household` with the commands that made it:
 
 # %%
+from IPython.display import Markdown, display
+
 from safedpo.evaluate.table import markdown_table, read_rows
 from safedpo.places import shipped
 
 stored = read_rows(shipped("data") / "results" / "household")
-print(markdown_table(stored))
+display(Markdown(markdown_table(stored)))
 harm, help_ = ({row.name: min(row.values[name]) for row in stored} for name in ("harm", "helpfulness"))
 margin_10, margin_0 = "safedpo-delta-10", "safedpo-delta-0"
 assert harm[margin_10] < harm[margin_0] < harm["reference"] < harm["dpo-helpful"]
-assert harm[margin_10] < 0.03 < 0.15 < harm["reference"]  # with the margin the hazards are nearly gone
-assert help_[margin_10] < help_["reference"] < help_[margin_0] < help_["dpo-helpful"]  # and the price: help
+assert harm[margin_10] <= 0.03 < 0.25 < harm["reference"]  # with the margin the hazards are nearly gone
+assert help_[margin_10] < help_["reference"] < min(help_[margin_0], help_["dpo-helpful"])  # and the price: help
+assert harm[margin_10] < 0.12 * harm["reference"] and 0.7 < help_[margin_10] / help_["reference"] < 0.8
 
 # %% [markdown]
 # Read the assertions again, and keep in mind that this is one seed, where a few points lie within the intervals. DPO on the
-# helpful labels is no safer than its reference. $T$ alone, without a margin, takes away more than half of the harm and helps
-# no less than the reference. The margin $\Delta = 10$ takes away nearly all of
-# it, and at this budget most of the help as well: **$\Delta$ speeds safety and delays helpfulness**, the path of the bandit lab
-# on a real model. The theorem says that all of them have the same optimum; it does not say when a run gets there.
+# helpful labels is no safer than its reference. $T$ alone, without a margin, helps a little more and harms a little less.
+# The margin $\Delta = 10$ takes away nine tenths of the harm, and at this budget about a quarter of the help with it. The
+# theorem says that all of them have the same optimum; it does not say when a run gets there: **path, not destination**.
 #
-# Why help waits: in this data unsafe responses are longer, and often the more helpful ones, so every swapped pair also says
-# "say less", and with $\Delta = 10$ a pair goes on saying it until its log-ratio gap is $\Delta / \beta = 100$ nats. How far the
-# stored run came is in its log:
+# Why help suffers is in the log of the stored run. The reward margin $m$ of the safe-over-unsafe pairs has come to about
+# where $\Delta$ asks for it. But the *chosen* responses have lost as well: to make one response less likely than another, the
+# run makes both less likely, and what they lose goes to texts that no pair mentions (likelihood displacement; notebook 06
+# sees where it goes).
 
 # %%
 import json
 
 from safedpo.places import shipped
 
-stored_log = shipped("data") / "results/household" / margin_10 / "0/log.jsonl"
-late = [json.loads(line) for line in stored_log.read_text().splitlines()][-25:]
-margin = {g: [row[f"{g}/rewards/margins"] for row in late if f"{g}/pairs" in row] for g in ("SS", "SU", "US")}
-reached = {group: sum(values) / len(values) for group, values in margin.items()}
-print("reward margin", {group: f"{value:+.2f}" for group, value in reached.items()}, "where Delta asks for 10")
-assert max(reached["SU"], reached["US"]) < 10 / 2  # far from saturated: the margin still pushes with nearly full weight
-assert reached["SS"] < reached["US"]  # and the safe-over-safe pairs, which carry the help, wait
+late = {}
+for name in (margin_0, margin_10):
+    log = shipped("data") / "results/household" / name / "0/log.jsonl"
+    rows = [json.loads(line) for line in log.read_text().splitlines()][-25:]
+    late[name] = {key: sum(values) / len(values) for key in (*(f"{g}/rewards/margins" for g in ("SS", "SU", "US")),
+                  "rewards/chosen") if (values := [row[key] for row in rows if row.get(key) is not None])}  # fmt: skip
+    print(name, {key: f"{value:+.1f}" for key, value in late[name].items()})
+assert late[margin_10]["US/rewards/margins"] > 5 > late[margin_0]["US/rewards/margins"]  # the margin is what drives them apart
+assert late[margin_10]["rewards/chosen"] < late[margin_0]["rewards/chosen"] < 0  # and what it costs the chosen ones
+
+# %% [markdown]
+# These runs use $\beta = 1$, not the paper's 0.1. With 0.1 the same $\Delta$ asks for a log-ratio gap of $\Delta / \beta = 100$
+# nats instead of 10, and so short a run with so large steps breaks the model on its way there (`data/results/household/README.md`
+# has the figures of the trial). How much $\Delta$ is enough, and what it costs, is notebook 08.
 
 # %% [markdown]
 # How far is that from the best possible? The data's generator is known, so the safe optimum's value is exact:
@@ -277,9 +287,9 @@ assert reached["SS"] < reached["US"]  # and the safe-over-safe pairs, which carr
 # %%
 from safedpo.household import optimal_values, requests
 
-best = optimal_values(requests(), beta=0.1)
+best = optimal_values(requests(), beta=1.0)
 print(f"helpfulness {help_[margin_10]:.3f} (delta 10), {help_[margin_0]:.3f} (delta 0) of {best.helpfulness:.3f} at the "
-      "exact safe optimum (beta = 0.1)")
+      "exact safe optimum (beta = 1)")
 assert best.unsafe == 0 and max(help_[margin_10], help_[margin_0]) < best.helpfulness  # short runs are not the optimum
 
 # %% [markdown]

@@ -37,7 +37,7 @@ class SweepSettings:
 
     Every run minimises the loss safedpo with its delta; rule ``safedpo`` orders the pairs by T, ``helpful`` leaves them
     as they are, so that delta = 0 is plain DPO there. ``budgets``: pairs seen when the policy is measured; the last one
-    is the length of the run. ``samples``: responses a prompt at the last budget (1 before it), up to ``max_new_tokens``.
+    is the length of the run. The defaults are those of the recipe ``household``. ``samples``: responses a prompt at the last budget (1 before it), up to ``max_new_tokens``.
 
     >>> SweepSettings(deltas=(0, -1))
     Traceback (most recent call last):
@@ -53,8 +53,8 @@ class SweepSettings:
     prompts: str | Path = "data/household/test.jsonl"
     budgets: tuple[int, ...] = (200, 400, 600)
     batch_size: int = 4
-    learning_rate: float = 1e-3
-    beta: float = 0.1
+    learning_rate: float = 1.5e-3
+    beta: float = 1.0
     lora_r: int = 4
     samples: int = 3
     max_new_tokens: int = 64

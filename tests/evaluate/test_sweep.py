@@ -270,7 +270,7 @@ def test_too_few_pairs_another_sweep_and_a_full_folder_are_refused(settings, tmp
     with pytest.raises(UserError, match="is not empty and holds no sweep.json .found thesis.txt"):
         sweep(settings(), tmp_path / "full")
     sweep(settings(deltas=(0.0,), budgets=(4,)), tmp_path / "one")
-    with pytest.raises(UserError, match="holds another sweep .*beta: there 0.1, here 0.2"):
+    with pytest.raises(UserError, match="holds another sweep .*beta: there 1.0, here 0.2"):
         sweep(settings(deltas=(0.0,), budgets=(4,), beta=0.2), tmp_path / "one")
     (tmp_path / "one" / "sweep.json").write_text("{")
     with pytest.raises(UserError, match="sweep.json is damaged"):

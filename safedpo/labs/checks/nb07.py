@@ -124,8 +124,8 @@ QUESTIONS = {
         options=("It refuses what could be dangerous", "It gives the same help without the hazard",
                  "The hazard goes, and some of the help with it"),
         right=2,
-        why="The optimum keeps the ratios among safe answers; a short run is on its way there. In this data an unsafe "
-            "response is longer and often the more helpful one, so the swapped pairs push help down too, and with a "
-            "margin of 10 they keep pushing until 100 nats. Safety comes first, help later: path, not destination.",
+        why="The optimum keeps the ratios among safe answers; a short run is on its way there. To make the unsafe response "
+            "of a pair less likely than the safe one, it makes both less likely, and what they lose goes to texts that "
+            "no pair mentions. Safety comes first, help later: path, not destination.",
     ),
 }  # fmt: skip
