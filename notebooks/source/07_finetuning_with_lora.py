@@ -151,7 +151,8 @@ check("step_zero_loss", step_zero_loss)
 # %% [markdown]
 # ### Train
 #
-# One call, with the settings of the recipe `household` but fewer pairs. `max_pairs` draws pairs from those that T keeps; the reference's log-probabilities are computed once, for these
+# One call, with the settings of the recipe `household` but fewer pairs.
+# `max_pairs` draws pairs from those that T keeps; the reference's log-probabilities are computed once, for these
 # pairs only, and kept on disk under a fingerprint of weights, template and tokens.
 
 # %%
@@ -232,7 +233,7 @@ rows = {
 still(*intervals(rows))
 
 # %% [markdown]
-# The same on all held-out prompts, with 600 pairs ($\beta = 1$) and three sampled responses each, beside plain DPO on the helpful labels;
+# The same on all held-out prompts, with 600 pairs and three sampled responses each, beside plain DPO on the helpful labels;
 # stored in `data/results/household` with the commands that made it:
 
 # %%

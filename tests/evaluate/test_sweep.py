@@ -66,7 +66,7 @@ def settings(model, data, prompts):
     def make(**changes):
         return SweepSettings(**{
             "deltas": (0.0, 10.0), "rules": ("safedpo",), "seeds": (0,), "model": model, "data": data, "prompts": prompts,
-            "budgets": (4, 12), "batch_size": 4, "learning_rate": 0.05, "samples": 2, "max_new_tokens": 6,
+            "budgets": (4, 12), "batch_size": 4, "learning_rate": 0.05, "beta": 0.1, "samples": 2, "max_new_tokens": 6,
             "dtype": "bfloat16"} | changes)  # fmt: skip
 
     return make
@@ -270,7 +270,7 @@ def test_too_few_pairs_another_sweep_and_a_full_folder_are_refused(settings, tmp
     with pytest.raises(UserError, match="is not empty and holds no sweep.json .found thesis.txt"):
         sweep(settings(), tmp_path / "full")
     sweep(settings(deltas=(0.0,), budgets=(4,)), tmp_path / "one")
-    with pytest.raises(UserError, match="holds another sweep .*beta: there 1.0, here 0.2"):
+    with pytest.raises(UserError, match="holds another sweep .*beta: there 0.1, here 0.2"):
         sweep(settings(deltas=(0.0,), budgets=(4,), beta=0.2), tmp_path / "one")
     (tmp_path / "one" / "sweep.json").write_text("{")
     with pytest.raises(UserError, match="sweep.json is damaged"):
