@@ -260,7 +260,8 @@ assert harm[margin_10] < 0.12 * harm["reference"] and 0.7 < help_[margin_10] / h
 # Why help suffers is in the log of the stored run. The reward margin $m$ of the safe-over-unsafe pairs has come to about
 # where $\Delta$ asks for it. But the *chosen* responses have lost as well: to make one response less likely than another, the
 # run makes both less likely, and what they lose goes to texts that no pair mentions (likelihood displacement; notebook 06
-# sees where it goes).
+# sees where it goes). Read the responses above and in notebook 08: some are broken sentences, and the gibberish scorer, made for
+# coarser damage, does not count them.
 
 # %%
 import json
