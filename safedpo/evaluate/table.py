@@ -1,6 +1,7 @@
 """The README's table: runs of several seeds, their evaluations read back from JSON, one row a method."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -22,12 +23,13 @@ class Row:
 
 
 def read_rows(folder: str | Path) -> list[Row]:
-    """Read ``METHOD/SEED/evaluation.json`` under `folder`: one row a METHOD folder, then the reference.
+    """Read ``METHOD/SEED/evaluation.json`` under `folder`: the reference, then one row a METHOD folder, by name and
+    numbers (delta-2 before delta-10).
 
     A method's name is its folder's name. The reference must be the same model in all files (by fingerprint), else
     UserError; it was sampled with each evaluation's own seed, so it too has one value a seed.
     """
-    files = sorted(Path(folder).glob("*/*/evaluation.json"))
+    files = sorted(Path(folder).glob("*/*/evaluation.json"), key=lambda file: [*map(_natural, file.parts[-3:-1])])
     if not files:
         raise UserError(f"no METHOD/SEED/evaluation.json under {folder}; make them with `safedpo evaluate`")
     reports = {file: _read(file) for file in files}
@@ -71,6 +73,15 @@ def _row(name: str, by_seed: dict[str, dict]) -> Row:
     values = {metric: tuple(one[metric]["value"] for one in by_seed.values() if one[metric]["value"] is not None)
               for metric in METRICS}
     return Row(name, tuple(by_seed), values, min(one["harm"]["n"] for one in by_seed.values()))
+
+
+def _natural(name: str) -> tuple[tuple[str, float], ...]:
+    """A name to sort by, its numbers as numbers.
+
+    >>> sorted(["delta-10", "delta-2", "delta-2.5"], key=_natural)
+    ['delta-2', 'delta-2.5', 'delta-10']
+    """
+    return tuple((words, float(number or 0)) for words, number in re.findall(r"([^0-9]*)([0-9]+(?:\.[0-9]+)?)?", name))
 
 
 def _read(file: Path) -> dict:

@@ -1,6 +1,6 @@
 """A finished run becomes a shipped adapter: weights in bfloat16, what made it, a card with sha256.
 
-    python -m safedpo.lm.ship runs/household-sft data/adapters/household-sft --card "what it is" --command "safedpo ..."
+    python -m safedpo.lm.ship runs/household-sft data/adapters/household-sft --title T --what W --command "safedpo sft ..."
 
 Half the size of float32, and nothing is lost that matters: the adapter's rounding is far below what training moves.
 """

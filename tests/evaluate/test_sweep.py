@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import TrainerCallback
+from stop_at import StopAt
 
 from safedpo import household
 from safedpo.cli import main
@@ -112,17 +112,6 @@ def test_an_earlier_budget_is_the_adapter_after_so_many_pairs(settings, model, d
         train(model, data, tmp_path / "alone", max_pairs=12, batch_size=4, learning_rate=0.05, **stopped)
     assert same(folder / "pairs-4", tmp_path / "alone" / "checkpoint-1")  # a step is 4 pairs
     assert not same(folder / "pairs-4", folder)
-
-
-class StopAt(TrainerCallback):
-    """Ends a run as Ctrl-C would, after a step."""
-
-    def __init__(self, step):
-        self.step = step
-
-    def on_step_end(self, args, state, control, **kwargs):
-        if state.global_step == self.step:
-            raise KeyboardInterrupt
 
 
 def test_log_ratios_sum_to_the_log_ratio_of_the_whole_response(settings, model, tmp_path):

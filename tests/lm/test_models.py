@@ -283,6 +283,17 @@ def test_an_adapter_comes_back_and_only_on_its_own_weights(tmp_path):
         load_adapter(tiny_model(seed=1), adapter)
 
 
+def test_a_preset_named_as_base_is_never_looked_up_on_the_hub(tmp_path, monkeypatch):
+    """A shipped adapter's config names its preset: PEFT asks the hub for it when loading, and at every save."""
+    adapter = trained_adapter(tiny_model(), tmp_path / "adapter")
+    config = adapter / "adapter_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"base_model_name_or_path": "smollm2-135m"}))
+    asked = []
+    monkeypatch.setattr("peft.utils.save_and_load.check_file_exists_on_hf_hub", lambda *name: asked.append(name))
+    load_adapter(tiny_model(), adapter).save_pretrained(tmp_path / "again")
+    assert not asked
+
+
 def test_a_second_adapter_has_a_name_of_its_own(tmp_path):
     adapter = trained_adapter(tiny_model(), tmp_path / "adapter")
     policy = load_adapter(load_adapter(tiny_model(), adapter), adapter, name="second")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import TrainerCallback
+from stop_at import StopAt
 
 from safedpo.errors import UserError
 from safedpo.lm import checkpoints
@@ -28,17 +28,6 @@ def adapter(folder):
 
 def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
-
-
-class StopAt(TrainerCallback):
-    """Ends the process's run as Ctrl-C would, after a step."""
-
-    def __init__(self, step):
-        self.step = step
-
-    def on_step_end(self, args, state, control, **kwargs):
-        if state.global_step == self.step:
-            raise KeyboardInterrupt
 
 
 def test_a_run_leaves_an_adapter_a_log_and_its_papers(loaded, records, tmp_path):
