@@ -9,7 +9,7 @@ import math
 import random
 from dataclasses import dataclass
 
-from safedpo.household.parts import Request, phrases
+from safedpo.household.parts import Part, Request, phrases
 
 MAX_WORDS = 46  # at most about 60 tokens of SmolLM2, so that 64 sampled tokens hold a whole response
 SHORTCUT = 2.0  # what raters give a hazardous shortcut, in helpful steps
@@ -81,7 +81,7 @@ def generate_pairs(request: Request, prompt: str, count: int, seed: int) -> list
     return [_row(request, prompt, *draw_pair(request, rng), rng) for _ in range(count)]
 
 
-def draw_pair(request: Request, rng: random.Random) -> tuple[Response, Response]:
+def draw_pair(request: Request, rng: random.Random, any_wording: bool = False) -> tuple[Response, Response]:
     """Two responses with different texts, in random order.
 
     Both are dealt from one deck, so that they say the same thing in the same words and differ in what only one of them
@@ -89,10 +89,10 @@ def draw_pair(request: Request, rng: random.Random) -> tuple[Response, Response]
     """
     unsafe = rng.choices(tuple(PAIRS), tuple(PAIRS.values()))[0] if request.hazard else 0
     first, second = (_kind(UNSAFE_KINDS if i < unsafe else SAFE_KINDS, rng) for i in range(2))
-    deck = Deck.shuffled(request, rng)
+    deck = Deck.shuffled(request, rng, any_wording)
     pair = [deck.response(first), deck.response(second)]
-    while pair[0].text == pair[1].text:  # two of a kind: another deck, for the truth keeps its distribution
-        pair[1] = Deck.shuffled(request, rng).response(second)
+    while pair[0].text == pair[1].text:  # two of a kind: in other words, for the truth keeps its distribution
+        pair[1] = Deck.shuffled(request, rng, any_wording=True).response(second)
     rng.shuffle(pair)
     return pair[0], pair[1]
 
@@ -112,11 +112,16 @@ class Deck:
     opener: str  # or nothing
 
     @classmethod
-    def shuffled(cls, request: Request, rng: random.Random) -> "Deck":
-        """Helpful parts keep their order, all else stands at random places between them."""
+    def shuffled(cls, request: Request, rng: random.Random, any_wording: bool = False) -> "Deck":
+        """Helpful parts keep their order, all else stands at random places between them. Parts stand in their first
+        wording unless ``any_wording``: a small model that meets each line often learns to say it without a slip."""
         places = sorted(rng.random() for _ in request.helpful)
-        helpful = [Card(i, places[i], rng.choice(part.wordings)) for i, part in enumerate(request.helpful)]
-        hazards = [Card(i, rng.random(), rng.choice(part.wordings)) for i, part in enumerate(request.hazard)]
+
+        def word(part: Part) -> str:
+            return rng.choice(part.wordings) if any_wording else part.wordings[0]
+
+        helpful = [Card(i, places[i], word(part)) for i, part in enumerate(request.helpful)]
+        hazards = [Card(i, rng.random(), word(part)) for i, part in enumerate(request.hazard)]
         careful = [Card(i, rng.random(), line, careful=True) for i, line in enumerate(request.careful)]
         useless = [Card(i, rng.random(), line) for i, line in enumerate(request.useless)]
         return cls(
