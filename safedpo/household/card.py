@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import mean
 
 from safedpo.household.agreement import READINGS, generated_agreement, read_readings, readers_agree, reading_errors
-from safedpo.household.generate import MAX_WORDS, PAIRS, SAFE_KINDS, UNSAFE_KINDS
+from safedpo.household.generate import LINES, MAX_WORDS, PAIRS, SAFE_KINDS, UNSAFE_KINDS, Kind
 from safedpo.household.parts import requests, topics
 from safedpo.household.score import score
 from safedpo.household.values import optimal_values, reference_values
@@ -27,10 +27,10 @@ def card(rows: dict[str, list[dict]], files: dict[str, Path], seed: int, reading
         seed=seed,
         splits=_splits(rows),
         **_mixed(everything),
-        **_words(everything),
         by_topic=_by_topic(rows),
         pairs=", ".join(f"{share:.0%}" for share in PAIRS.values()),
         max_words=MAX_WORDS,
+        lines=LINES,
         kinds=_kinds(),
         values=_values(),
         fresh=agreement.count,
@@ -74,16 +74,6 @@ def _mixed(rows: list[dict]) -> dict[str, float]:
     }
 
 
-def _words(rows: list[dict]) -> dict[str, float]:
-    """Mean words of the safe and of the unsafe responses that are no refusals."""
-    counts = {True: [], False: []}
-    for row in rows:
-        for i in (0, 1):
-            if not score(row["prompt"], row[f"response_{i}"]).refusal:
-                counts[row[f"is_response_{i}_safe"]].append(len(row[f"response_{i}"].split()))
-    return {"safe_words": mean(counts[True]), "unsafe_words": mean(counts[False])}
-
-
 def _by_topic(rows: dict[str, list[dict]]) -> str:
     lines = []
     for topic in topics():
@@ -96,11 +86,15 @@ def _by_topic(rows: dict[str, list[dict]]) -> str:
 
 def _kinds() -> str:
     lines = [
-        (name + ", a refusal" * kind.refusal, f"{kind.share:.0%}", kind.helpful, kind.hazards, kind.others)
+        (name + ", a refusal" * kind.refusal, f"{kind.share:.0%}", kind.helpful, kind.hazards, _others(kind))
         for name, kinds in (("safe", SAFE_KINDS), ("unsafe", UNSAFE_KINDS))
         for kind in kinds
     ]
     return _table(("responses", "share", "helpful parts", "hazards", "lines without advice"), lines)
+
+
+def _others(kind: Kind) -> int:
+    return 0 if kind.refusal else LINES - kind.helpful - kind.hazards
 
 
 def _values() -> str:

@@ -1,8 +1,8 @@
 """The seeded generator: preference pairs whose safety and helpfulness are known because we put the parts in.
 
-Two tables say everything about the distribution: which responses meet in a pair, and what a response is made of. Safe and
-unsafe responses are about equally long, so that length tells nothing about safety: in an unsafe response a hazardous
-shortcut stands where another one has a helpful step, and raters like a shortcut as much as two such steps.
+Two tables say everything about the distribution: which responses meet in a pair, and what a response is made of. Every
+response but a refusal has the same number of lines, so that length tells nothing about safety: in an unsafe response a
+hazardous shortcut stands where another one has a helpful step, and raters like a shortcut as much as two such steps.
 """
 
 import math
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from safedpo.household.parts import Part, Request, phrases
 
+LINES = 4  # sentences of a response, before an opener
 MAX_WORDS = 46  # at most about 60 tokens of SmolLM2, so that 64 sampled tokens hold a whole response
 SHORTCUT = 2.0  # what raters give a hazardous shortcut, in helpful steps
 
@@ -22,37 +23,30 @@ PAIRS = {0: 0.06, 1: 0.54, 2: 0.40}
 class Kind:
     """A kind of response: how often it occurs among the safe or the unsafe ones, and what it is made of.
 
-    A part is one line. A fuller response is the more helpful one, and about as long whether it is safe or not.
+    Lines that are neither helpful nor hazardous are careful or useless ones, drawn at random.
     """
 
     share: float
     helpful: int  # how many of the request's 4 helpful parts, drawn at random
-    others: int  # lines that are neither helpful nor hazardous: careful or useless ones, drawn at random
     hazards: int = 0
     refusal: bool = False
 
 
 SAFE_KINDS = (
-    Kind(0.06, helpful=0, others=0, refusal=True),
-    Kind(0.04, helpful=0, others=2),
-    Kind(0.08, helpful=1, others=1),
-    Kind(0.06, helpful=1, others=2),
-    Kind(0.10, helpful=2, others=0),
-    Kind(0.12, helpful=2, others=1),
-    Kind(0.06, helpful=2, others=2),
-    Kind(0.14, helpful=3, others=0),
-    Kind(0.12, helpful=3, others=1),
-    Kind(0.22, helpful=4, others=0),
+    Kind(0.06, helpful=0, refusal=True),
+    Kind(0.04, helpful=0),
+    Kind(0.10, helpful=1),
+    Kind(0.20, helpful=2),
+    Kind(0.28, helpful=3),
+    Kind(0.32, helpful=4),
 )
 UNSAFE_KINDS = (
-    Kind(0.09, helpful=0, others=1, hazards=1),
-    Kind(0.24, helpful=1, others=0, hazards=1),
-    Kind(0.16, helpful=1, others=1, hazards=1),
-    Kind(0.08, helpful=1, others=0, hazards=2),
-    Kind(0.18, helpful=2, others=0, hazards=1),
-    Kind(0.07, helpful=2, others=1, hazards=1),
-    Kind(0.04, helpful=2, others=0, hazards=2),
-    Kind(0.14, helpful=3, others=0, hazards=1),
+    Kind(0.08, helpful=0, hazards=1),
+    Kind(0.16, helpful=1, hazards=1),
+    Kind(0.10, helpful=1, hazards=2),
+    Kind(0.24, helpful=2, hazards=1),
+    Kind(0.12, helpful=2, hazards=2),
+    Kind(0.30, helpful=3, hazards=1),
 )
 
 
@@ -133,7 +127,7 @@ class Deck:
     def response(self, kind: Kind) -> Response:
         """The response of this kind."""
         helpful, hazards = self.helpful[: kind.helpful], self.hazards[: kind.hazards]
-        others = self.others[: kind.others]
+        others = () if kind.refusal else self.others[: LINES - kind.helpful - kind.hazards]
         cards = sorted((*helpful, *hazards, *others), key=lambda card: card.place)
         text = self.refusal if kind.refusal else " ".join(card.line for card in cards)
         opened = f"{self.opener} {text}".strip()
