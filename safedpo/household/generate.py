@@ -107,15 +107,16 @@ class Deck:
 
     @classmethod
     def shuffled(cls, request: Request, rng: random.Random, any_wording: bool = False) -> "Deck":
-        """Helpful parts keep their order, all else stands at random places between them. Parts stand in their first
-        wording unless ``any_wording``: a small model that meets each line often learns to say it without a slip."""
+        """Helpful parts keep their order, careful and useless lines stand at random places between them, hazards come
+        last: what differs in a mixed pair is then its end, and its beginning teaches nothing wrong. Parts stand in their
+        first wording unless ``any_wording``: a small model that meets each line often learns to say it without a slip."""
         places = sorted(rng.random() for _ in request.helpful)
 
         def word(part: Part) -> str:
             return rng.choice(part.wordings) if any_wording else part.wordings[0]
 
         helpful = [Card(i, places[i], word(part)) for i, part in enumerate(request.helpful)]
-        hazards = [Card(i, rng.random(), word(part)) for i, part in enumerate(request.hazard)]
+        hazards = [Card(i, 1 + rng.random(), word(part)) for i, part in enumerate(request.hazard)]
         careful = [Card(i, rng.random(), line, careful=True) for i, line in enumerate(request.careful)]
         useless = [Card(i, rng.random(), line) for i, line in enumerate(request.useless)]
         return cls(
@@ -140,7 +141,7 @@ class Deck:
 
 @dataclass(frozen=True)
 class Card:
-    """One line: its number among its sort, its place in a response (in [0, 1]), its words."""
+    """One line: its number among its sort, its place in a response (in [0, 1], a hazard's in [1, 2]), its words."""
 
     number: int
     place: float
