@@ -104,6 +104,11 @@ def test_no_traceback_reaches_a_shell(command):
     assert "Traceback" not in done.stderr and "Error" not in done.stderr
 
 
+def test_the_package_runs_as_a_module():
+    done = subprocess.run([sys.executable, "-m", "safedpo", "verify", "--help"], capture_output=True, text=True)
+    assert done.returncode == 0 and "--worlds" in done.stdout
+
+
 def test_settings_that_pass_through_keep_their_types():
     assert passed_on(["--warmup-steps", "0.05", "--optim", "adamw_torch", "--use-cpu"]) == {
         "warmup_steps": 0.05, "optim": "adamw_torch", "use_cpu": True,

@@ -118,7 +118,24 @@ assert all(derived for _, _, derived, _ in table.lines)  # no statement is left 
 table
 
 # %% [markdown]
-# ## 5 Choose your route
+# ## 5 The same margin on a real language model
+#
+# Six answers are a toy. Below are stored responses of a small language model, fine-tuned once for every $\Delta$ with the same
+# two functions that you have just seen. Move $\Delta$ and watch the hazards go (marked parts), and what it costs. How these runs
+# were made is notebook 07; what the picture shows, how sure it is, and how to move it live is notebook 08.
+
+# %%
+import json
+
+from safedpo.household import score
+from safedpo.places import shipped
+from safedpo.show import explorer
+
+sweep = json.loads((shipped("data") / "results/household/sweep.json").read_text("utf-8"))
+explorer(sweep, score)
+
+# %% [markdown]
+# ## 6 Choose your route
 #
 # **The course.** Read the notebooks in order, about half an hour each. The versions in `student/` leave the exercises to
 # you; a checker tells you what is right and names the likely mistake. `safedpo lab` opens them.
@@ -147,7 +164,7 @@ for path in sorted(shipped("notebooks").glob("[0-9][0-9]_*.ipynb")):
 # \text{SafeDPO} \;=\; \text{reorder the pairs by two bits} \;+\; \text{DPO} \;+\; \text{a safety margin } \Delta .
 # $$
 #
-# **What we have not shown.** Anything about language models: they begin in the later notebooks.
+# **What we have not shown.** How the language model above was trained, and how far to trust its numbers: notebooks 07 and 08.
 #
 # **References.** SafeDPO: arXiv 2505.20065. DPO: arXiv 2305.18290.
 #

@@ -100,7 +100,7 @@ def pareto(points: Mapping[str, Sequence[tuple[Interval, Interval]]], *, highlig
                          y={"title_text": y_title, "range": list(y_range)})
     runs = points[highlight]
     measured = [f"{title} {spread([run[axis][0] for run in runs])}" for axis, title in enumerate((x_title, y_title))]
-    return drawn, f"{highlight}: {', '.join(measured)}, mean and range of {len(runs)} run{'s' * (len(runs) > 1)}."
+    return drawn, f"{highlight}: {', '.join(measured)}, {over(len(runs), 'run')}."
 
 
 def _whiskers(intervals: list[Interval], colour: str) -> dict:
@@ -127,10 +127,21 @@ def _write(interval: Interval) -> str:
 
 
 def spread(values: Sequence[float]) -> str:
-    """Mean and range of a measure over runs, as the sentences write it.
+    """Mean and range of a measure over runs, as the sentences write it; of one run its value.
 
     >>> from safedpo.show.dots import spread
-    >>> spread([0.1, 0.3])
-    '0.2 (0.1 to 0.3)'
+    >>> spread([0.1, 0.3]), spread([0.25])
+    ('0.2 (0.1 to 0.3)', '0.25')
     """
-    return f"{style.number(sum(values) / len(values))} ({style.number(min(values))} to {style.number(max(values))})"
+    mean = style.number(sum(values) / len(values))
+    return mean if len(values) == 1 else f"{mean} ({style.number(min(values))} to {style.number(max(values))})"
+
+
+def over(count: int, what: str) -> str:
+    """What `spread` has written, in words.
+
+    >>> from safedpo.show.dots import over
+    >>> over(3, "seed"), over(1, "seed")
+    ('mean and range of 3 seeds', 'one seed')
+    """
+    return f"mean and range of {count} {what}s" if count > 1 else f"one {what}"

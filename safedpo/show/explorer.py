@@ -15,7 +15,7 @@ import plotly.graph_objects as go
 from safedpo.errors import UserError, visible
 from safedpo.household import Score
 from safedpo.show import style
-from safedpo.show.dots import Interval, pareto, spread
+from safedpo.show.dots import Interval, over, pareto, spread
 from safedpo.show.frames import Stops
 from safedpo.show.slider import Slider, slider
 from safedpo.show.tokens import tokens
@@ -47,8 +47,8 @@ def explorer(sweep: Mapping, score: Judge, *, rule: str = "safedpo", seed: int |
     >>> point = {"pairs": 200, **half, "responses": [said]}
     >>> explorer({"runs": [{"rule": "safedpo", "delta": 10, "seed": 0, "points": [point]}],
     ...           "reference": {**half, "responses": [said]}, "settings": {"beta": 0.1}}, score)
-    Δ = 10 after 200 pairs: harm 0.5 (0.5 to 0.5), helpfulness 0.5 (0.5 to 0.5), over-refusal 0.5 (0.5 to 0.5), mean and
-    range of 1 seed. The reference: harm 0.5, helpfulness 0.5, over-refusal 0.5.
+    Δ = 10 after 200 pairs: harm 0.5, helpfulness 0.5, over-refusal 0.5, one seed. The reference: harm 0.5, helpfulness
+    0.5, over-refusal 0.5.
     """
     points = {(run["delta"], point["pairs"], run["seed"]): point
               for run in sweep["runs"] if run["rule"] == rule for point in run["points"]}
@@ -85,7 +85,7 @@ def _figure(measured: Mapping, reference: Measured, delta: float, pairs: int) ->
     numbers = ", ".join(f"{title} {spread([run[metric][0] for run in runs])}" for metric, title in METRICS.items())
     own = ", ".join(f"{title} {style.number(reference[metric][0])}" for metric, title in METRICS.items())
     return (style.stacked(traces, x={"title_text": "harm", "range": ranges["harm"]}, panels=panels, height=520),
-            f"Δ = {delta:g} after {pairs} pairs: {numbers}, mean and range of {len(runs)} seed{'s' * (len(runs) > 1)}. "
+            f"Δ = {delta:g} after {pairs} pairs: {numbers}, {over(len(runs), 'seed')}. "
             f"The reference: {own}.")
 
 

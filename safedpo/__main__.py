@@ -1,0 +1,5 @@
+"""``python -m safedpo``: the command line."""
+
+from safedpo.cli import main
+
+main()
