@@ -81,7 +81,8 @@ def head_logps(hidden: Tensor, head: torch.nn.Linear, targets: Tensor, *, chunk:
     >>> torch.allclose(head_logps(h, head, y, chunk=2), naive, atol=1e-6)
     True
     """
-    if not any(p.requires_grad for p in head.parameters()):
+    plain = type(head) is torch.nn.Linear  # not one with an adapter, whose weight alone is not what it computes
+    if plain and not any(p.requires_grad for p in head.parameters()):
         return _FrozenHead.apply(hidden, head.weight, head.bias, targets, chunk)
     pieces = zip(hidden.split(chunk), targets.split(chunk), strict=True)
     return torch.cat([checkpoint(_naive, h, head, y, use_reentrant=False) for h, y in pieces])

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from transformers import LlamaForCausalLM
 
 from safedpo.lm.batches import pack, pack_pairs
@@ -147,3 +148,15 @@ def test_an_attention_that_cannot_take_the_mask_is_refused():
     model.config._attn_implementation = "flash_attention_2"
     with pytest.raises(ValueError, match="flash_attention_2"):
         response_logps(model, pack([(2,)], [(0, (3,))]))
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated")
+def test_a_frozen_adapter_on_the_head_counts():
+    """PEFT hands on the base weight of such a head: without its adapter the log-probabilities would be the base's."""
+    model = get_peft_model(tiny_model(tied=False), LoraConfig(r=2, target_modules=["lm_head"], init_lora_weights=False))
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    ids = torch.tensor([[5, 9, 20, 31]])
+    expected = model(input_ids=ids).logits.log_softmax(-1)[0, :-1].gather(1, ids[0, 1:, None])[1:, 0]
+    found = token_logps(model, pack([(5, 9)], [(0, (20, 31))]))
+    assert torch.allclose(found, expected, atol=1e-5)
