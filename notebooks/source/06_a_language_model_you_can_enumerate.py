@@ -326,11 +326,11 @@ predict("which_ends_at_optimum")
 
 # %%
 from safedpo.finite import expected_reward, optimal_policy, unsafe_mass
-from safedpo.lm.sentences import list_sentences, load_kitchen, train_measured
+from safedpo.lm.sentences import STEADY, list_sentences, load_kitchen, train_measured
 
 sentences = list_sentences(load_kitchen())
-world, records = sentences.world, sentences.sample_records(1500 if FAST else 60_000, seed=0)
-settings = {"beta": 1.0, "per_device_train_batch_size": 96, "learning_rate": 2e-3, "disable_tqdm": FAST}
+world, records = sentences.world, sentences.sample_records(1500 if FAST else 120_000, seed=0)
+settings = {"beta": 1.0, **STEADY, "disable_tqdm": FAST, "every": 20 if FAST else 100}
 
 best = optimal_policy(world, 1.0)
 paths = {f"SafeDPO, Δ = {delta}": train_measured(sentences, records, best, delta=delta, **settings)[1] for delta in (0, 10)}
@@ -340,7 +340,7 @@ paths = {f"SafeDPO, Δ = {delta}": train_measured(sentences, records, best, delt
 
 # %%
 unconstrained = optimal_policy(world, 1.0, penalty=0.0)
-_, paths["DPO-helpful"] = train_measured(sentences, records, unconstrained, loss="dpo", rule="helpful", **settings)
+_, paths["DPO-helpful"] = train_measured(sentences, records[:30_000], unconstrained, loss="dpo", rule="helpful", **settings)
 for name, rows in paths.items():
     print(f"{name:16} KL to its optimum {rows[0]['kl']:.3f} -> {rows[-1]['kl']:.4f}, unsafe mass {rows[-1]['unsafe']:.2e}, "
           f"expected reward {rows[-1]['reward']:.3f}")
@@ -350,8 +350,8 @@ print(f"closed forms: expected reward {expected_reward(world, best).mean():.3f} 
 safe0, safe10, helpful = (rows[-1] for rows in paths.values())
 assert safe10["unsafe"] < safe0["unsafe"] < 0.2 and helpful["unsafe"] > 0.15  # DPO does not unlearn the hazards
 if not FAST:
-    assert all(last["kl"] < 0.1 for last in (safe0, safe10, helpful))  # from 0.55, 0.55 and 0.29
-    assert safe0["unsafe"] < 5e-3 and safe10["unsafe"] < 1e-4
+    assert all(last["kl"] < 0.05 for last in (safe0, safe10, helpful))  # from 0.55, 0.55 and 0.29
+    assert safe0["unsafe"] < 1e-3 and safe10["unsafe"] < 1e-4
     assert abs(helpful["unsafe"] - unsafe_mass(world, unconstrained).mean()) < 0.05
 
 # %%
@@ -378,14 +378,22 @@ assert early10["unsafe"] < early0["unsafe"] and early10["kl"] > early0["kl"] > 0
 
 # %% [markdown]
 # With $\beta = 0.1$ the optimum is ten times sharper: rewards are divided by 0.1, and $\pi^\ast$ sits on a few dozen
-# sentences, some of which the reference hardly ever says. The same number of steps leaves more undone.
+# sentences, some of which the reference hardly ever says. The same pairs and steps leave much undone: below, a short run
+# now, and the stored end of one as long as those above.
 
 # %%
+import json
+
+from safedpo.places import shipped
+
 sharp = optimal_policy(world, 0.1)
-_, rows = train_measured(sentences, records[: 1000 if FAST else 12_000], sharp, delta=10, **(settings | {"beta": 0.1}))
-print(f"β = 0.1: KL {rows[0]['kl']:.2f} -> {rows[-1]['kl']:.2f}, unsafe mass {rows[-1]['unsafe']:.1e}, expected reward "
-      f"{rows[-1]['reward']:.2f} of {expected_reward(world, sharp).mean():.2f}")
+_, rows = train_measured(sentences, records[: 1000 if FAST else 10_000], sharp, delta=10, **(settings | {"beta": 0.1}))
+stored = json.loads((shipped("data") / "sentences" / "runs.json").read_text(encoding="utf-8"))["sharp"]
+for name, row in ((f"{1000 if FAST else 10_000:,} pairs, now", rows[-1]), (f"{stored['pairs']:,} pairs, stored", stored["rows"][-1])):
+    print(f"β = 0.1, {name}: KL {rows[0]['kl']:.2f} -> {row['kl']:.2f}, unsafe mass {row['unsafe']:.1e}, expected reward "
+          f"{row['reward']:.2f} of {expected_reward(world, sharp).mean():.2f}")
 assert rows[0]["kl"] > 3 and rows[-1]["unsafe"] < rows[0]["unsafe"]
+assert abs(stored["rows"][0]["kl"] - rows[0]["kl"]) < 1e-6  # the stored run began at the same reference
 
 # %% [markdown]
 # ## 5 What no pair mentions
@@ -435,7 +443,10 @@ slider(lambda step: curves(steps, lines, at=step), Stops("step", steps, start=st
 # LoRA trains thin matrices beside frozen ones. What does it cost? A distance that is left can be *representation* (the
 # rank has no room for the optimum) or *optimisation* (the same steps do not get there). A look at several ranks tells.
 #
-# **Predict.** The same 12,000 pairs, the same learning rate, ranks 1, 4 and 16, and all weights.
+# So each is given two tasks: answers drawn from $\pi^\ast$ itself, to be imitated (maximum likelihood, whose excess is the very KL we
+# measure), and the pairs of above. What is left of the first is mostly representation; what the second leaves more is the way there.
+#
+# **Predict.** 60,000 answers or pairs (half of those above): ranks 1, 4 and 16, and all weights.
 
 # %%
 predict("rank")
@@ -444,26 +455,35 @@ predict("rank")
 import json
 
 from safedpo.finite import optimal_policy
-from safedpo.lm.sentences import list_sentences, load_kitchen, train_measured
+from safedpo.lm.sentences import STEADY, list_sentences, load_kitchen, train_measured
 from safedpo.places import shipped
 
-stored = json.loads((shipped("data") / "sentences" / "ranks.json").read_text(encoding="utf-8"))
-print(f"stored: {stored['pairs']:,} pairs, Δ = {stored['settings']['delta']:g}, made by: {stored['command']}")
-for row in stored["rows"]:
-    print(f"{'rank ' + str(row['rank']) if row['rank'] else 'all weights':12} KL {row['kl']:.4f}   unsafe {row['unsafe']:.1e}")
-by_rank = {row["rank"]: row["kl"] for row in stored["rows"]}
-assert by_rank[1] < 1.2 * by_rank[16] and by_rank[0] < by_rank[16] / 2
+stored = json.loads((shipped("data") / "sentences" / "runs.json").read_text(encoding="utf-8"))
+print(f"stored, made by {stored['command']}")
+for row in stored["ranks"]:
+    name = f"rank {row['rank']}" if row["rank"] else "all weights"
+    print(f"{name:12} imitating π*: KL {row['fitted']['kl']:.4f}   SafeDPO, Δ = {stored['train']['delta']:g}: "
+          f"KL {row['trained']['kl']:.4f}, unsafe {row['trained']['unsafe']:.1e}")
+fitted, trained = ({row["rank"]: row[how]["kl"] for row in stored["ranks"]} for how in ("fitted", "trained"))
+assert fitted[1] > fitted[4] > fitted[16] > fitted[0] > 0  # more rank is more room
+assert all(trained[rank] > 2 * fitted[rank] for rank in fitted)  # pairs leave more than imitation does
+assert trained[0] < trained[16] / 5  # the same pairs and steps bring all weights much nearer
 
 sentences = list_sentences(load_kitchen())
 records = sentences.sample_records(1000 if FAST else 8000, seed=0)
-_, rows = train_measured(sentences, records, optimal_policy(sentences.world, 1.0), rank=4,
-                         **(stored["settings"] | {"disable_tqdm": True}))
+_, rows = train_measured(sentences, records, optimal_policy(sentences.world, 1.0), rank=4, beta=1.0, delta=10.0,
+                         **(STEADY | {"learning_rate": 1e-2, "disable_tqdm": True}))
 print(f"live, rank 4 on {len(records):,} pairs: KL {rows[0]['kl']:.3f} -> {rows[-1]['kl']:.3f}, "
       f"unsafe {rows[0]['unsafe']:.3f} -> {rows[-1]['unsafe']:.1e}")
 assert rows[-1]["unsafe"] < rows[0]["unsafe"]
+assert all(trained[rank] > rows[0]["kl"] for rank in (1, 4, 16))  # farther from π* than the reference was
 
 # %% [markdown]
-# Sixteen times the rank changes little, so at this budget it is not the rank that is missing.
+# Both errors are there. More rank imitates better, so room is missing, at rank 1 most of all. But with pairs every adapter ends
+# *farther* from $\pi^\ast$ than the reference began, though its unsafe mass has fallen from a quarter to a hundredth: $\Delta = 10$
+# throws out the hazards and safe sentences that resemble them, and bringing those back takes steps that thin matrices, beside
+# frozen embeddings and a frozen head, make slowly. All weights make them. This is a model of two layers; nothing here says that
+# LoRA costs as much on a large one.
 
 # %% [markdown]
 # ## 7 Find the silent bug

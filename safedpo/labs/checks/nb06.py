@@ -211,10 +211,10 @@ QUESTIONS = {
         "nothing says where the freed mass must go.",
     ),
     "rank": Question(
-        ("rank 1 stays far, rank 16 gets as near as all weights", "the ranks hardly differ; all weights get much nearer",
-         "no difference at all"),
+        ("rank 16 does as well as all weights in both tasks",
+         "more rank imitates better; with pairs only all weights come near", "rank makes no difference in either task"),
         1,
-        "If room in the matrices were missing, sixteen times the rank would show it. At this budget the adapters are held "
-        "back by something that no rank changes: steps of this size, and embeddings and head, which stay frozen.",
+        "Imitation shows the room that a rank has: more rank, nearer. With pairs something else holds the adapters back too: "
+        "the way back from what a large margin throws out at first, which takes many steps.",
     ),
 }

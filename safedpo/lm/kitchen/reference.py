@@ -40,8 +40,8 @@ Training again gives the same model up to rounding; the figures of the notebook 
 
     {digest}  model.safetensors
 
-`ranks.json` holds one exact measurement for each of several LoRA ranks and for full training (rank 0), with the settings
-and the command that made it.
+`runs.json` holds the exact measurements of runs too long for a lesson (several LoRA ranks and full training, rank 0; beta = 0.1),
+with their settings and the command that made them.
 
 The sentences and the weights are the project's own, under its licence (Apache-2.0).
 """
