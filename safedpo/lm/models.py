@@ -218,8 +218,7 @@ def load_adapter(model: PreTrainedModel | PeftModel, folder: str | Path, *, name
             policy = PeftModel.from_pretrained(model, str(folder), adapter_name=name, is_trainable=trainable)
     # The folder's config names the base by its preset, which PEFT would look up on the hub at every save.
     policy.peft_config[name].base_model_name_or_path = policy.get_base_model().name_or_path
-    stored_here = get_peft_model_state_dict(policy, adapter_name=name, save_embedding_layers=False)
-    if odd := keys ^ set(stored_here):  # PEFT passes over these
+    if odd := keys ^ set(get_peft_model_state_dict(policy, adapter_name=name)):  # PEFT passes over these
         raise UserError(f"the adapter in {folder} does not fit this model: {len(odd)} tensors have no counterpart, "
                         f"such as {min(odd)}; load the model that it was trained on")
     return policy
