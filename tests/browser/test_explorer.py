@@ -57,7 +57,10 @@ def test_the_shipped_sweep_is_what_its_page_shows(page, tmp_path):
     content = json.loads(SHIPPED.read_text(encoding="utf-8"))
     figure = explorer(content, household.score)
     page.goto(figure.save(tmp_path / "shipped.html").as_uri())
-    move_everything(SliderOnPage(page.locator(".safedpo")), figure, content, household.score)
+    shown = SliderOnPage(page.locator(".safedpo"))
+    before = shown.places()
+    move_everything(shown, figure, content, household.score)  # compares what is shown after every move
+    assert shown.places() != before
     keep(page, "explorer-shipped")
 
 
