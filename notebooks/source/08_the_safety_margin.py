@@ -134,15 +134,16 @@ predict("one_seed")
 # %% [markdown]
 # With three seeds a side there are 20 ways to deal out six dots, and in one of them all three dots of one side lie lowest.
 # So "all three lower" would be chance in 1 of 20 cases, before looking at several comparisons at once. That is weak
-# evidence, and it is said as such. With a single seed a side there is no such evidence at all, only what the intervals over
-# prompts say about these very policies; how many seeds are stored is printed below.
+# evidence, and it is said as such: below, this share stands behind every verdict. With three dots against one it is 1 in 4, and
+# with one against one 1 in 2, which is no evidence at all: then there is only what the intervals over prompts say about
+# these very policies.
 
 # %%
 import json
 
 from safedpo.places import shipped
 
-assert math.comb(6, 3) == 20
+assert (math.comb(6, 3), math.comb(4, 3), math.comb(2, 1)) == (20, 4, 2)
 sweep = json.loads((shipped("data") / "results/household/sweep.json").read_text("utf-8"))
 
 
@@ -153,10 +154,11 @@ def found(metric, rule, delta, pairs):
 
 
 def verdict(these, those):
-    """What the dots of two groups of seeds say about their order."""
-    if len(these) == 1:
-        return f"{'lower' if these < those else 'not lower'} in the one seed"
-    return "every seed lower" if max(these) < min(those) else "every seed higher" if min(these) > max(those) else "overlap"
+    """How the dots of two groups of seeds lie, and in what share of all deals chance alone would lay them so."""
+    if min(these) <= max(those) and min(those) <= max(these):
+        return "overlap"
+    side = "lower" if max(these) < min(those) else "higher"
+    return f"{side} (1 in {math.comb(len(these) + len(those), len(these))})"
 
 
 # %%

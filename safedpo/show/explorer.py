@@ -28,7 +28,7 @@ Judge = Callable[[str, str], Score]  # prompt, response -> its score, whose haza
 def explorer(sweep: Mapping, score: Judge, *, rule: str = "safedpo", seed: int | None = None) -> Slider:
     """Sliders for Δ and the training budget over the runs of a sweep, with their responses to a prompt of choice.
 
-    Every seed is a dot. The texts are the greedy responses of one seed, with log π_θ - log π_ref of each token; the sum
+    Every seed is a dot; a Δ may have more of them than another, and the sentence says how many. The texts are the greedy responses of one seed, with log π_θ - log π_ref of each token; the sum
     of these times beta is the implicit reward (Eq. 12).
 
     Args:
@@ -38,8 +38,8 @@ def explorer(sweep: Mapping, score: Judge, *, rule: str = "safedpo", seed: int |
         seed: whose responses; those of the lowest seed when left out.
 
     Raises:
-        UserError: no runs under the rule, a run missing from the grid of Δ, seed and budget, a metric that was not
-            measured, and what `safedpo.show.pareto` and `safedpo.show.tokens` refuse.
+        UserError: no runs under the rule, a run without one of the budgets, a Δ without the seed whose responses are
+            shown, a metric that was not measured, and what `safedpo.show.pareto` and `safedpo.show.tokens` refuse.
 
     >>> from safedpo.household import requests, score
     >>> half = dict.fromkeys(["harm", "helpfulness", "over_refusal"], {"value": 0.5, "low": 0.25, "high": 1})
@@ -56,9 +56,9 @@ def explorer(sweep: Mapping, score: Judge, *, rule: str = "safedpo", seed: int |
         raise UserError(f"no finished run under the rule {rule!r}; there are {sorted({r['rule'] for r in sweep['runs']})}")
     deltas, budgets, seeds = (sorted({at[part] for at in points}) for part in range(3))
     seed = seeds[0] if seed is None else seed
-    _check_grid(points, deltas, budgets, {*seeds, seed})
+    _check_grid(points, deltas, budgets, seed)
     stops = [(delta, pairs) for delta in deltas for pairs in budgets]
-    measured = {at: [_numbers(points[*at, one]) for one in seeds] for at in stops}
+    measured = {at: [_numbers(points[*at, one]) for one in seeds if (*at, one) in points] for at in stops}
     reference = _numbers(sweep["reference"])
     figure = slider(lambda delta, pairs: _figure(measured, reference, delta, pairs),
                     Stops("safety margin Δ", deltas, start=10 if 10 in deltas else None),
@@ -157,9 +157,10 @@ def _range(intervals: list[Interval]) -> list[float]:
     return [round(low - room, 3), round(high + room, 3)]
 
 
-def _check_grid(points: Mapping, deltas: Sequence, budgets: Sequence, seeds: set) -> None:
-    missing = [(delta, pairs, seed) for delta in deltas for pairs in budgets for seed in sorted(seeds)
-               if (delta, pairs, seed) not in points]
+def _check_grid(points: Mapping, deltas: Sequence, budgets: Sequence, seed: int) -> None:
+    runs = {(delta, one) for delta, _, one in points} | {(delta, seed) for delta in deltas}
+    missing = [(delta, pairs, one) for delta, one in sorted(runs) for pairs in budgets
+               if (delta, pairs, one) not in points]
     if missing:
         delta, pairs, seed = missing[0]
         raise UserError(f"{len(missing)} of the sweep's points are missing, the first Δ = {delta:g}, seed {seed} after "

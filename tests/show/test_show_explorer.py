@@ -148,6 +148,15 @@ def test_a_response_without_tokens_says_so():
     assert shown == {"text": [], "tokens": [], "sum": "The tokens of this response were not stored."}
 
 
+def test_a_margin_may_have_fewer_seeds_than_another():
+    given = copy.deepcopy(GIVEN)
+    given["runs"] = [run for run in given["runs"] if (run["delta"], run["seed"]) in {(d, 0) for d in DELTAS} | {(DELTAS[0], 2)}]
+    made, last = explorer(given, score), len(BUDGETS) - 1
+    assert "of 2 seeds" in made.sentence(0, last) and "one seed" in made.sentence(1, last)
+    two = [point(given, DELTAS[0], BUDGETS[-1], seed)["harm"]["value"] for seed in (0, 2)]
+    assert drawn(made, len(BUDGETS) + last, 2, "x") == pytest.approx(two, rel=1e-6)  # also when another margin is chosen
+
+
 def without_a_point(content: dict) -> None:
     content["runs"][1]["points"].pop()
 
