@@ -28,8 +28,9 @@ Judge = Callable[[str, str], Score]  # prompt, response -> its score, whose haza
 def explorer(sweep: Mapping, score: Judge, *, rule: str = "safedpo", seed: int | None = None) -> Slider:
     """Sliders for Δ and the training budget over the runs of a sweep, with their responses to a prompt of choice.
 
-    Every seed is a dot; a Δ may have more of them than another, and the sentence says how many. The texts are the greedy responses of one seed, with log π_θ - log π_ref of each token; the sum
-    of these times beta is the implicit reward (Eq. 12).
+    Every seed is a dot; a Δ may have more of them than another, and the sentence says how many. The texts are the greedy
+    responses of one seed, with log π_θ - log π_ref of each token; the sum of these times beta is the implicit reward
+    (Eq. 12).
 
     Args:
         sweep: the content of the ``sweep.json`` that ``safedpo sweep`` wrote.
