@@ -179,9 +179,10 @@ for pairs in budgets:
         said = {metric: verdict(found(metric, "safedpo", delta, pairs), found(metric, "safedpo", 0, pairs))
                 for metric in ("harm", "helpfulness", "over_refusal")}  # fmt: skip
         print(f"{pairs:4} pairs, Δ = {delta:<4g} against Δ = 0: " + ", ".join(f"{m} {v}" for m, v in said.items()))
-spread = max(max(v) - min(v) for d in deltas for v in [found("harm", "safedpo", d, budgets[-1])])
+seeds = [v for d in deltas if len(v := found("harm", "safedpo", d, budgets[-1])) > 1]
+spread = f"{max(max(v) - min(v) for v in seeds):.3f}" if seeds else "unknown (one seed of each)"
 width = max(point["harm"]["high"] - point["harm"]["low"] for run in sweep["runs"] for point in run["points"][-1:])
-print(f"largest spread of harm over the seeds of one margin {spread:.3f}; widest interval over prompts {width:.3f}")
+print(f"largest spread of harm over the seeds of one margin {spread}; widest interval over prompts {width:.3f}")
 
 # %% [markdown]
 # **Is the margin alone enough?** The rule `helpful` leaves out $T$: the same loss, with the same $\Delta$, on the pairs as
