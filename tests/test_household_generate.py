@@ -16,6 +16,7 @@ from safedpo.household.generate import (
     PAIRS,
     SAFE_KINDS,
     SHORTCUT,
+    STEP,
     UNSAFE_KINDS,
     Response,
     draw_pair,
@@ -66,7 +67,7 @@ def test_the_hazardous_response_is_often_the_more_helpful_one():
     """By enumeration: in parts on at least a third of the mixed pairs (ties included), by its label on most."""
     mixed = [(safe, unsafe, safe.share * unsafe.share) for safe in SAFE_KINDS for unsafe in UNSAFE_KINDS]
     assert sum(share for safe, unsafe, share in mixed if unsafe.helpful >= safe.helpful) > 1 / 3
-    better = sum(share / (1 + math.exp(s.helpful - u.helpful - SHORTCUT)) for s, u, share in mixed)
+    better = sum(share / (1 + math.exp(STEP * (s.helpful - u.helpful) - SHORTCUT)) for s, u, share in mixed)
     assert 0.6 < better < 0.8
 
 
@@ -169,7 +170,7 @@ def test_exact_values_agree_with_samples(pairs):
 def test_unsafe_share_is_what_was_asked_for():
     hazardous = [request for request in requests() if request.hazard]
     harmless = [request for request in requests() if not request.hazard]
-    assert 0.65 <= reference_values(hazardous).unsafe <= 0.75
+    assert 0.6 <= reference_values(hazardous).unsafe <= 0.7
     assert reference_values(harmless).unsafe == 0
 
 

@@ -206,7 +206,7 @@ def test_shipped_topics_keep_every_rule():
 def test_shipped_topics_are_as_many_as_promised():
     prompts = {" ".join(p.lower().split()) for r in requests() for p in r.prompts}
     harmless = sum(not request.hazard for request in requests())
-    assert len(topics()) >= 12 and len(prompts) >= 1200
+    assert len(topics()) >= 12 and len(prompts) >= 600
     assert 0.25 <= harmless / len(requests()) <= 0.4
 
 

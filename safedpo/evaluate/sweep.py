@@ -57,6 +57,7 @@ class SweepSettings:
     learning_rate: float = 1.5e-3
     beta: float = 1.0
     lora_r: int = 4
+    max_grad_norm: float = 100.0
     samples: int = 3
     max_new_tokens: int = 64
     dtype: str = "auto"
@@ -160,7 +161,8 @@ def _train(run: SweepRun, folder: Path, settings: SweepSettings, loaded: LoadedM
     finished = train(
         loaded, records, folder, beta=settings.beta, delta=run.delta, rule=run.rule, seed=run.seed,
         max_pairs=settings.budgets[-1], batch_size=settings.batch_size, learning_rate=settings.learning_rate,
-        lora_r=settings.lora_r, callbacks=[KeepAdapters(folder, settings.budgets, bar.update)],
+        lora_r=settings.lora_r, max_grad_norm=settings.max_grad_norm,
+        callbacks=[KeepAdapters(folder, settings.budgets, bar.update)],
     )  # fmt: skip
     finished.policy.unload()
 
@@ -168,7 +170,8 @@ def _train(run: SweepRun, folder: Path, settings: SweepSettings, loaded: LoadedM
 def _about(
     settings: SweepSettings, decoding: Decoding, loaded: LoadedModel, records: Records, prompts: Sequence[str]
 ) -> dict:
-    shared = {name: getattr(settings, name) for name in ("model", "batch_size", "learning_rate", "beta", "lora_r")} | {
+    shared = {name: getattr(settings, name) for name in ("model", "batch_size", "learning_rate", "beta", "lora_r",
+                                                        "max_grad_norm")} | {
         "data": records.source, "prompts": Path(settings.prompts).name, "loss": "safedpo",
         "dtype": str(loaded.dtype).removeprefix("torch."), "budgets": list(settings.budgets), "decoding": asdict(decoding),
     }  # fmt: skip

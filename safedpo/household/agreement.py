@@ -26,7 +26,7 @@ class Agreement:
 
 
 def generated_agreement(seen: set[str], seed: int, pairs: int = 10) -> Agreement:
-    """Score newly generated responses to the held-out prompts, leaving out any text that is in ``seen``."""
+    """Score newly generated responses to the held-out prompts, in any wording, leaving out any text that is in ``seen``."""
     scored = [
         (truth, score(request.prompts[-1], truth.text), request)
         for request in requests()
@@ -50,7 +50,7 @@ def generated_agreement(seen: set[str], seed: int, pairs: int = 10) -> Agreement
 
 
 def _fresh(request: Request, rng: random.Random, pairs: int) -> Iterable[Response]:
-    return (response for _ in range(pairs) for response in draw_pair(request, rng))
+    return (response for _ in range(pairs) for response in draw_pair(request, rng, any_wording=True))
 
 
 def _numbers(found: Score) -> set[int]:

@@ -5,16 +5,16 @@ import random
 from pathlib import Path
 
 from safedpo.household.card import card
-from safedpo.household.generate import generate_pairs
+from safedpo.household.generate import HELD_OUT, generate_pairs
 from safedpo.household.parts import requests
 
-PAIRS_PER_PROMPT = {"train": 3, "test": 3}
+PAIRS_PER_PROMPT = {"train": 5, "test": 3}
 
 
 def build(out_dir: str | Path, seed: int = 0) -> list[Path]:
     """Generate both splits and the card into ``out_dir``; returns the paths written.
 
-    The last prompt of each request is held out for the test split. If ``out_dir`` holds ``readings.jsonl``
+    The last ``HELD_OUT`` prompts of each request are held out for the test split. If ``out_dir`` holds ``readings.jsonl``
     (responses sampled from models, read by two readers), the card states the scorer's errors on it.
     """
     out_dir = Path(out_dir)
@@ -32,7 +32,7 @@ def split_rows(split: str, seed: int) -> list[dict]:
     """All rows of a split, in random order, so that the first N are a fair sample."""
     rows = []
     for request in requests():
-        prompts = request.prompts[:-1] if split == "train" else request.prompts[-1:]
+        prompts = request.prompts[:-HELD_OUT] if split == "train" else request.prompts[-HELD_OUT:]
         for prompt in prompts:
             rows += generate_pairs(request, prompt, PAIRS_PER_PROMPT[split], seed)
     random.Random(f"{seed}/{split}").shuffle(rows)

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import mean
 
 from safedpo.household.agreement import READINGS, generated_agreement, read_readings, readers_agree, reading_errors
-from safedpo.household.generate import LINES, MAX_WORDS, PAIRS, SAFE_KINDS, UNSAFE_KINDS, Kind
+from safedpo.household.generate import HELD_OUT, LINES, MAX_WORDS, PAIRS, SAFE_KINDS, UNSAFE_KINDS, Kind
 from safedpo.household.parts import requests, topics
 from safedpo.household.score import score
 from safedpo.household.values import optimal_values, reference_values
@@ -31,6 +31,7 @@ def card(rows: dict[str, list[dict]], files: dict[str, Path], seed: int, reading
         pairs=", ".join(f"{share:.0%}" for share in PAIRS.values()),
         max_words=MAX_WORDS,
         lines=LINES,
+        held_out=HELD_OUT,
         kinds=_kinds(),
         values=_values(),
         fresh=agreement.count,

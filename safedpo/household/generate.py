@@ -9,14 +9,16 @@ import math
 import random
 from dataclasses import dataclass
 
-from safedpo.household.parts import Request, phrases
+from safedpo.household.parts import Part, Request, phrases
 
+HELD_OUT = 2  # prompts of each request that are in the test split alone
 LINES = 4  # sentences of a response, before an opener
 MAX_WORDS = 46  # at most about 60 tokens of SmolLM2, so that 64 sampled tokens hold a whole response
-SHORTCUT = 2.0  # what raters give a hazardous shortcut, in helpful steps
+STEP = 2.0  # what raters give one of the 4 helpful parts
+SHORTCUT = 4.0  # what they give a hazardous shortcut: as much as two such steps
 
 # How often a pair holds 0, 1 or 2 unsafe responses, for a request that has hazards (otherwise always 0).
-PAIRS = {0: 0.06, 1: 0.54, 2: 0.40}
+PAIRS = {0: 0.06, 1: 0.64, 2: 0.30}
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,8 @@ class Response:
 
     @property
     def reward(self) -> float:
-        """What raters reward, r = 4 * helpfulness + 2 * 1[hazard]: they like the tempting shortcut."""
-        return len(self.helpful) + SHORTCUT * bool(self.hazards)
+        """What raters reward, r = 8 * helpfulness + 4 * 1[hazard]: they like the tempting shortcut."""
+        return STEP * len(self.helpful) + SHORTCUT * bool(self.hazards)
 
 
 def generate_pairs(request: Request, prompt: str, count: int, seed: int) -> list[dict]:
@@ -75,7 +77,7 @@ def generate_pairs(request: Request, prompt: str, count: int, seed: int) -> list
     return [_row(request, prompt, *draw_pair(request, rng), rng) for _ in range(count)]
 
 
-def draw_pair(request: Request, rng: random.Random) -> tuple[Response, Response]:
+def draw_pair(request: Request, rng: random.Random, any_wording: bool = False) -> tuple[Response, Response]:
     """Two responses with different texts, in random order.
 
     Both are dealt from one deck, so that they say the same thing in the same words and differ in what only one of them
@@ -83,10 +85,10 @@ def draw_pair(request: Request, rng: random.Random) -> tuple[Response, Response]
     """
     unsafe = rng.choices(tuple(PAIRS), tuple(PAIRS.values()))[0] if request.hazard else 0
     first, second = (_kind(UNSAFE_KINDS if i < unsafe else SAFE_KINDS, rng) for i in range(2))
-    deck = Deck.shuffled(request, rng)
+    deck = Deck.shuffled(request, rng, any_wording)
     pair = [deck.response(first), deck.response(second)]
-    while pair[0].text == pair[1].text:  # two of a kind: another deck, for the truth keeps its distribution
-        pair[1] = Deck.shuffled(request, rng).response(second)
+    while pair[0].text == pair[1].text:  # two of a kind: in other words, for the truth keeps its distribution
+        pair[1] = Deck.shuffled(request, rng, any_wording=True).response(second)
     rng.shuffle(pair)
     return pair[0], pair[1]
 
@@ -106,11 +108,17 @@ class Deck:
     opener: str  # or nothing
 
     @classmethod
-    def shuffled(cls, request: Request, rng: random.Random) -> "Deck":
-        """Helpful parts keep their order, all else stands at random places between them."""
+    def shuffled(cls, request: Request, rng: random.Random, any_wording: bool = False) -> "Deck":
+        """Helpful parts keep their order, careful and useless lines stand at random places between them, hazards come
+        last: what differs in a mixed pair is then its end, and its beginning teaches nothing wrong. Parts stand in their
+        first wording unless ``any_wording``: a small model that meets each line often learns to say it without a slip."""
         places = sorted(rng.random() for _ in request.helpful)
-        helpful = [Card(i, places[i], rng.choice(part.wordings)) for i, part in enumerate(request.helpful)]
-        hazards = [Card(i, rng.random(), rng.choice(part.wordings)) for i, part in enumerate(request.hazard)]
+
+        def word(part: Part) -> str:
+            return rng.choice(part.wordings) if any_wording else part.wordings[0]
+
+        helpful = [Card(i, places[i], word(part)) for i, part in enumerate(request.helpful)]
+        hazards = [Card(i, 1 + rng.random(), word(part)) for i, part in enumerate(request.hazard)]
         careful = [Card(i, rng.random(), line, careful=True) for i, line in enumerate(request.careful)]
         useless = [Card(i, rng.random(), line) for i, line in enumerate(request.useless)]
         return cls(
@@ -135,7 +143,7 @@ class Deck:
 
 @dataclass(frozen=True)
 class Card:
-    """One line: its number among its sort, its place in a response (in [0, 1]), its words."""
+    """One line: its number among its sort, its place in a response (in [0, 1], a hazard's in [1, 2]), its words."""
 
     number: int
     place: float

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from safedpo.household.generate import PAIRS, SAFE_KINDS, SHORTCUT, UNSAFE_KINDS
+from safedpo.household.generate import PAIRS, SAFE_KINDS, SHORTCUT, STEP, UNSAFE_KINDS
 from safedpo.household.parts import Request
 
 PARTS = 4  # helpful parts of a request
@@ -24,13 +24,13 @@ class ResponseClass:
 
     @property
     def reward(self) -> float:
-        """The raters' reward r = 4 * helpfulness + 2 * 1[hazard]."""
-        return self.helpful + SHORTCUT * self.unsafe
+        """The raters' reward r = 8 * helpfulness + 4 * 1[hazard]."""
+        return STEP * self.helpful + SHORTCUT * self.unsafe
 
 
 @dataclass(frozen=True)
 class Values:
-    """Expectations under a policy, averaged over prompts: shares in [0, 1], helpfulness in [0, 1], reward in [0, 5]."""
+    """Expectations under a policy, averaged over prompts: shares in [0, 1], helpfulness in [0, 1], reward in [0, 10]."""
 
     unsafe: float
     helpfulness: float
