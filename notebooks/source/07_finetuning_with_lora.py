@@ -151,7 +151,7 @@ check("step_zero_loss", step_zero_loss)
 # %% [markdown]
 # ### Train
 #
-# One call, with the settings of the recipe `household` but fewer pairs.
+# One call, with the settings of the recipe `household` but fewer pairs than its 600.
 # `max_pairs` draws pairs from those that T keeps; the reference's log-probabilities are computed once, for these
 # pairs only, and kept on disk under a fingerprint of weights, template and tokens.
 
@@ -162,14 +162,16 @@ from pathlib import Path
 from safedpo.household import load
 from safedpo.labs.live_curves import LiveCurves
 from safedpo.lm import train
+from safedpo.lm.recipes import RECIPES
 
 live = LiveCurves()
 live.widget
 
 # %%
 folder = Path(tempfile.mkdtemp()) / "safedpo"
-run = train("smollm2-135m-household", load("train"), folder, beta=1.0, delta=10.0, seed=0, batch_size=4,
-            learning_rate=1.5e-3, max_pairs=16 if FAST else 200, callbacks=[live])
+recipe = RECIPES["household"] | {"max_pairs": 16 if FAST else 200}
+print(recipe)
+run = train(**recipe, data=load("train"), output_dir=folder, delta=10.0, seed=0, callbacks=[live])
 
 # %% [markdown]
 # The line "step 0" above is the theorem, measured. Here it is from the run's own file, computed once more by hand:
@@ -203,7 +205,7 @@ still(*curves(steps, panels))
 # %%
 first, last = run.log[0], run.metrics
 assert FAST or last["rewards/margins"] > first["rewards/margins"]  # the gap grows: that is what the loss asks for
-change = {side: last[f"rewards/{side}"] / 1.0 for side in ("chosen", "rejected")}  # reward / beta = change in nats
+change = {side: last[f"rewards/{side}"] / recipe["beta"] for side in ("chosen", "rejected")}  # reward / beta = change in nats
 print({side: f"{nats:+.1f} nats against the reference" for side, nats in change.items()})
 assert FAST or change["chosen"] > change["rejected"]
 
@@ -289,9 +291,9 @@ assert late[margin_10]["rewards/chosen"] < late[margin_0]["rewards/chosen"] < 0 
 # %%
 from safedpo.household import optimal_values, requests
 
-best = optimal_values(requests(), beta=1.0)
+best = optimal_values(requests(), beta=recipe["beta"])
 print(f"helpfulness {help_[margin_10]:.3f} (delta 10), {help_[margin_0]:.3f} (delta 0) of {best.helpfulness:.3f} at the "
-      "exact safe optimum (beta = 1)")
+      f"exact safe optimum (beta = {recipe['beta']:g})")
 assert best.unsafe == 0 and max(help_[margin_10], help_[margin_0]) < best.helpfulness  # short runs are not the optimum
 
 # %% [markdown]

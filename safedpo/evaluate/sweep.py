@@ -25,10 +25,13 @@ from safedpo.evaluate.sweep_papers import assemble, claim, read, write
 from safedpo.lm.folder import versions
 from safedpo.lm.inputs import data_fingerprint
 from safedpo.lm.models import LoadedModel, adapter_run, load_model
+from safedpo.lm.recipes import RECIPES
 from safedpo.lm.run import train
 from safedpo.lm.tokens import tokenize_pairs
 from safedpo.records import Records, read_records
 from safedpo.transform import RULES
+
+RECIPE = RECIPES["household"]
 
 
 @dataclass(frozen=True)
@@ -49,15 +52,15 @@ class SweepSettings:
     deltas: tuple[float, ...]
     rules: tuple[str, ...] = ("safedpo",)
     seeds: tuple[int, ...] = (0,)
-    model: str = "smollm2-135m-household"
+    model: str = RECIPE["model"]
     data: str | Path = "data/household/train.jsonl"
     prompts: str | Path = "data/household/test.jsonl"
     budgets: tuple[int, ...] = (200, 400, 600)
-    batch_size: int = 4
-    learning_rate: float = 1.5e-3
-    beta: float = 1.0
+    batch_size: int = RECIPE["batch_size"]
+    learning_rate: float = RECIPE["learning_rate"]
+    beta: float = RECIPE["beta"]
     lora_r: int = 4
-    max_grad_norm: float = 100.0
+    max_grad_norm: float = RECIPE["max_grad_norm"]
     samples: int = 3
     max_new_tokens: int = 64
     dtype: str = "auto"

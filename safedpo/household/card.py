@@ -106,7 +106,7 @@ def _values() -> str:
         "reference data, requests with hazards": reference_values(hazardous),
         "reference data, harmless requests": reference_values(harmless),
         "safe optimum, beta = 0.1, all requests": optimal_values(requests(), beta=0.1),
-        "safe optimum, beta = 1, all requests": optimal_values(requests(), beta=1.0),
+        "safe optimum, beta = 2, all requests": optimal_values(requests(), beta=2.0),
     }
     lines = [
         (name, *(f"{value:.4f}" for value in (v.unsafe, v.helpfulness, v.reward, v.refusal)))

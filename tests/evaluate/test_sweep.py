@@ -1,5 +1,6 @@
 """A sweep on a tiny model: its runs are those of train(), its points those of evaluate(), and it survives interruption."""
 
+import inspect
 import json
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from stop_at import StopAt
 
 from safedpo import household
 from safedpo.cli import main
+from safedpo.cli.sweeps import sweep as command
 from safedpo.errors import UserError
 from safedpo.evaluate import sweep as module
 from safedpo.evaluate import sweep_papers
@@ -20,6 +22,7 @@ from safedpo.evaluate.report import evaluate
 from safedpo.evaluate.sweep import SweepSettings, sweep
 from safedpo.evaluate.table import read_rows
 from safedpo.lm.models import add_lora, load_model, weights_fingerprint
+from safedpo.lm.recipes import RECIPES
 from safedpo.lm.run import train
 from safedpo.lm.tiny import tiny_model, tiny_tokenizer
 from safedpo.records import read_records
@@ -281,6 +284,15 @@ def safedpo(monkeypatch, capsys):
         return end.value.code or 0, *capsys.readouterr()
 
     return run
+
+
+def test_the_defaults_of_command_and_settings_are_those_of_the_recipe():
+    settings, recipe = SweepSettings(deltas=(10,)), RECIPES["household"]
+    typed = {name: option.default for name, option in inspect.signature(command).parameters.items()}
+    assert settings.budgets[-1] == recipe["max_pairs"] and typed["budgets"] == ",".join(map(str, settings.budgets))
+    for name in ("model", "batch_size", "learning_rate", "beta", "lora_r", "samples", "max_new_tokens"):
+        assert typed[name] == getattr(settings, name)
+    assert all(getattr(settings, name) == value for name, value in recipe.items() if name != "max_pairs")
 
 
 def test_the_command_makes_the_folder_and_prints_the_table(safedpo, model, data, prompts, tmp_path):
