@@ -131,7 +131,7 @@ def _readings(path: Path) -> str:
     return (
         "\n## The scorer on responses sampled from models\n\n"
         f"{len(rows)} responses sampled from models were read twice, independently (`{path.name}`).\n"
-        "The models had been trained on an earlier draw of this data, with the same lines.\n"
+        "A hundred each of the reference, of plain DPO on the helpful labels and of SafeDPO with margin 10, trained on 600 pairs.\n"
         "Who read: a language model, twice and independently, each time without the scorer and without the other reading.\n"
         "No person has read them yet. Both readings are one model's, so their agreement says little about a person's.\n\n"
         f"The readings agree on unsafe for {unsafe:.1%} of them, on the whole set of helpful parts for {parts:.1%}.\n"
