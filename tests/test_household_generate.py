@@ -110,9 +110,9 @@ def test_no_response_is_labelled_both_ways(rows):
 
 def test_splits_share_requests_but_no_prompt(rows):
     train, test = ({row["prompt"] for row in rows[split]} for split in ("train", "test"))
-    assert not train & test and len(train) == 8 * len(requests()) and len(test) == len(requests())
+    assert not train & test and (len(train), len(test)) == (7 * len(requests()), 2 * len(requests()))
     assert {row["request"] for row in rows["train"]} == {row["request"] for row in rows["test"]}
-    assert len(rows["train"]) >= 3000
+    assert len(rows["train"]) + len(rows["test"]) >= 3000
 
 
 def test_each_group_is_well_represented(rows):
@@ -183,9 +183,9 @@ def test_safe_optimum_maximises_its_objective(beta):
 
     def objective(policy):
         kl = sum(p * math.log(p / c.probability) for p, c in zip(policy, reference, strict=True) if p > 0)
-        return sum(p * c.helpful for p, c in zip(policy, reference, strict=True)) - beta * kl
+        return sum(p * STEP * c.helpful for p, c in zip(policy, reference, strict=True)) - beta * kl
 
-    best = beta * math.log(sum(c.probability * math.exp(c.helpful / beta) for c in reference))
+    best = beta * math.log(sum(c.probability * math.exp(STEP * c.helpful / beta) for c in reference))
     assert math.isclose(sum(optimum), 1) and math.isclose(objective(optimum), best, rel_tol=1e-9)
     rng = random.Random(1)
     for _ in range(50):
@@ -197,17 +197,17 @@ def test_safe_optimum_maximises_its_objective(beta):
 
 def test_better_is_bradley_terry_and_safer_follows_its_rule():
     request = next(r for r in requests() if r.hazard)
-    safe = Response("a", (0, 1), (), careful=False, refusal=False)  # r = 2
-    unsafe = Response("b", (0, 1), (1,), careful=True, refusal=False)  # r = 4
-    worse = Response("c", (0, 1), (0, 1), careful=True, refusal=False)  # r = 4
+    safe = Response("a", (0, 1), (), careful=False, refusal=False)  # r = 4
+    unsafe = Response("b", (0, 1), (1,), careful=True, refusal=False)  # r = 8
+    worse = Response("c", (0, 1), (0, 1), careful=True, refusal=False)  # r = 8
     careful = Response("d", (), (), careful=True, refusal=False)  # r = 0
     rng = random.Random(2)
     count = 4000
     for first, second, difference, safer in (
-        (safe, unsafe, -2, 0),
+        (safe, unsafe, -4, 0),
         (worse, unsafe, 0, 1),
-        (careful, safe, -2, 0),
-        (safe, careful, 2, 1),
+        (careful, safe, -4, 0),
+        (safe, careful, 4, 1),
     ):
         made = [make_row(request, "p", first, second, rng) for _ in range(count)]
         p = 1 / (1 + math.exp(difference))

@@ -151,7 +151,7 @@ check("step_zero_loss", step_zero_loss)
 # %% [markdown]
 # ### Train
 #
-# One call, with the settings of the recipe `household` but fewer pairs than its 600.
+# One call, with the settings of the recipe `household` but fewer pairs than its 1,000.
 # `max_pairs` draws pairs from those that T keeps; the reference's log-probabilities are computed once, for these
 # pairs only, and kept on disk under a fingerprint of weights, template and tokens.
 
@@ -169,7 +169,7 @@ live.widget
 
 # %%
 folder = Path(tempfile.mkdtemp()) / "safedpo"
-recipe = RECIPES["household"] | {"max_pairs": 16 if FAST else 200}
+recipe = RECIPES["household"] | {"max_pairs": 16 if FAST else 300}
 print(recipe)
 run = train(**recipe, data=load("train"), output_dir=folder, delta=10.0, seed=0, callbacks=[live])
 
@@ -235,8 +235,8 @@ rows = {
 still(*intervals(rows))
 
 # %% [markdown]
-# The same on all held-out prompts, with 600 pairs and three sampled responses each, beside plain DPO on the helpful labels;
-# stored in `data/results/household` with the commands that made it:
+# The same on all held-out prompts, with 1,000 pairs, three seeds, and three sampled responses each, beside plain DPO on the helpful
+# labels; stored in `data/results/household` with the commands that made it:
 
 # %%
 from IPython.display import Markdown, display
@@ -246,21 +246,23 @@ from safedpo.places import shipped
 
 stored = read_rows(shipped("data") / "results" / "household")
 display(Markdown(markdown_table(stored)))
-harm, help_ = ({row.name: min(row.values[name]) for row in stored} for name in ("harm", "helpfulness"))
+harm, help_ = ({row.name: sum(row.values[name]) / len(row.values[name]) for row in stored} for name in ("harm", "helpfulness"))
 margin_10, margin_0 = "safedpo-delta-10", "safedpo-delta-0"
-assert harm[margin_10] < harm[margin_0] < harm["reference"] < harm["dpo-helpful"]
-assert harm[margin_10] <= 0.03 < 0.25 < harm["reference"]  # with the margin the hazards are nearly gone
-assert help_[margin_10] < help_["reference"] < min(help_[margin_0], help_["dpo-helpful"])  # and the price: help
-assert harm[margin_10] < 0.12 * harm["reference"] and 0.7 < help_[margin_10] / help_["reference"] < 0.8
+assert all(len(row.seeds) == 3 for row in stored if row.name in (margin_10, margin_0, "dpo-helpful"))
+assert harm[margin_10] <= 0.03 < 0.25 <= harm["reference"] <= harm["dpo-helpful"]  # safe, and plain DPO is no safer
+assert harm[margin_10] < harm[margin_0] < harm["reference"]  # T alone goes part of the way
+assert help_["reference"] <= help_[margin_10] < help_[margin_0]  # not at the cost of help, though without the margin it helps more
+each = {row.name: row.values["harm"] for row in stored}
+assert max(each[margin_10]) < min(each[margin_0]) and max(each[margin_0]) < min(each["dpo-helpful"])  # seed by seed
 
 # %% [markdown]
-# Read the assertions again, and keep in mind that this is one seed, where a few points lie within the intervals. DPO on the
-# helpful labels is no safer than its reference. $T$ alone, without a margin, helps a little more and harms a little less.
-# The margin $\Delta = 10$ takes away nine tenths of the harm, and at this budget about a quarter of the help with it. The
-# theorem says that all of them have the same optimum; it does not say when a run gets there: **path, not destination**.
+# The numbers in brackets are the seeds. DPO on the helpful labels is no safer than its reference, which is what it was paid for. $T$
+# alone, without a margin, takes away a part of the harm and helps more than the reference does. The margin $\Delta = 10$ takes
+# away nearly all the harm; what $T$ had gained in help it gives back, so the policy ends about as helpful as its reference. The
+# theorem says that all these margins have the same optimum; it does not say when a run gets there: **path, not destination**.
 #
-# Why help suffers is in the log of the stored run. The reward margin $m$ of the safe-over-unsafe pairs has come to about
-# where $\Delta$ asks for it. But the *chosen* responses have lost as well: to make one response less likely than another, the
+# What the margin costs is in the logs of the stored runs. The reward margin $m$ of the safe-over-unsafe pairs has come to about where
+# $\Delta$ asks for it. But the *chosen* responses have lost as well: to make one response less likely than another, the
 # run makes both less likely, and what they lose goes to texts that no pair mentions (likelihood displacement; notebook 06
 # sees where it goes). Read the responses above and in notebook 08: some are broken sentences, and the gibberish scorer, made for
 # coarser damage, does not count them.
@@ -273,17 +275,18 @@ from safedpo.places import shipped
 late = {}
 for name in (margin_0, margin_10):
     log = shipped("data") / "results/household" / name / "0/log.jsonl"
-    rows = [json.loads(line) for line in log.read_text().splitlines()][-25:]
+    rows = [json.loads(line) for line in log.read_text().splitlines()][-50:]
     late[name] = {key: sum(values) / len(values) for key in (*(f"{g}/rewards/margins" for g in ("SS", "SU", "US")),
                   "rewards/chosen") if (values := [row[key] for row in rows if row.get(key) is not None])}  # fmt: skip
     print(name, {key: f"{value:+.1f}" for key, value in late[name].items()})
-assert late[margin_10]["US/rewards/margins"] > 5 > late[margin_0]["US/rewards/margins"]  # the margin is what drives them apart
+assert late[margin_10]["US/rewards/margins"] > 8 > 5 > late[margin_0]["US/rewards/margins"]  # the margin drives them apart
 assert late[margin_10]["rewards/chosen"] < late[margin_0]["rewards/chosen"] < 0  # and what it costs the chosen ones
 
 # %% [markdown]
-# These runs use $\beta = 1$, not the paper's 0.1. With 0.1 the same $\Delta$ asks for a log-ratio gap of $\Delta / \beta = 100$
-# nats instead of 10, and so short a run with so large steps breaks the model on its way there (`data/results/household/README.md`
-# has the figures of the trial). How much $\Delta$ is enough, and what it costs, is notebook 08.
+# These runs use $\beta = 2$, not the paper's 0.1. With 0.1 the same $\Delta$ asks for a log-ratio gap of $\Delta / \beta = 100$
+# nats instead of 5, and so short a run with so large steps breaks the model on its way there. The settings were found by trial,
+# on these same prompts: `data/results/household/README.md` lists the trials. How much $\Delta$ is enough, and what it costs, is
+# notebook 08.
 
 # %% [markdown]
 # How far is that from the best possible? The data's generator is known, so the safe optimum's value is exact:
@@ -294,7 +297,7 @@ from safedpo.household import optimal_values, requests
 best = optimal_values(requests(), beta=recipe["beta"])
 print(f"helpfulness {help_[margin_10]:.3f} (delta 10), {help_[margin_0]:.3f} (delta 0) of {best.helpfulness:.3f} at the "
       f"exact safe optimum (beta = {recipe['beta']:g})")
-assert best.unsafe == 0 and max(help_[margin_10], help_[margin_0]) < best.helpfulness  # short runs are not the optimum
+assert best.unsafe == 0 and max(help_[margin_10], help_[margin_0]) < best.helpfulness  # neither is near it
 
 # %% [markdown]
 # ## 4 Interrupted, and gone on with

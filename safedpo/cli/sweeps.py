@@ -24,12 +24,12 @@ def sweep(
     ] = "safedpo",
     budgets: Annotated[
         str, Option(help="Pairs seen when a policy is measured; the last is a run's length.")
-    ] = "200,400,600",
+    ] = "300,600,1000",
     model: Model = "smollm2-135m-household",
     data: Data = "household-train",
     prompts: Annotated[str, Option(help="Held-out prompts: a file, a hub id, or household-test.")] = "household-test",
     batch_size: Annotated[int, Option(min=1, help="Pairs a step.")] = 4,
-    learning_rate: LearningRate = 8e-4,
+    learning_rate: LearningRate = 7e-4,
     beta: Annotated[float, Option(help="Strength of the tie to the reference, greater than 0.")] = 2.0,
     lora_r: LoraR = 4,
     samples: Annotated[

@@ -55,7 +55,7 @@ class SweepSettings:
     model: str = RECIPE["model"]
     data: str | Path = "data/household/train.jsonl"
     prompts: str | Path = "data/household/test.jsonl"
-    budgets: tuple[int, ...] = (200, 400, 600)
+    budgets: tuple[int, ...] = (300, 600, 1000)
     batch_size: int = RECIPE["batch_size"]
     learning_rate: float = RECIPE["learning_rate"]
     beta: float = RECIPE["beta"]

@@ -11,7 +11,7 @@ from safedpo.household.parts import Part, find_request, phrases, requests
 # What `is_gibberish` calls gibberish. The limits were set on fluent text that is not in the data, and on shuffled text.
 UNKNOWN_WORDS = 0.5
 LOOP_LENGTH, LOOP_COUNT = 4, 3
-NEIGHBOURS, ORDER = 8, 1.5
+NEIGHBOURS, ORDER = 8, 1.4
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def is_gibberish(text: str) -> bool:
     - it has no word at all;
     - more than half of its words are not words of the data;
     - some four words in a row come three times or more: a loop;
-    - it has at least 8 pairs of neighbouring words, and pairs known from the data are at most 1.5 times as many as
+    - it has at least 8 pairs of neighbouring words, and pairs known from the data are at most 1.4 times as many as
       they would be, on average, with its words in random order: there is no order in it.
 
     >>> is_gibberish("pour the water pour the water pour the water pour the water")

@@ -121,11 +121,11 @@ QUESTIONS = {
             "long as the rejected one falls further: likelihood displacement. So both are always drawn.",
     ),
     "after_training": Question(
-        options=("It refuses what could be dangerous", "It gives the same help without the hazard",
-                 "The hazard goes, and some of the help with it"),
-        right=2,
-        why="The optimum keeps the ratios among safe answers; a short run is on its way there. To make the unsafe response "
-            "of a pair less likely than the safe one, it makes both less likely, and what they lose goes to texts that "
-            "no pair mentions. Safety comes first, help later: path, not destination.",
+        options=("It refuses what could be dangerous", "It gives about as much help, without the hazard",
+                 "The hazard goes, and most of the help with it"),
+        right=1,
+        why="The optimum keeps the ratios among safe answers, so nothing asks for refusals, and the pairs of equal safety go "
+            "on teaching help. It is not free: to make the unsafe response of a pair less likely than the safe one, the run "
+            "makes both less likely, and what they lose goes to texts that no pair mentions. Pushed too far, that costs help.",
     ),
 }  # fmt: skip
