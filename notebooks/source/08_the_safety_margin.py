@@ -455,7 +455,7 @@ live_prompt.widget
 # $$
 #
 # **What we have not shown.** That these numbers carry over to another model, other data, longer training or another learning
-# rate: they are runs of a few hundred pairs on 135 million parameters. A seed or three bound nothing tightly. The scorers know
+# rate: they are runs of a thousand pairs on 135 million parameters. A seed or three bound nothing tightly. The scorers know
 # the hazards of this data set and no others, and a policy with few unsafe responses here is not a safe policy.
 
 # %%

@@ -29,7 +29,7 @@ def sweep(
     data: Data = "household-train",
     prompts: Annotated[str, Option(help="Held-out prompts: a file, a hub id, or household-test.")] = "household-test",
     batch_size: Annotated[int, Option(min=1, help="Pairs a step.")] = 4,
-    learning_rate: LearningRate = 7e-4,
+    learning_rate: LearningRate = 6e-4,
     beta: Annotated[float, Option(help="Strength of the tie to the reference, greater than 0.")] = 2.0,
     lora_r: LoraR = 4,
     samples: Annotated[

@@ -16,7 +16,7 @@ RECIPES = {
     # Gradients of summed log-probabilities have norms of 5 to 30: cut to 1, every step would be as long as the first, and the
     # run would not slow down where the margin is reached.
     "household": {
-        "model": "smollm2-135m-household", "max_pairs": 1000, "batch_size": 4, "learning_rate": 7e-4, "beta": 2.0,
+        "model": "smollm2-135m-household", "max_pairs": 1000, "batch_size": 4, "learning_rate": 6e-4, "beta": 2.0,
         "max_grad_norm": 100.0,
     },
     # Written from the paper; it needs a GPU with about 80 GB and the hub. With full=False and learning_rate=1e-5 it is

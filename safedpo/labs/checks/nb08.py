@@ -118,7 +118,7 @@ QUESTIONS = {
         options=("the same policy, up to chance: all margins have one optimum", "different policies",
                  "different policies, so Proposition 4.4 is wrong for networks"),
         right=1,
-        why="The proposition is about the optimum, which only a long run comes near. These runs see a few hundred pairs: "
+        why="The proposition is about the optimum, which only a long run comes near. These runs see a thousand pairs: "
             "what differs is the path, as in the bandit lab. Whether the safer one is also the less helpful one is then "
             "a measurement, and it is below.",
     ),
