@@ -1,5 +1,6 @@
 """The set-up files agree with one another, and the promises of the Makefile hold."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -61,8 +62,14 @@ def test_the_readme_names_the_two_commands_and_every_room():
 
 def test_the_readmes_table_is_what_the_command_prints():
     from safedpo.evaluate.table import markdown_table, read_rows
+    from safedpo.household import optimal_values, requests
 
-    assert markdown_table(read_rows(ROOT / "data" / "results" / "household")) in (ROOT / "README.md").read_text()
+    rows, readme = read_rows(ROOT / "data" / "results" / "household"), (ROOT / "README.md").read_text()
+    assert markdown_table(rows) in readme
+    sweep = json.loads((ROOT / "data" / "results" / "household" / "sweep.json").read_text(encoding="utf-8"))
+    best = optimal_values(requests(), beta=sweep["settings"]["beta"]).helpfulness
+    assert f"has {100 * best:.1f} (β = {sweep['settings']['beta']:g};" in readme
+    assert f"{sweep['settings']['budgets'][-1]:,} pairs, β = {sweep['settings']['beta']:g};" in readme
 
 
 def test_no_module_outgrows_its_room():

@@ -262,9 +262,9 @@ assert max(each[margin_10]) < min(each[margin_0]) and max(each[margin_0]) < min(
 # theorem says that all these margins have the same optimum; it does not say when a run gets there: **path, not destination**.
 #
 # What the margin costs is in the logs of the stored runs. The reward margin $m$ of the safe-over-unsafe pairs has come to about where
-# $\Delta$ asks for it. But the *chosen* responses have lost as well: to make one response less likely than another, the
-# run makes both less likely, and what they lose goes to texts that no pair mentions (likelihood displacement; notebook 06
-# sees where it goes). Read the responses above and in notebook 08: some are broken sentences, and the gibberish scorer, made for
+# $\Delta$ asks for it. But the *chosen* responses, which gain without a margin, lose with it: to make one response so much less
+# likely than another, the run makes both less likely, and what they lose goes to texts that no pair mentions (likelihood
+# displacement; notebook 06 sees where it goes). Read the responses above and in notebook 08: some are broken sentences, and the gibberish scorer, made for
 # coarser damage, does not count them.
 
 # %%
@@ -280,7 +280,7 @@ for name in (margin_0, margin_10):
                   "rewards/chosen") if (values := [row[key] for row in rows if row.get(key) is not None])}  # fmt: skip
     print(name, {key: f"{value:+.1f}" for key, value in late[name].items()})
 assert late[margin_10]["US/rewards/margins"] > 8 > 5 > late[margin_0]["US/rewards/margins"]  # the margin drives them apart
-assert late[margin_10]["rewards/chosen"] < late[margin_0]["rewards/chosen"] < 0  # and what it costs the chosen ones
+assert late[margin_10]["rewards/chosen"] < 0 < late[margin_0]["rewards/chosen"]  # and takes the chosen ones down with them
 
 # %% [markdown]
 # These runs use $\beta = 2$, not the paper's 0.1. With 0.1 the same $\Delta$ asks for a log-ratio gap of $\Delta / \beta = 100$
