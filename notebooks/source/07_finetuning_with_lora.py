@@ -264,8 +264,8 @@ assert max(each[margin_10]) < min(each[margin_0]) and max(each[margin_0]) < min(
 # What the margin costs is in the logs of the stored runs. The reward margin $m$ of the safe-over-unsafe pairs has come to about where
 # $\Delta$ asks for it. But the *chosen* responses, which gain without a margin, lose with it: to make one response so much less
 # likely than another, the run makes both less likely, and what they lose goes to texts that no pair mentions (likelihood
-# displacement; notebook 06 sees where it goes). Read the responses above and in notebook 08: some are broken sentences, and the gibberish scorer, made for
-# coarser damage, does not count them.
+# displacement; notebook 06 sees where it goes). Read the responses above and in notebook 08: some are broken sentences, and the
+# gibberish scorer, made for coarser damage, does not count them.
 
 # %%
 import json
