@@ -246,6 +246,16 @@ else:
     display(slider(lambda delta: bands(both, panels, at=delta, x_title="safety margin Δ"), Stops("safety margin Δ", both)))
 
 # %% [markdown]
+# It is not. Without $T$ the unsafe response of most mixed pairs is still the *chosen* one; there the margin changes its sign, and
+# $m + \Delta$ only switches the pair off. What teaches safety is the few pairs that people had ordered safely. Of $\Delta = 10$
+# without $T$ there is one seed; the paper, too, finds no other order that reaches the safety of $T$.
+
+# %%
+worst = max(found("harm", "safedpo", 10, last))
+print(f"harm at Δ = 10: with T at most {worst:.3f}, margin alone {min(found('harm', 'helpful', 10, last)):.3f}")
+assert worst < 0.05 < min(found("harm", "helpful", 10, last)) < sweep["reference"]["harm"]["value"]
+
+# %% [markdown]
 # ## 4 Between two margins
 #
 # Only the stops of the slider were trained. What lies between? LoRA makes it cheap to try: all adapters stand on one model,
