@@ -86,7 +86,8 @@ def test_runs_are_those_of_train_and_points_those_of_evaluate(settings, model, d
     assert [(run["rule"], run["delta"], run["seed"]) for run in found["runs"]] == [
         ("safedpo", 0.0, 0), ("safedpo", 10.0, 0), ("helpful", 0.0, 0), ("helpful", 10.0, 0)]  # fmt: skip
     assert found["commands"] == ["safedpo sweep ..."]
-    common = {"learning_rate": 0.05, "batch_size": 4, "dtype": "bfloat16", "max_pairs": 12, "disable_tqdm": True}
+    common = {"learning_rate": 0.05, "batch_size": 4, "dtype": "bfloat16", "max_pairs": 12, "max_grad_norm": 100.0,
+              "disable_tqdm": True}
     for name, how in {
         "safedpo-delta-10": {"delta": 10.0}, "dpo-helpful": {"loss": "dpo", "rule": "helpful"},
         "helpful-delta-10": {"delta": 10.0, "rule": "helpful"},
