@@ -210,7 +210,7 @@ for beta in (0.1, sweep["settings"]["beta"]):
     gaps = {delta: (delta + 3) / beta for delta in (0, 10)}
     print(f"β = {beta:g}: " + ", ".join(f"Δ = {delta} teaches up to a gap of {gap:.1f} nats" for delta, gap in gaps.items()))
 assert round(1 / (1 + math.exp(3)), 2) == 0.05  # sigmoid(Δ - m), the weight of the pair's gradient
-assert 3 / 0.1 > 13 / sweep["settings"]["beta"]  # the paper's T alone goes further than our margin 10
+assert 13 / sweep["settings"]["beta"] < 3 / 0.1  # the paper's T alone goes further than our margin 10
 
 # %% [markdown]
 # With the paper's $\beta = 0.1$, $T$ alone goes on for 30 nats, further than $\Delta = 10$ does here. So our $\Delta$ does a part of
