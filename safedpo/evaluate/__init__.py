@@ -7,6 +7,7 @@
     display      the report on a terminal, model text made harmless
     table        several runs -> the README's table
     sweep        many runs over delta, rule and seed on one reference; points: each measured at its budgets
+    blends       neighbouring margins blended, beside the policy really trained in between
 """
 
 from safedpo.evaluate.generation import Decoding, Responses, generate

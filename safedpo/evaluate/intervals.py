@@ -55,9 +55,36 @@ def cluster_interval(values: Sequence[float], clusters: Sequence[Hashable], *, d
     sums = np.bincount(index, weights=values)
     n, prompts, mean = len(values), len(names), float(values.mean())
     if mean in (0.0, 1.0):
-        room = 1 - ((1 - LEVEL) / 2) ** (1 / prompts)
+        room = _room(prompts)
         return Interval(mean, max(0.0, mean - room), min(1.0, mean + room), n, prompts)
     picked = np.random.default_rng(seed).multinomial(prompts, np.full(prompts, 1 / prompts), size=draws)
     means = (picked @ sums) / (picked @ counts)
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(mean, float(low), float(high), n, prompts)
+
+
+def difference_interval(these: Sequence[float], those: Sequence[float], clusters: Sequence[Hashable]) -> Interval:
+    """The mean of ``these[i] - those[i]``, both responses to the prompt ``clusters[i]``, with its interval over prompts.
+
+    What the two share, the prompt above all, cancels. Where no two values differ, the bootstrap would claim certainty:
+    then the bound for P prompts without an event stands in, on either side of 0.
+
+    >>> str(difference_interval([1, 1, 0, 0], [0, 0, 0, 0], ["a", "a", "b", "b"]))
+    '0.500 [0.000, 1.000]'
+    >>> str(difference_interval([1, 0], [1, 0], ["a", "b"]))
+    '0.000 [-0.842, 0.842]'
+    """
+    gaps = np.subtract(these, those, dtype=float)
+    if len(gaps) and not gaps.any():
+        prompts = len(set(clusters))
+        return Interval(0.0, -_room(prompts), _room(prompts), len(gaps), prompts)
+    half = cluster_interval((gaps + 1) / 2, clusters)  # from [-1, 1] to [0, 1] and back
+    if half.value is None:
+        return half
+    value, low, high = (2 * bound - 1 for bound in (half.value, half.low, half.high))
+    return Interval(value, low, high, half.n, half.prompts)
+
+
+def _room(prompts: int) -> float:
+    """How often something may happen that `prompts` prompts did not show once: 97.5 % sure (Clopper and Pearson)."""
+    return 1 - ((1 - LEVEL) / 2) ** (1 / prompts)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from safedpo.errors import UserError
-from safedpo.evaluate.intervals import cluster_interval
+from safedpo.evaluate.intervals import cluster_interval, difference_interval
 
 
 @pytest.mark.parametrize("events, prompts", [(12, 60), (3, 40), (95, 100)])
@@ -76,3 +76,24 @@ def test_nothing_measured_is_not_zero():
 def test_values_outside_the_unit_interval_are_refused():
     with pytest.raises(UserError, match="found 0 to 3"):
         cluster_interval([0, 3], ["a", "b"])
+
+
+def test_a_difference_has_the_interval_of_the_prompts_own_differences():
+    rng = np.random.default_rng(2)
+    shared, gap = rng.random(300) * 0.6 + 0.2, rng.choice([-0.1, 0.0, 0.2], size=300)
+    found = difference_interval(shared + gap, shared, range(300))
+    half = 1.96 * gap.std() / np.sqrt(300)
+    assert found.value == pytest.approx(gap.mean())
+    assert (found.high - found.value, found.value - found.low) == (pytest.approx(half, rel=0.1), pytest.approx(half, rel=0.1))
+    apart = cluster_interval(shared + gap, range(300))
+    assert apart.high - apart.low > 1.5 * (found.high - found.low)  # what the two share has cancelled
+    back = difference_interval(shared, shared + gap, range(300))
+    assert (back.value, back.high) == (pytest.approx(-found.value), pytest.approx(-found.low, abs=0.003))
+
+
+def test_no_difference_at_all_is_bounded_on_either_side():
+    found = difference_interval([1, 0, 0.5], [1, 0, 0.5], ["a", "b", "b"])
+    exact = stats.binomtest(0, 2).proportion_ci(0.95, method="exact").high
+    assert (found.value, found.n, found.prompts) == (0.0, 3, 2)
+    assert found.high == -found.low == pytest.approx(exact)
+    assert difference_interval([], [], []).value is None
