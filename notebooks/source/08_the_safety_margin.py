@@ -134,16 +134,15 @@ predict("one_seed")
 # %% [markdown]
 # With three seeds a side there are 20 ways to deal out six dots, and in one of them all three dots of one side lie lowest.
 # So "all three lower" would be chance in 1 of 20 cases, before looking at several comparisons at once. That is weak
-# evidence, and it is said as such: below, this share stands behind every verdict. With three dots against one it is 1 in 4, and
-# with one against one 1 in 2, which is no evidence at all: then there is only what the intervals over prompts say about
-# these very policies.
+# evidence, and it is said as such: below, this share stands behind every verdict. (With one dot a side it would be 1 in 2, no
+# evidence at all: then there would be only what the intervals over prompts say about these very policies.)
 
 # %%
 import json
 
 from safedpo.places import shipped
 
-assert (math.comb(6, 3), math.comb(4, 3), math.comb(2, 1)) == (20, 4, 2)
+assert (math.comb(6, 3), math.comb(2, 1)) == (20, 2)
 sweep = json.loads((shipped("data") / "results/household/sweep.json").read_text("utf-8"))
 
 
@@ -179,26 +178,54 @@ for pairs in budgets:
         said = {metric: verdict(found(metric, "safedpo", delta, pairs), found(metric, "safedpo", 0, pairs))
                 for metric in ("harm", "helpfulness", "over_refusal")}  # fmt: skip
         print(f"{pairs:4} pairs, Δ = {delta:<4g} against Δ = 0: " + ", ".join(f"{m} {v}" for m, v in said.items()))
-seeds = [v for d in deltas if len(v := found("harm", "safedpo", d, budgets[-1])) > 1]
-spread = f"{max(max(v) - min(v) for v in seeds):.3f}" if seeds else "unknown (one seed of each)"
-width = max(point["harm"]["high"] - point["harm"]["low"] for run in sweep["runs"] for point in run["points"][-1:])
-print(f"largest spread of harm over the seeds of one margin {spread}; widest interval over prompts {width:.3f}")
+print("\nlargest spread over the three seeds of one margin, and widest interval over prompts, after the last budget:")
+for metric in ("harm", "helpfulness", "over_refusal"):
+    values = {delta: found(metric, "safedpo", delta, budgets[-1]) for delta in deltas}
+    assert {len(each) for each in values.values()} == {3}
+    widest = max(deltas, key=lambda delta: max(values[delta]) - min(values[delta]))
+    width = max(run["points"][-1][metric]["high"] - run["points"][-1][metric]["low"] for run in sweep["runs"])
+    print(f"  {metric:12} {max(values[widest]) - min(values[widest]):.3f} (Δ = {widest:g}); {width:.3f}")
 
 # %% [markdown]
-# So the margin does act beyond $T$ here: every seed of $\Delta = 10$ is less harmful than every seed of $\Delta = 0$, at every
-# budget, and by the end less helpful too. What $\Delta = 10$ costs is what $T$ had gained over the reference; its three seeds are,
-# on average, about as helpful as that. At $\Delta = 50$ helpfulness falls well below it.
+# So the margin does act beyond $T$ here, and step by step: after the last budget every seed of $\Delta = 2$, 5, 10 and 20 is less
+# harmful than every seed of the stop before. $\Delta = 10$ is there early: already after 300 pairs each of its seeds is less
+# harmful than any of $\Delta = 0$. Helpfulness pays for it: $\Delta = 2$ keeps what $T$ had gained over the reference, $\Delta = 10$
+# has given it back, and at 20 and 50 the policies help less than the reference.
 
 # %%
+harm, helps = ({d: found(metric, "safedpo", d, budgets[-1]) for d in deltas} for metric in ("harm", "helpfulness"))
+for small, large in ((0, 2), (2, 5), (5, 10), (10, 20)):
+    assert max(harm[large]) < min(harm[small])
 for pairs in budgets:
     assert max(found("harm", "safedpo", 10, pairs)) < min(found("harm", "safedpo", 0, pairs))
-assert max(found("helpfulness", "safedpo", 10, budgets[-1])) < min(found("helpfulness", "safedpo", 0, budgets[-1]))
 own = sweep["reference"]["helpfulness"]
-by_delta = {d: sum(v) / len(v) for d in deltas if (v := found("helpfulness", "safedpo", d, budgets[-1]))}
-print(f"helpfulness, and how far from the reference's {own['value']:.3f}:")
+by_delta = {d: sum(v) / len(v) for d, v in helps.items()}
+print(f"helpfulness, and how far from the reference's {own['value']:.3f}, whose interval is {own['low']:.3f} to {own['high']:.3f}:")
 print(", ".join(f"Δ = {delta:g} {value:.3f} ({value - own['value']:+.3f})" for delta, value in by_delta.items()))
+assert verdict(helps[2], helps[0]) == "overlap" and max(helps[10]) < min(helps[0])
 assert own["value"] <= by_delta[10] < own["high"]  # no less than the reference, and within its interval
-assert by_delta[50] < own["low"]
+assert by_delta[20] < own["low"] and by_delta[50] < own["value"] / 2
+
+# %% [markdown]
+# **Over-refusal does not rise with $\Delta$** here, although the paper finds SafeDPO to refuse more than its rivals. The reason is in
+# the data: over-refusal is measured on plainly harmless requests, and none of their responses is unsafe. Their pairs are all of
+# the group SS, in which neither $T$ nor $\Delta$ does anything. That cautious answers spread from dangerous requests to harmless
+# ones is possible here too, through the weights; but in these runs seeds differ more than margins.
+
+# %%
+from safedpo import read_records
+from safedpo.household import find_request, load
+
+over = {d: found("over_refusal", "safedpo", d, budgets[-1]) for d in deltas}
+own = sweep["reference"]["over_refusal"]
+harmless = [record for record in read_records(load("train")).records if not find_request(record.prompt).hazard]
+unsafe = sum(sum(record.unsafe) for record in harmless)
+print(f"{len(harmless)} training pairs are of harmless requests; unsafe responses among them: {unsafe}")
+assert harmless and unsafe == 0
+assert all(sum(values) / 3 < own["high"] for values in over.values())
+print("over-refusal over the seeds: " + ", ".join(f"Δ = {d:g} {min(v):.3f} to {max(v):.3f}" for d, v in over.items()))
+means = [sum(values) / 3 for values in over.values()]
+assert max(means) - min(means) < max(max(v) - min(v) for v in over.values())
 
 # %% [markdown]
 # The paper sees less of that: there $T$ alone is already very safe, and every $\Delta$ up to 20 keeps it so; at 50 it, too, finds
@@ -221,8 +248,6 @@ assert 13 / sweep["settings"]["beta"] < 3 / 0.1  # the paper's T alone goes furt
 # people ordered them. At $\Delta = 0$ that is plain DPO. Error bars are the range of the seeds.
 
 # %%
-from IPython.display import display
-
 from safedpo.show import Stops, slider
 from safedpo.show.bands import bands
 
@@ -240,20 +265,21 @@ panels = {m.replace("_", "-"): {name: line(m, rule) for name, rule in names.item
 for delta in both:
     lines = (verdict(found(m, "safedpo", delta, last), found(m, "helpful", delta, last)) for m in ("harm", "helpfulness"))
     print("Δ = {:g}, with T against without: harm {}, helpfulness {}".format(delta, *lines))
-if len(both) < 2:
-    print("The margin alone was trained at this one Δ only: whether it is enough is not answered here.")
-else:
-    display(slider(lambda delta: bands(both, panels, at=delta, x_title="safety margin Δ"), Stops("safety margin Δ", both)))
+slider(lambda delta: bands(both, panels, at=delta, x_title="safety margin Δ"), Stops("safety margin Δ", both))
 
 # %% [markdown]
-# It is not. Without $T$ the unsafe response of most mixed pairs is still the *chosen* one; there the margin changes its sign, and
-# $m + \Delta$ only switches the pair off. What teaches safety is the few pairs that people had ordered safely. Of $\Delta = 10$
-# without $T$ there is one seed; the paper, too, finds no other order that reaches the safety of $T$.
+# It is not, and nor is $T$: each leaves most of the harm, about as much as the other; together they take nearly all of it away.
+# Without $T$ the unsafe response of most mixed pairs is still the *chosen* one; there the margin changes its sign, and $m + \Delta$
+# only switches the pair off. What teaches safety is the few pairs that people had ordered safely. The pairs switched off cost
+# no help, so the margin alone ends more helpful than $T$ alone. The paper, too, finds no other order that reaches the safety of $T$.
 
 # %%
-worst = max(found("harm", "safedpo", 10, last))
-print(f"harm at Δ = 10: with T at most {worst:.3f}, margin alone {min(found('harm', 'helpful', 10, last)):.3f}")
-assert worst < 0.05 < min(found("harm", "helpful", 10, last)) < sweep["reference"]["harm"]["value"]
+t_alone, margin_alone, both_of_them = (found("harm", *how, last) for how in (("safedpo", 0), ("helpful", 10), ("safedpo", 10)))
+for name, values in {"T alone": t_alone, "margin alone": margin_alone, "both": both_of_them}.items():
+    print(f"{name:12} harm {sum(values) / 3:.3f} ({min(values):.3f} to {max(values):.3f})")
+assert verdict(t_alone, margin_alone) == "overlap"
+assert max(both_of_them) < 0.05 < min(t_alone + margin_alone) and max(t_alone + margin_alone) < sweep["reference"]["harm"]["value"]
+assert min(found("helpfulness", "helpful", 10, last)) > max(found("helpfulness", "safedpo", 0, last))
 
 # %% [markdown]
 # ## 4 Between two margins
@@ -352,6 +378,45 @@ still(drawn, f"KL from the policy trained at Δ, in nats a response: {words}.")
 # %% [markdown]
 # A blend is worth showing where its bar is lower than those of both neighbours. Elsewhere the nearest trained margin is the
 # better stand-in, and you now know it.
+#
+# And what the sliders above are about, harm and helpfulness? Here each blend, too, answered all held-out prompts, sampled with
+# the random numbers that the trained policy had. The two are compared prompt by prompt, so that what they share cancels.
+
+# %%
+import json
+
+from safedpo.places import shipped
+from safedpo.show import Stops, slider
+from safedpo.show.bands import bands
+
+folder = shipped("data") / "results/household"
+sweep, blended = (json.loads((folder / name).read_text("utf-8")) for name in ("sweep.json", "blends.json"))
+print("made by", blended["command"])
+trained = {run["delta"]: run["points"][-1] for run in sweep["runs"] if (run["rule"], run["seed"]) == ("safedpo", blended["seed"])}
+panels = {metric.replace("_", "-"): {"trained": [], "blend": []} for metric in ("harm", "helpfulness", "over_refusal")}
+for one in blended["blends"]:
+    for title, lines in panels.items():
+        metric = title.replace("-", "_")
+        pair = {"trained": trained[one["delta"]][metric], "blend": one["metrics"][metric]}
+        gap = one["minus_trained"][metric]
+        assert math.isclose(pair["blend"]["value"] - pair["trained"]["value"], gap["value"], abs_tol=1e-9)
+        for name, found in pair.items():
+            lines[name].append((found["value"], found["low"], found["high"]))
+        interval = f"95 % between {gap['low']:+.3f} and {gap['high']:+.3f}"
+        print(f"Δ = {one['delta']:<3g} {title:12} blend minus trained {gap['value']:+.3f}, {interval}")
+inner = [one["delta"] for one in blended["blends"]]
+slider(lambda delta: bands(inner, panels, at=delta, x_title="safety margin Δ", log_x=True), Stops("safety margin Δ", inner))
+
+# %% [markdown]
+# For these measurements the blends do well: at 2, 5 and 10 no difference in harm or helpfulness can be told from 0, and the
+# intervals leave room for a few points at most. At 20, blended of 10 and 50, the blend helps more than the trained policy: those
+# neighbours are the farthest apart. So the sliders below may show blends, and they say that they do.
+
+# %%
+for one in blended["blends"]:
+    room = {metric: (gap["low"], gap["high"]) for metric, gap in one["minus_trained"].items()}
+    assert room["harm"][0] <= 0 <= room["harm"][1] and max(-room["harm"][0], room["harm"][1]) < 0.05
+    assert (room["helpfulness"][0] > 0) == (one["delta"] == 20) and room["helpfulness"][0] > -0.05
 
 # %% [markdown]
 # ## 5 Strength
@@ -497,7 +562,7 @@ live_prompt.widget
 # $$
 #
 # **What we have not shown.** That these numbers carry over to another model, other data, longer training or another learning
-# rate: they are runs of a thousand pairs on 135 million parameters. A seed or three bound nothing tightly. The scorers know
+# rate: they are runs of a thousand pairs on 135 million parameters. Three seeds bound nothing tightly. The scorers know
 # the hazards of this data set and no others, and a policy with few unsafe responses here is not a safe policy.
 
 # %%
