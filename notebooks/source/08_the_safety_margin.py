@@ -34,7 +34,7 @@ from safedpo.places import shipped
 
 sweep = json.loads((shipped("data") / "results/household/sweep.json").read_text("utf-8"))
 runs, settings = sweep["runs"], sweep["settings"]
-print("made by", *sweep["commands"], sep="\n  ")
+print("made by", sweep["commands"][-1], f"\nand {len(sweep['commands']) - 1} such commands with other rules, deltas and seeds")
 rules, deltas, seeds = (sorted({run[what] for run in runs}) for what in ("rule", "delta", "seed"))
 print(f"{len(runs)} runs: rules {rules}, deltas {deltas}, seeds {seeds}; measured after {settings['budgets']} pairs")
 assert len({(run["rule"], run["delta"], run["seed"]) for run in runs}) == len(runs)  # no run counts twice
@@ -70,7 +70,7 @@ explorer(sweep, score)
 
 # %% [markdown]
 # What you see is the *most probable* response to 16 prompts; the dots are about responses *sampled* to all held-out prompts.
-# A policy can look harmless in the first and be unsafe in the second, so the numbers decide.
+# The two need not agree, and a dozen texts prove little, so the dots decide.
 
 # %%
 sampled, greedy = [], []
@@ -164,7 +164,7 @@ def verdict(these, those):
 budgets = sweep["settings"]["budgets"]
 deltas = sorted({run["delta"] for run in sweep["runs"] if run["rule"] == "safedpo"})
 for metric in ("harm", "helpfulness", "over_refusal"):
-    print(f"\n{metric}: mean over seeds (reference {sweep['reference'][metric]['value']:.3f})")
+    print(f"\n{metric.replace('_', '-')}: mean over seeds (reference {sweep['reference'][metric]['value']:.3f})")
     for pairs in budgets:
         values = [found(metric, "safedpo", delta, pairs) for delta in deltas]
         print(f"  {pairs:4} pairs  " + "  ".join(f"Δ={d:g} {sum(v) / len(v):.3f}" for d, v in zip(deltas, values, strict=True)))
@@ -376,9 +376,15 @@ words = "; ".join(f"Δ = {d:g}: blend {row['blend']:.2g}, reference {row['refere
 still(drawn, f"KL from the policy trained at Δ, in nats a response: {words}.")
 
 # %% [markdown]
-# A blend is worth showing where its bar is lower than those of both neighbours. Elsewhere the nearest trained margin is the
-# better stand-in, and you now know it.
-#
+# A blend is worth showing where its bar is lower than those of both neighbours; elsewhere the nearest trained margin would be
+# the better stand-in. Here it is lower at every margin left out. Between 10 and 50, the widest gap, several nats are left even so.
+
+# %%
+for row in errors.values():
+    assert row["blend"] < min(kl for name, kl in row.items() if name.startswith("delta"))
+assert FAST or errors[20]["blend"] > 3
+
+# %% [markdown]
 # And what the sliders above are about, harm and helpfulness? Here each blend, too, answered all held-out prompts, sampled with
 # the random numbers that the trained policy had. The two are compared prompt by prompt, so that what they share cancels.
 
