@@ -170,15 +170,15 @@ for metric in ("harm", "helpfulness", "over_refusal"):
         print(f"  {pairs:4} pairs  " + "  ".join(f"Δ={d:g} {sum(v) / len(v):.3f}" for d, v in zip(deltas, values, strict=True)))
 
 # %% [markdown]
-# **Does $\Delta$ do anything beyond $T$?** Every margin against $\Delta = 0$, which is $T$ alone.
+# **Does $\Delta$ do anything beyond $T$?** Every margin's dots against those of $\Delta = 0$, which is $T$ alone.
 
 # %%
 for pairs in budgets:
     for delta in deltas[1:]:
         said = {metric: verdict(found(metric, "safedpo", delta, pairs), found(metric, "safedpo", 0, pairs))
                 for metric in ("harm", "helpfulness", "over_refusal")}  # fmt: skip
-        print(f"{pairs:4} pairs, Δ = {delta:<4g} against Δ = 0: " + ", ".join(f"{m} {v}" for m, v in said.items()))
-print("\nlargest spread over the three seeds of one margin, and widest interval over prompts, after the last budget:")
+        print(f"{pairs:4} pairs, Δ = {delta:<3g} " + "; ".join(f"{m} {v}" for m, v in said.items()))
+print("\nafter the last budget, the largest spread over the seeds of one margin, and the widest interval over prompts:")
 for metric in ("harm", "helpfulness", "over_refusal"):
     values = {delta: found(metric, "safedpo", delta, budgets[-1]) for delta in deltas}
     assert {len(each) for each in values.values()} == {3}
@@ -200,8 +200,9 @@ for pairs in budgets:
     assert max(found("harm", "safedpo", 10, pairs)) < min(found("harm", "safedpo", 0, pairs))
 own = sweep["reference"]["helpfulness"]
 by_delta = {d: sum(v) / len(v) for d, v in helps.items()}
-print(f"helpfulness, and how far from the reference's {own['value']:.3f}, whose interval is {own['low']:.3f} to {own['high']:.3f}:")
-print(", ".join(f"Δ = {delta:g} {value:.3f} ({value - own['value']:+.3f})" for delta, value in by_delta.items()))
+print(f"helpfulness: reference {own['value']:.3f} ({own['low']:.3f} to {own['high']:.3f} over prompts)")
+for delta, value in by_delta.items():
+    print(f"  Δ = {delta:<3g} {value:.3f}, {value - own['value']:+.3f} from the reference")
 assert verdict(helps[2], helps[0]) == "overlap" and max(helps[10]) < min(helps[0])
 assert own["value"] <= by_delta[10] < own["high"]  # no less than the reference, and within its interval
 assert by_delta[20] < own["low"] and by_delta[50] < own["value"] / 2
@@ -223,7 +224,8 @@ unsafe = sum(sum(record.unsafe) for record in harmless)
 print(f"{len(harmless)} training pairs are of harmless requests; unsafe responses among them: {unsafe}")
 assert harmless and unsafe == 0
 assert all(sum(values) / 3 < own["high"] for values in over.values())
-print("over-refusal over the seeds: " + ", ".join(f"Δ = {d:g} {min(v):.3f} to {max(v):.3f}" for d, v in over.items()))
+for delta, values in over.items():
+    print(f"  Δ = {delta:<3g} over-refusal {min(values):.3f} to {max(values):.3f} over the seeds")
 means = [sum(values) / 3 for values in over.values()]
 assert max(means) - min(means) < max(max(v) - min(v) for v in over.values())
 
@@ -368,7 +370,7 @@ from safedpo.show.style import SERIES, figure
 names = ("the blend", "neighbour below", "neighbour above", "reference")
 columns = list(zip(*(row.values() for row in errors.values()), strict=True))
 bars = [go.Bar(x=[f"Δ = {delta:g}" for delta in errors], y=column, name=name, marker_color=colour,
-               text=[f"{kl:.2g}" for kl in column])
+               text=[f"{kl:.2g}" for kl in column], textposition="outside", textangle=0)
         for name, column, colour in zip(names, columns, SERIES, strict=False)]  # fmt: skip
 top = 1.1 * max(map(max, columns))
 drawn = figure(bars, x={"title_text": "left out"}, y={"title_text": "KL(trained ∥ other), nats", "range": [0, top]})

@@ -18,6 +18,7 @@ from safedpo.show.style import asset, escape
 LIBRARY = "plotly.min.js"
 _PACKED_LIBRARY = re.compile(r'<script data-safedpo="plotly">.*?</script>', re.DOTALL)
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # of a terminal
+_PROGRESS = re.compile(r"\d+%\|")  # what a progress bar prints of itself
 _IN_STYLE = re.compile(r"""(?:url\(|@import)\s*["']?\s*([^\s"')]+)""")
 
 
@@ -159,7 +160,9 @@ def _output(output, where: str) -> str:
         drawn = data["application/vnd.plotly.v1+json"]
         return still(go.Figure(drawn["data"], drawn["layout"]), "A figure.").html(re.sub(r"\W+", "-", where))
     if "application/vnd.jupyter.widget-view+json" in data:
-        return '<p class="note">Here the notebook computes as you move a slider; open it to try.</p>'
+        if _PROGRESS.search(data.get("text/plain", "")):
+            return ""
+        return '<p class="note">Here the notebook has controls that need Python running; open it to try them.</p>'
     if "image/svg+xml" in data:
         return data["image/svg+xml"]
     if "image/png" in data:

@@ -159,3 +159,13 @@ def test_no_notebooks_or_two_of_one_name_raise(tmp_path):
         build_site(["a/x.ipynb", "b/x.ipynb"], tmp_path)
     with pytest.raises(UserError, match="no notebook at"):
         build_site([tmp_path / "none.ipynb"], tmp_path / "site")
+
+
+def test_controls_that_need_python_are_named_and_progress_bars_are_left_out():
+    view = "application/vnd.jupyter.widget-view+json"
+    shown = [nbformat.v4.new_output("display_data", {view: {"model_id": "1"}, "text/plain": text}) for text in
+             ("blend error:   0%|          | 0/8 [00:00<?, ?response/s]", "VBox(children=(RadioButtons(options=...")]  # fmt: skip
+    pages = [page_body(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("run()", outputs=[one])]), "lesson")
+             for one in shown]  # fmt: skip
+    assert ["controls that need Python" in page for page in pages] == [False, True]
+    assert "note" not in pages[0] and "response/s" not in pages[0]
