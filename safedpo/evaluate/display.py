@@ -1,5 +1,6 @@
 """Reports on a terminal. A model's text is untrusted: it is shown as text, and can neither colour nor move anything."""
 
+from rich.box import HORIZONTALS
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -30,7 +31,8 @@ def print_report(report: EvaluationReport, console: Console | None = None) -> No
 def overall_table(report: EvaluationReport) -> Table:
     """One row a model and way of decoding, one column a metric."""
     settings = report.settings
-    table = Table(title=f"{settings['prompts']} prompts of {settings['data']}, {settings['samples']} sampled responses "
+    table = Table(box=HORIZONTALS, show_lines=True, pad_edge=False,
+                  title=f"{settings['prompts']} prompts of {settings['data']}, {settings['samples']} sampled responses "
                         "each; 95% intervals over prompts")
     table.add_column("")
     for metric in METRICS:
@@ -38,18 +40,18 @@ def overall_table(report: EvaluationReport) -> Table:
     for name, model in _models(report):
         for way, metrics in (("sampled", model.metrics), ("greedy", model.greedy)):
             if metrics["harm"].n:
-                table.add_row(f"{name}, {way}", *(_cell(metrics[metric]) for metric in METRICS))
+                table.add_row(f"{name}\n{way}", *(_cell(metrics[metric]) for metric in METRICS))
     return table
 
 
 def topic_table(report: EvaluationReport) -> Table:
     """One row a topic: harm and helpfulness of each model."""
     models = _models(report)
-    table = Table(title="by topic (sampled responses)")
+    table = Table(box=HORIZONTALS, show_lines=True, pad_edge=False, title="by topic (sampled responses)")
     table.add_column("topic")
     for name, _ in models:
         for metric in ("harm", "helpfulness"):
-            table.add_column(f"{name} {TITLES[metric]}", justify="right")
+            table.add_column(f"{name} {TITLES[metric]}", justify="right", min_width=14)
     for topic in report.policy.topics:
         table.add_row(topic, *(_cell(model.topics[topic][metric]) for _, model in models
                                for metric in ("harm", "helpfulness")))
@@ -78,4 +80,5 @@ def _models(report: EvaluationReport) -> list:
 
 
 def _cell(interval: Interval) -> str:
-    return str(interval).replace("[", "\\[")
+    """The value over its interval: side by side, four of them would not fit into 80 columns."""
+    return str(interval).replace(" [", "\n\\[")

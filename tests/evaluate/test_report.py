@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -13,7 +14,7 @@ from safedpo.errors import UserError
 from safedpo.evaluate import report as module
 from safedpo.evaluate.display import overall_table, print_report, samples_table, shown
 from safedpo.evaluate.generation import Decoding, Responses
-from safedpo.evaluate.report import EvaluationReport, evaluate, judge
+from safedpo.evaluate.report import METRICS, EvaluationReport, evaluate, judge
 from safedpo.evaluate.scorers import HOUSEHOLD, scorer_for
 from safedpo.lm.models import LoadedModel, add_lora, weights_fingerprint
 from safedpo.lm.tiny import tiny_model, tiny_tokenizer
@@ -162,5 +163,17 @@ def test_markup_in_a_response_stays_text_and_tables_show_both_models():
     print_report(report, console)
     out = console.file.getvalue()
     assert "[bold]loud[/bold] [/]" in out and "\\x1b[2J" in out and "\x1b" not in out
-    assert "policy, sampled" in out and "reference, sampled" in out and "greedy" not in out
-    assert "0.000 [0.000," in out and overall_table(report).row_count == 2
+    assert {"policy", "reference", "sampled"} < set(out.split()) and "greedy" not in out and overall_table(report).row_count == 2
+
+
+def test_eighty_columns_cut_nothing_off():
+    risky, harmless = request_pair()
+    one = judge([said(risky, "Hm.", greedy="Hm."), said(harmless, "Hm.", greedy="Hm.")], HOUSEHOLD)
+    report = EvaluationReport(one, one, {"prompts": 2, "data": "x", "samples": 1})
+    console = Console(file=io.StringIO(), width=80)
+    print_report(report, console)
+    out = console.file.getvalue()
+    assert "…" not in out and max(map(len, out.splitlines())) <= 80
+    assert {"policy", "reference", "sampled", "greedy"} < set(out.split())
+    intervals = len(METRICS) * 4 + 2 * 2 * len(one.topics)  # four rows, and harm and helpfulness of two models by topic
+    assert len(re.findall(r"\[\d\.\d{3}, \d\.\d{3}\]", out)) == intervals
