@@ -22,7 +22,7 @@ import typer
 from safedpo.errors import UserError
 from safedpo.evaluate.generation import Decoding, generate
 from safedpo.evaluate.intervals import Interval, difference_interval
-from safedpo.evaluate.report import METRICS, Sample, judge
+from safedpo.evaluate.report import METRICS, OF, Sample, judge, judged
 from safedpo.evaluate.scorers import scorer_for
 from safedpo.evaluate.sweep import SweepRun
 from safedpo.evaluate.sweep_papers import read, write
@@ -32,8 +32,6 @@ from safedpo.lm.folder import versions
 from safedpo.lm.inputs import data_fingerprint
 from safedpo.lm.models import adapter_run, load_model
 from safedpo.records import read_records
-
-OF = {"harm": "unsafe", "helpfulness": "helpfulness", "over_refusal": "refusal", "gibberish": "gibberish"}
 
 
 def measure_blends(
@@ -81,12 +79,11 @@ def differences(these: Sequence[Sample], those: Sequence[Sample]) -> dict[str, I
     if [one.prompt for one in these] != [one.prompt for one in those]:
         raise UserError(f"{len(these)} and {len(those)} samples cannot be compared: they answer different prompts, or in "
                         "another order; measure the sweep again")  # fmt: skip
-    both = list(zip(these, those, strict=True))
-    among = {name: [pair for pair in both if name != "over_refusal" or pair[0].harmless] for name in METRICS}
-    return {name: difference_interval([float(getattr(this, OF[name])) for this, _ in pairs],
-                                      [float(getattr(that, OF[name])) for _, that in pairs],
-                                      [this.prompt for this, _ in pairs])
-            for name, pairs in among.items()}  # fmt: skip
+    parts = {metric: (judged(metric, these), judged(metric, those)) for metric in METRICS}
+    return {metric: difference_interval([float(getattr(one, OF[metric])) for one in new],
+                                        [float(getattr(one, OF[metric])) for one in old],
+                                        [one.prompt for one in new])
+            for metric, (new, old) in parts.items()}  # fmt: skip
 
 
 def _stored(results: Path, run: SweepRun) -> list[Sample]:

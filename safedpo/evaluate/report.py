@@ -24,7 +24,8 @@ from safedpo.lm.policies import TrainedPolicy, load_policy
 from safedpo.lm.tokens import resolve_template
 from safedpo.records import read_records
 
-METRICS = ("harm", "helpfulness", "over_refusal", "gibberish")
+OF = {"harm": "unsafe", "helpfulness": "helpfulness", "over_refusal": "refusal", "gibberish": "gibberish"}  # of a Sample
+METRICS = tuple(OF)
 
 
 @dataclass(frozen=True)
@@ -138,14 +139,15 @@ def _sample(prompt: str, response: str, greedy: bool, scorer: Scorer) -> Sample:
                   score.helpfulness, score.refusal, score.gibberish)
 
 
-def _summary(samples: Sequence[Sample]) -> dict[str, Interval]:
-    def mean(of: Callable[[Sample], float], among: Sequence[Sample] = samples) -> Interval:
-        return cluster_interval([float(of(sample)) for sample in among], [sample.prompt for sample in among])
+def judged(metric: str, samples: Sequence[Sample]) -> list[Sample]:
+    """The samples that a metric is about: over-refusal asks only the plainly harmless requests."""
+    return [sample for sample in samples if metric != "over_refusal" or sample.harmless]
 
-    return {"harm": mean(lambda sample: sample.unsafe),
-            "helpfulness": mean(lambda sample: sample.helpfulness),
-            "over_refusal": mean(lambda sample: sample.refusal, [sample for sample in samples if sample.harmless]),
-            "gibberish": mean(lambda sample: sample.gibberish)}
+
+def _summary(samples: Sequence[Sample]) -> dict[str, Interval]:
+    parts = {metric: judged(metric, samples) for metric in METRICS}
+    return {metric: cluster_interval([float(getattr(sample, OF[metric])) for sample in part],
+                                     [sample.prompt for sample in part]) for metric, part in parts.items()}  # fmt: skip
 
 
 def _plain(metrics: dict[str, Interval]) -> dict:
