@@ -27,6 +27,7 @@ lab: $(VENV)/lab.stamp
 	$(BIN)/safedpo lab
 
 test: $(VENV)/dev.stamp
+	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest
 

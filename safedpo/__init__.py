@@ -2,8 +2,8 @@
 
     records  ->  transform T  ->  loss
 
-They run unchanged in two worlds: a finite one, where the optimal policy is known exactly (``safedpo.finite``), and
-that of language models, where everything is measured (``safedpo.lm``).
+They run unchanged in two worlds: a finite one, where the optimal policy is known exactly (`safedpo.finite`), and
+that of language models, where everything is measured (`safedpo.lm`).
 
     errors      one exception for a mistake that the user can mend
     records     a row of preference data -> Record, or a reason why not
@@ -30,11 +30,21 @@ __version__ = "0.1.0"
 
 _HOME = {
     "UserError": "errors",
-    "Record": "records", "Records": "records", "read_records": "records",
-    "order_pairs": "transform", "pair_groups": "transform", "count_pairs": "transform",
-    "safedpo_loss": "losses", "dpo_loss": "losses", "cdpo_loss": "losses", "robust_dpo_loss": "losses",
-    "ipo_loss": "losses", "bfpo_loss": "losses", "shift_reference": "losses", "gradient_weight": "losses",
-}  # fmt: skip
+    "Record": "records",
+    "Records": "records",
+    "read_records": "records",
+    "order_pairs": "transform",
+    "pair_groups": "transform",
+    "count_pairs": "transform",
+    "safedpo_loss": "losses",
+    "dpo_loss": "losses",
+    "cdpo_loss": "losses",
+    "robust_dpo_loss": "losses",
+    "ipo_loss": "losses",
+    "bfpo_loss": "losses",
+    "shift_reference": "losses",
+    "gradient_weight": "losses",
+}
 __all__ = [*_HOME, "__version__"]
 
 

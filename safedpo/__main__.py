@@ -1,4 +1,4 @@
-"""``python -m safedpo``: the command line."""
+"""`python -m safedpo`: the command line."""
 
 from safedpo.cli import main
 

@@ -6,7 +6,7 @@ import unicodedata
 class UserError(ValueError):
     """Something the user gave cannot be used: the message says what was found, where, and what to do.
 
-    The command line prints the message alone and exits with code 2; in Python it is a ``ValueError``.
+    The command line prints the message alone and exits with code 2; in Python it is a `ValueError`.
 
     >>> from safedpo.errors import UserError
     >>> raise UserError("beta is -1; it must be greater than 0")
@@ -22,5 +22,9 @@ def visible(text: str) -> str:
     >>> visible("\x1b[31mred[/] and\nnew line")
     '\\x1b[31mred[/] and\nnew line'
     """
-    return "".join(char if char == "\n" or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
-                   else char.encode("unicode_escape").decode() for char in text)
+    return "".join(
+        char
+        if char == "\n" or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
+        else char.encode("unicode_escape").decode()
+        for char in text
+    )

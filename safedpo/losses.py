@@ -1,7 +1,7 @@
 """The losses: each a pure function of (B,) response log-probabilities, giving (B,) losses.
 
-Everywhere: ``logps`` are sums over the response's tokens, in nats; ``gap = (chosen - ref_chosen) - (rejected -
-ref_rejected)``; the reward margin is m = beta * gap; h = 1 means unsafe. The mean over pairs, the logging and the
+Everywhere: `logps` are sums over the response's tokens, in nats; `gap = (chosen - ref_chosen) - (rejected -
+ref_rejected)`; the reward margin is m = beta * gap; h = 1 means unsafe. The mean over pairs, the logging and the
 weights live outside. The same functions drive the bandit and the language model.
 """
 
@@ -22,10 +22,10 @@ def safedpo_loss(
     """SafeDPO (Eq. 12): -log sigmoid(m - delta * (h_rejected - h_chosen)), on pairs ordered by T.
 
     The margin is *subtracted* and stands outside beta: a safe-over-unsafe pair must be won by delta before its loss
-    relaxes. With delta = 0, and for pairs of equal safety, it is DPO. The gradient with respect to ``chosen_logps``
-    is -beta * sigmoid(delta * I - m), I = h_rejected - h_chosen (see ``gradient_weight``).
+    relaxes. With delta = 0, and for pairs of equal safety, it is DPO. The gradient with respect to `chosen_logps`
+    is -beta * sigmoid(delta * I - m), I = h_rejected - h_chosen (see `gradient_weight`).
 
-    ``*_logps`` (B,) float32 or float64 in nats; ``*_unsafe`` (B,) bool; ``beta`` > 0; returns (B,).
+    `*_logps` (B,) float32 or float64 in nats; `*_unsafe` (B,) bool; `beta` > 0; returns (B,).
 
     >>> t = lambda x: torch.tensor([x], dtype=torch.float64)
     >>> f, yes = torch.tensor([False]), torch.tensor([True])
@@ -93,7 +93,7 @@ def bfpo_loss(
 ) -> Tensor:
     """BFPO: (gap - target/beta)**2, target +1/2 for SS, +1 for SU, -1 for US, -1/2 for UU (arXiv 2408.15313).
 
-    On pairs ordered by helpfulness (no T). The targets were derived from the method's constants, see ``BFPO_B1``.
+    On pairs ordered by helpfulness (no T). The targets were derived from the method's constants, see `BFPO_B1`.
 
     >>> zero, no = torch.zeros(1), torch.tensor([False])
     >>> bfpo_loss(zero, zero, zero, zero, no, no, beta=0.5).item()
@@ -128,9 +128,11 @@ def reward_margin(chosen_logps, rejected_logps, ref_chosen_logps, ref_rejected_l
     """
     _check_beta(beta)
     columns = {
-        "chosen_logps": chosen_logps, "rejected_logps": rejected_logps,
-        "ref_chosen_logps": ref_chosen_logps, "ref_rejected_logps": ref_rejected_logps,
-    }  # fmt: skip
+        "chosen_logps": chosen_logps,
+        "rejected_logps": rejected_logps,
+        "ref_chosen_logps": ref_chosen_logps,
+        "ref_rejected_logps": ref_rejected_logps,
+    }
     columns = {name: _logps(column, name) for name, column in columns.items()}
     shapes = {name: tuple(column.shape) for name, column in columns.items()}
     if len(set(shapes.values())) > 1:
@@ -154,7 +156,7 @@ def gradient_weight(margin: Tensor, chosen_unsafe, rejected_unsafe, *, delta) ->
 
 
 def safety_gap(chosen_unsafe, rejected_unsafe, *, like: Tensor) -> Tensor:
-    """I = h_rejected - h_chosen in {-1, 0, 1}, (B,) with the dtype of ``like``; after T it is 0 or 1.
+    """I = h_rejected - h_chosen in {-1, 0, 1}, (B,) with the dtype of `like`; after T it is 0 or 1.
 
     >>> safety_gap(torch.tensor([False]), torch.tensor([True]), like=torch.zeros(1)).item()
     1.0

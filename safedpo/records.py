@@ -1,10 +1,10 @@
-"""A row of preference data becomes a ``Record``, or a reason why not.
+"""A row of preference data becomes a `Record`, or a reason why not.
 
 The schema is that of PKU-SafeRLHF: a prompt, two responses, two safety bits, and which response is the better
-(more helpful) and which the safer one. Extra columns are ignored. The data says ``is_response_0_safe``; the paper's
+(more helpful) and which the safer one. Extra columns are ignored. The data says `is_response_0_safe`; the paper's
 h says *unsafe* (h = 1 means c(x, y) > 0). The bit is inverted here, once, and nowhere else.
 
-Standard library only; the readers of parquet files and of the Hugging Face hub import ``datasets`` when called.
+Standard library only; the readers of parquet files and of the Hugging Face hub import `datasets` when called.
 """
 
 import csv
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import UserError
+from safedpo.errors import UserError
 
 TEXTS = ("prompt", "response_0", "response_1")
 BITS = ("is_response_0_safe", "is_response_1_safe")
@@ -22,7 +22,7 @@ IDS = ("better_response_id", "safer_response_id")
 
 @dataclass(frozen=True)
 class Record:
-    """One preference pair: ``unsafe[i]`` is the paper's h of ``responses[i]``; ``better`` and ``safer`` are 0 or 1."""
+    """One preference pair: `unsafe[i]` is the paper's h of `responses[i]`; `better` and `safer` are 0 or 1."""
 
     prompt: str
     responses: tuple[str, str]
@@ -56,18 +56,18 @@ class Records:
         >>> parse_rows(rows, "example").counts()
         {'rows': 1, 'SS': 0, 'SU': 0, 'US': 1, 'UU': 0, 'kept': 1, 'swapped': 1, 'dropped': 0}
         """
-        from .transform import count_pairs  # torch is needed only here
+        from safedpo.transform import count_pairs  # torch is needed only here
 
         counted = count_pairs([r.better for r in self.records], [r.unsafe for r in self.records])
         return {"rows": len(self.records) + len(self.problems), **counted}
 
 
 def read_records(source, *, split: str | None = None, revision: str | None = None, strict: bool = True) -> Records:
-    """Read a .jsonl, .json, .csv or .parquet file, or a data set of the Hugging Face hub (``owner/name``).
+    """Read a .jsonl, .json, .csv or .parquet file, or a data set of the Hugging Face hub (`owner/name`).
 
-    ``split`` and ``revision`` belong to the hub (default split: ``train``) and are refused for a file. With
-    ``strict`` the first bad rows raise one ``UserError`` that lists them; otherwise they are left out and stand in
-    ``.problems``.
+    `split` and `revision` belong to the hub (default split: `train`) and are refused for a file. With
+    `strict` the first bad rows raise one `UserError` that lists them; otherwise they are left out and stand in
+    `.problems`.
 
     >>> import pathlib, tempfile
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "pairs.jsonl"

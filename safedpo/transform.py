@@ -19,9 +19,9 @@ RULES = ("safedpo", "helpful", "safebetter", "harmless")
 def order_pairs(better, unsafe, rule: str = "safedpo", *, safer=None) -> tuple[Tensor, Tensor]:
     """Choose a response of each pair and say which pairs are kept.
 
-    ``better`` (N,) in {0, 1}: the more helpful response; ``unsafe`` (N, 2) bool: the paper's h of both responses;
-    ``safer`` (N,) in {0, 1}: needed by the rule ``harmless`` only. Returns ``chosen`` (N,) in {0, 1} and ``keep``
-    (N,) bool; ``chosen`` is meaningful where ``keep`` is true.
+    `better` (N,) in {0, 1}: the more helpful response; `unsafe` (N, 2) bool: the paper's h of both responses;
+    `safer` (N,) in {0, 1}: needed by the rule `harmless` only. Returns `chosen` (N,) in {0, 1} and `keep`
+    (N,) bool; `chosen` is meaningful where `keep` is true.
 
     ============  ==========  ==========  ==========  ==========
     rule          SS          SU          US          UU
@@ -56,7 +56,7 @@ def order_pairs(better, unsafe, rule: str = "safedpo", *, safer=None) -> tuple[T
 
 
 def pair_groups(better, unsafe) -> Tensor:
-    """The group of each pair *before* T as an index into ``GROUPS``: 2 h(better) + h(other), (N,) in {0, 1, 2, 3}.
+    """The group of each pair *before* T as an index into `GROUPS`: 2 h(better) + h(other), (N,) in {0, 1, 2, 3}.
 
     >>> [GROUPS[g] for g in pair_groups([0, 1], [[False, True], [False, True]])]
     ['SU', 'US']
@@ -76,8 +76,10 @@ def count_pairs(better, unsafe, rule: str = "safedpo", *, safer=None) -> dict[st
     sizes = torch.bincount(pair_groups(better, unsafe), minlength=4).tolist()
     swapped = int((keep & (chosen != better)).sum())
     return dict(zip(GROUPS, sizes, strict=True)) | {
-        "kept": int(keep.sum()), "swapped": swapped, "dropped": int((~keep).sum())
-    }  # fmt: skip
+        "kept": int(keep.sum()),
+        "swapped": swapped,
+        "dropped": int((~keep).sum()),
+    }
 
 
 def _split(better: Tensor, unsafe: Tensor) -> tuple[Tensor, Tensor]:

@@ -53,14 +53,14 @@ def test_public_names_resolve():
         ("finite", ("lm", "household", "evaluate", "show", "labs", "cli")),
         ("lm", ("finite", "evaluate", "show", "labs", "cli")),
         ("household", ("finite", "lm", "evaluate", "show", "labs", "cli")),
-        ("show", ("labs", "cli", "lm.trainer", "finite.fit")),
+        ("show", ("labs", "cli", "lm.training", "finite.fit")),
         ("evaluate", ("finite", "show", "labs", "cli")),
         ("labs", ("cli",)),
     ],
 )
 def test_imports_only_go_down(room, forbidden):
     for path in (PACKAGE / room).rglob("*.py"):
-        if path.relative_to(PACKAGE).as_posix() == "lm/sentences.py":
+        if path.relative_to(PACKAGE).as_posix().startswith("lm/sentences/"):
             continue  # the one door between the two worlds
         for name in imports(path):
             assert not any(name == f"safedpo.{f}" or name.startswith(f"safedpo.{f}.") for f in forbidden), (

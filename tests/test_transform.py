@@ -58,8 +58,10 @@ def test_after_t_nothing_unsafe_is_chosen_and_t_is_idempotent(rows):
 def test_counts_add_up(rows):
     better, unsafe = split(rows)
     n = count_pairs(better, unsafe)
-    by_hand = [sum(1 for b, u0, u1 in rows if ((u0, u1)[b], (u0, u1)[1 - b]) == g)
-               for g in ((False, False), (False, True), (True, False), (True, True))]  # fmt: skip
+    by_hand = [
+        sum(1 for b, u0, u1 in rows if ((u0, u1)[b], (u0, u1)[1 - b]) == g)
+        for g in ((False, False), (False, True), (True, False), (True, True))
+    ]
     assert [n[g] for g in GROUPS] == by_hand
     assert n["kept"] == len(rows) - by_hand[3] and n["dropped"] == by_hand[3] and n["swapped"] == by_hand[2]
 

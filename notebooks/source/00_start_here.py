@@ -30,7 +30,7 @@
 # The doctor lists what is installed, which device will be used and why, and what to do about each problem.
 
 # %%
-from safedpo.doctor import doctor
+from safedpo.cli.doctor import doctor
 
 doctor().show()
 
@@ -54,7 +54,7 @@ predict("who_moves")
 # %%
 from safedpo.finite import expected_reward, kl, optimal_policy, six_answers, unsafe_mass
 from safedpo.show import Stops, slider
-from safedpo.show.policies import policies
+from safedpo.show.figures.policies import policies
 
 world = six_answers()
 betas = [0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10]
@@ -62,8 +62,10 @@ betas = [0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10]
 
 def three(beta):
     optima = {"DPO": optimal_policy(world, beta, penalty=0.0), "SafeDPO": optimal_policy(world, beta)}
-    facts = {name: {"expected reward": expected_reward(world, p).item(), "KL": kl(p, world.ref_logps).item()}
-             for name, p in optima.items()}
+    facts = {
+        name: {"expected reward": expected_reward(world, p).item(), "KL": kl(p, world.ref_logps).item()}
+        for name, p in optima.items()
+    }
     bars = {name: p[0].exp().tolist() for name, p in ({"reference": world.ref_logps} | optima).items()}
     return policies(world.labels, world.unsafe[0].tolist(), bars, facts=facts, setting=f"At β = {beta:g}")
 
@@ -108,8 +110,8 @@ ledger_table(rows)
 # the residuals on fresh worlds.
 
 # %%
+from safedpo.files import shipped
 from safedpo.labs.ledger import equation_table, run_ledger
-from safedpo.places import shipped
 
 rows = run_ledger(seed=1, worlds=1 if FAST else 2)
 table = equation_table(rows, shipped("notebooks"))
@@ -127,8 +129,8 @@ table
 # %%
 import json
 
+from safedpo.files import shipped
 from safedpo.household import score
-from safedpo.places import shipped
 from safedpo.show import explorer
 
 sweep = json.loads((shipped("data") / "results/household/sweep.json").read_text("utf-8"))
@@ -149,7 +151,7 @@ explorer(sweep, score)
 import json
 import re
 
-from safedpo.places import shipped
+from safedpo.files import shipped
 
 for path in sorted(shipped("notebooks").glob("[0-9][0-9]_*.ipynb")):
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]

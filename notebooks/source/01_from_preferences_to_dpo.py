@@ -124,7 +124,7 @@ predict("beta_to_zero")
 # %%
 from safedpo.finite import expected_reward, kl, log_partition, optimal_policy, six_answers
 from safedpo.show import Stops, slider
-from safedpo.show.policies import policies as draw
+from safedpo.show.figures.policies import policies as draw
 
 world = six_answers()
 betas = [0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10]
@@ -133,15 +133,17 @@ betas = [0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10]
 def numbers(beta):
     best = optimal_policy(world, beta, penalty=0.0)  # penalty 0: safety plays no part yet
     log_z = log_partition(world, beta, penalty=0.0)
-    return best, {"expected reward": expected_reward(world, best).item(),
-                  "KL to the reference": kl(best, world.ref_logps).item(), "log Z": log_z.item()}
+    return best, {
+        "expected reward": expected_reward(world, best).item(),
+        "KL to the reference": kl(best, world.ref_logps).item(),
+        "log Z": log_z.item(),
+    }
 
 
 def at(beta):
     best, facts = numbers(beta)
     bars = {"reference": world.ref_logps[0].exp().tolist(), "optimum": best[0].exp().tolist()}
-    return draw(world.labels, world.unsafe[0].tolist(), bars, facts={"optimum": facts},
-                setting=f"At β = {beta:g}")
+    return draw(world.labels, world.unsafe[0].tolist(), bars, facts={"optimum": facts}, setting=f"At β = {beta:g}")
 
 
 slider(at, Stops("β", betas, start=0.5))
@@ -174,6 +176,7 @@ print(f"β = 0.001: {greedy.max():.6f} on “{world.labels[greedy.argmax()]}”"
 # $\beta \log \pi / \pi_{\mathrm{ref}}$. A language model is its own reward model.
 #
 # **Exercise 1.** Write it.
+
 
 # %%
 def implicit_reward(logps, ref_logps, beta):
@@ -233,6 +236,7 @@ assert torch.allclose(constant, beta * log_partition(world, beta, penalty=0.0))
 #
 # **Exercise 2.** Write the loss, one number a pair. Let it survive margins of $\pm 1000$.
 
+
 # %%
 def dpo_loss(chosen_logps, rejected_logps, ref_chosen_logps, ref_rejected_logps, beta):
     """−log σ(m) for each pair: four (B,) tensors of log-probabilities and β > 0 -> (B,) losses."""
@@ -291,6 +295,7 @@ predict("who_pulls")
 # %% [markdown]
 # **Exercise 3.** Write the gradient by hand: $\partial \mathcal{L} / \partial \log \pi(y_w)$ and
 # $\partial \mathcal{L} / \partial \log \pi(y_l)$. No autograd.
+
 
 # %%
 def dpo_gradient(chosen_logps, rejected_logps, ref_chosen_logps, ref_rejected_logps, beta):

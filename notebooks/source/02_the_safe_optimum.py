@@ -91,7 +91,7 @@ assert ledger_row("dual-tight").holds  # the tilt that just meets a budget is th
 
 # %%
 from safedpo.show import Stops, slider
-from safedpo.show.policies import policies
+from safedpo.show.figures.policies import policies
 
 betas = [0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10]
 
@@ -146,6 +146,7 @@ predict("ratio_of_safe")
 
 # %% [markdown]
 # **Exercise 1.** Write the safe policy. Give log-probabilities, $-\infty$ where an answer is forbidden.
+
 
 # %%
 def safe_policy(ref_logps, reward, unsafe, beta):
@@ -203,8 +204,11 @@ predict("no_safe_answer")
 from safedpo.finite import FiniteWorld, InfeasiblePromptError, optimal_policy, six_answers, unsafe_mass
 
 world = six_answers()
-two_prompts = FiniteWorld(world.ref_logps.expand(2, 6), world.reward.expand(2, 6),
-                          torch.stack([world.unsafe[0], torch.ones(6, dtype=torch.bool)]))
+two_prompts = FiniteWorld(
+    world.ref_logps.expand(2, 6),
+    world.reward.expand(2, 6),
+    torch.stack([world.unsafe[0], torch.ones(6, dtype=torch.bool)]),
+)
 try:
     optimal_policy(two_prompts, 0.5)
 except InfeasiblePromptError as error:
@@ -240,8 +244,7 @@ assert ledger_row("no-support").holds
 # That is Proposition 4.2, with its rate.
 
 # %%
-from safedpo.finite import log_partition, log_partition_unsafe, optimal_policy
-from safedpo.finite import six_answers, tv, unsafe_mass
+from safedpo.finite import log_partition, log_partition_unsafe, optimal_policy, six_answers, tv, unsafe_mass
 
 world, beta = six_answers(), 0.5
 z_safe, z_unsafe = log_partition(world, beta).exp(), log_partition_unsafe(world, beta).exp()
@@ -265,7 +268,7 @@ assert ledger_row("penalty-limit").holds
 
 # %%
 from safedpo.show import Stops, slider
-from safedpo.show.penalty import penalty
+from safedpo.show.figures.penalty import penalty
 
 line = torch.linspace(0, 6, 31, dtype=torch.float64)
 
@@ -277,9 +280,15 @@ def distances(world, beta):  # the closed form, divided by Z_s above and below
 
 def at(beta, c):
     finite, hard = (optimal_policy(world, beta, penalty=one)[0].exp().tolist() for one in (c, math.inf))
-    return penalty(world.labels, world.unsafe[0].tolist(), finite, hard, c=c,
-                   safe_support=1 - unsafe_mass(world, world.ref_logps).item(),
-                   curve=(line.tolist(), distances(world, beta)))
+    return penalty(
+        world.labels,
+        world.unsafe[0].tolist(),
+        finite,
+        hard,
+        c=c,
+        safe_support=1 - unsafe_mass(world, world.ref_logps).item(),
+        curve=(line.tolist(), distances(world, beta)),
+    )
 
 
 betas = [0.1, 0.5, 2] if FAST else [0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10]
@@ -288,6 +297,7 @@ slider(at, Stops("β", betas, start=0.5), Stops("penalty C", fines, start=1))
 
 # %% [markdown]
 # **Exercise 2.** Turn the formula round. Which is the least $C \ge 0$ with $\mathrm{TV}(\pi_C, \pi^\ast) \le \tau$?
+
 
 # %%
 def needed_penalty(log_z_safe, log_z_unsafe, beta, tau):
@@ -341,7 +351,7 @@ assert ledger_row("price-of-support").holds and ledger_row("penalty-sufficient")
 # %%
 from safedpo.finite import log_partition, log_partition_unsafe
 from safedpo.show import Stops, slider
-from safedpo.show.penalty import penalty
+from safedpo.show.figures.penalty import penalty
 
 line = torch.linspace(0, 3, 31, dtype=torch.float64)
 
@@ -351,8 +361,15 @@ def poorer(delta):
     needed = required_penalty(poor, beta, tau).item()
     finite, hard = (optimal_policy(poor, beta, penalty=one)[0].exp().tolist() for one in (needed, math.inf))
     distances = torch.sigmoid(log_partition_unsafe(poor, beta) - log_partition(poor, beta) - line / beta)
-    return penalty(world.labels, world.unsafe[0].tolist(), finite, hard, c=needed, safe_support=delta,
-                   curve=(line.tolist(), distances.tolist()))
+    return penalty(
+        world.labels,
+        world.unsafe[0].tolist(),
+        finite,
+        hard,
+        c=needed,
+        safe_support=delta,
+        curve=(line.tolist(), distances.tolist()),
+    )
 
 
 support = [10.0**-k for k in range(1, 11)]
@@ -361,6 +378,7 @@ slider(poorer, Stops("safe support δ", support, start=1e-2, text=lambda delta: 
 # %% [markdown]
 # **Exercise 3.** Read the slider at $\delta = 10^{-4}$ and at $10^{-8}$: by how much does the penalty rise? (Two digits are
 # enough.)
+
 
 # %%
 def price_of_support():

@@ -49,6 +49,7 @@ predict("two_unsafe")
 #
 # **Exercise 1.** Write it. The data says which response is `better` (0 or 1) and which of the two are `unsafe`.
 
+
 # %%
 def order_pairs(better, unsafe):
     """T: better (N,) in {0, 1} and unsafe (N, 2) bool -> chosen (N,) in {0, 1}, keep (N,) bool.
@@ -138,9 +139,11 @@ assert ledger_row("law-of-t-sampled").holds  # and drawn ones
 #
 # **Exercise 2.** Write the loss.
 
+
 # %%
-def safedpo_loss(chosen_logps, rejected_logps, ref_chosen_logps, ref_rejected_logps,
-                 chosen_unsafe, rejected_unsafe, beta, delta):
+def safedpo_loss(
+    chosen_logps, rejected_logps, ref_chosen_logps, ref_rejected_logps, chosen_unsafe, rejected_unsafe, beta, delta
+):
     """−log σ(m − Δ(h_l − h_w)): four (B,) log-probabilities, two (B,) flags (True = unsafe) -> (B,)."""
     ### BEGIN SOLUTION
     m = beta * ((chosen_logps - ref_chosen_logps) - (rejected_logps - ref_rejected_logps))
@@ -160,7 +163,7 @@ check("safedpo_loss", safedpo_loss)
 from safedpo.finite import fit, sample_pairs, six_answers
 from safedpo.losses import reward_margin
 from safedpo.show import Stops, slider
-from safedpo.show.loss import loss
+from safedpo.show.figures.loss import loss
 
 world, beta = six_answers(), 0.1
 kept = sample_pairs(world, 200, seed=0).transform()
@@ -208,6 +211,7 @@ predict("first_step")
 
 # %% [markdown]
 # **Exercise 3.** Write the weight $\sigma(\Delta I - m)$.
+
 
 # %%
 def gradient_weight(margin, chosen_unsafe, rejected_unsafe, delta):
@@ -360,6 +364,7 @@ assert ledger_row("noise-pair-flips").holds and ledger_row("noise-bit-flips").ho
 #
 # **Exercise 4.** Write the edit.
 
+
 # %%
 def shift_reference(ref_logps, unsafe, beta, delta):
     """log q: reference log-probabilities (N,), flags (N,) bool (True = unsafe), β, Δ -> (N,)."""
@@ -429,8 +434,12 @@ r_c = modified_reward(world)[0]
 wins = torch.sigmoid(r_c[:, None] - r_c).nan_to_num(0.0).fill_diagonal_(0.0)
 kept = population(world).transform()
 
-every_loss = {"logistic (DPO)": lambda m: torch.nn.functional.softplus(-m), "square (IPO)": lambda m: (m - 0.5) ** 2,
-              "hinge": lambda m: (1 - m).clamp(min=0), "exponential": lambda m: (-m).exp()}
+every_loss = {
+    "logistic (DPO)": lambda m: torch.nn.functional.softplus(-m),
+    "square (IPO)": lambda m: (m - 0.5) ** 2,
+    "hinge": lambda m: (1 - m).clamp(min=0),
+    "exponential": lambda m: (-m).exp(),
+}
 row = ledger_row("safedaa-objectives")
 for name, g in every_loss.items():
     left = (wins * g(shown[:, None] - shown)).sum()

@@ -54,11 +54,13 @@ for step, row in zip(steps, safe_part, strict=True):
 
 # %%
 from safedpo.show import Stops, slider
-from safedpo.show.path import path
+from safedpo.show.figures.path import path
 
 
 def along(step, delta):
-    lines = ({d: list(column) for d, column in zip(deltas, table.T.tolist(), strict=True)} for table in (unsafe, safe_part))
+    lines = (
+        {d: list(column) for d, column in zip(deltas, table.T.tolist(), strict=True)} for table in (unsafe, safe_part)
+    )
     return path(steps, *lines, step=step, delta=delta)
 
 
@@ -67,6 +69,7 @@ slider(along, Stops("step", steps, start=200), Stops("Δ", deltas, start=10.0))
 # %% [markdown]
 # **Exercise 1.** Read the lower panel at step 200. By how much is the safe part further from the optimum with
 # $\Delta = 50$ than with $\Delta = 0$? (Two digits are enough.)
+
 
 # %%
 def price_of_margin():
@@ -105,11 +108,16 @@ predict("margin_without_t")
 
 # %%
 from safedpo.finite import fit, sample_pairs, six_answers
-from safedpo.show.bands import mean_interval
+from safedpo.show.figures.bands import mean_interval
 
 world, beta, counts, seeds = six_answers(), 0.1, [20, 60, 200], range(20)
-variants = {"neither (DPO)": ("helpful", 0.0), "Δ only": ("helpful", 2.0), "T only": ("safedpo", 0.0),
-            "T and Δ (SafeDPO)": ("safedpo", 2.0), "filter (safebetter)": ("safebetter", 2.0)}
+variants = {
+    "neither (DPO)": ("helpful", 0.0),
+    "Δ only": ("helpful", 2.0),
+    "T only": ("safedpo", 0.0),
+    "T and Δ (SafeDPO)": ("safedpo", 2.0),
+    "filter (safebetter)": ("safebetter", 2.0),
+}
 results = {}
 for n in counts:
     samples = [sample_pairs(world, n, seed) for seed in seeds]
@@ -126,12 +134,14 @@ assert mean[60, "Δ only"]["TV to π*"] < mean[60, "T and Δ (SafeDPO)"]["TV to 
 
 # %%
 from safedpo.show import Stops, slider
-from safedpo.show.dots import intervals
+from safedpo.show.figures.intervals import intervals
 
 
 def ablation(n):
-    rows = {name: {what: mean_interval(values.tolist(), low=0.0, high=1.0) for what, values in results[n, name].items()}
-            for name in variants}
+    rows = {
+        name: {what: mean_interval(values.tolist(), low=0.0, high=1.0) for what, values in results[n, name].items()}
+        for name in variants
+    }
     return intervals(rows, confidence="95 %")
 
 
@@ -159,12 +169,16 @@ predict("drop_or_swap")
 
 # %%
 from safedpo.finite import fit, random_world, sample_pairs
-from safedpo.show.bands import mean_interval
+from safedpo.show.figures.bands import mean_interval
 
 world = random_world(0, prompts=30, answers=6, unsafe_answers=3, reward_gap=1.0)  # the best unsafe answer pays 1 more
 beta, seeds, per_prompt = 0.5, range(20), [1, 3, 10] if FAST else [1, 3, 10, 30, 100]
-variants = {"DPO-helpful": ("helpful", 0.0), "Δ only": ("helpful", 2.0), "safebetter + Δ": ("safebetter", 2.0),
-            "SafeDPO": ("safedpo", 2.0)}
+variants = {
+    "DPO-helpful": ("helpful", 0.0),
+    "Δ only": ("helpful", 2.0),
+    "safebetter + Δ": ("safebetter", 2.0),
+    "SafeDPO": ("safedpo", 2.0),
+}
 panels = {"unsafe mass": {}, "TV to π*": {}}
 for name, (rule, delta) in variants.items():
     for k in per_prompt:
@@ -172,7 +186,9 @@ for name, (rule, delta) in variants.items():
         run = fit(world, ordered, beta=beta, delta=delta, steps=100 if FAST else 300, lr=0.5, seeds=seeds)
         values = {"unsafe mass": run.path.unsafe_mass, "TV to π*": run.path.tv}
         for title in panels:
-            panels[title].setdefault(name, []).append(mean_interval(values[title][-1, 0, 0].tolist(), low=0.0, high=1.0))
+            panels[title].setdefault(name, []).append(
+                mean_interval(values[title][-1, 0, 0].tolist(), low=0.0, high=1.0)
+            )
 
 harm = panels["unsafe mass"]
 assert all(harm["SafeDPO"][i][2] < harm["safebetter + Δ"][i][1] for i in (0, 1))  # the intervals do not even touch
@@ -181,7 +197,7 @@ assert harm["SafeDPO"][2][0] < 0.01 and panels["TV to π*"]["SafeDPO"][2][0] < p
 
 # %%
 from safedpo.show import Stops, slider
-from safedpo.show.bands import bands
+from safedpo.show.figures.bands import bands
 
 
 def learning(k):
@@ -204,6 +220,7 @@ slider(learning, Stops("pairs per prompt", per_prompt, start=3))
 #
 # **Exercise 2.** Of all truly mixed pairs: which share survives $T$, which share ends up in the wrong order, and which
 # share is wrong *and* carries the margin?
+
 
 # %%
 def t_under_noise(rate, safe_wins):
@@ -262,7 +279,7 @@ predict("noise_and_margin")
 
 # %%
 from safedpo.finite import bit_flip_margin, fit
-from safedpo.show.bands import mean_interval
+from safedpo.show.figures.bands import mean_interval
 
 rates, deltas, world = [0.05, 0.1, 0.2, 0.3], [0.0, 2.0, 5.0], two_answers(0.3)
 margins = {f"{kind}, Δ = {delta:g}": [] for delta in deltas for kind in ("exact", "trained")}
@@ -281,10 +298,12 @@ assert ledger_row("noise-bit-flips").holds and ledger_row("noise-no-margin").hol
 
 # %%
 from safedpo.show import Stops, slider
-from safedpo.show.bands import bands
+from safedpo.show.figures.bands import bands
 
-slider(lambda rate: bands(rates, {"reward margin m*": margins}, at=rate, x_title="wrong bits ε"),
-       Stops("ε", rates, start=0.1))
+slider(
+    lambda rate: bands(rates, {"reward margin m*": margins}, at=rate, x_title="wrong bits ε"),
+    Stops("ε", rates, start=0.1),
+)
 
 # %% [markdown]
 # With six answers the pairs are coupled, and there is no formula; the exact law of the noisy pairs is still at hand.
@@ -297,11 +316,15 @@ from safedpo.finite.methods import METHODS
 world, beta = six_answers(), 0.5
 for rate in (0.05, 0.1, 0.2):
     noisy = flip_bits(population(world), rate)
-    run = fit(world, noisy.transform(), beta=beta, delta=[0.0, 2.0, 10.0], steps=2000, lr=1.0, record=[2000], tolerance=1e-3)
+    run = fit(
+        world, noisy.transform(), beta=beta, delta=[0.0, 2.0, 10.0], steps=2000, lr=1.0, record=[2000], tolerance=1e-3
+    )
     harm, far = run.path.unsafe_mass[-1, 0, :, 0], run.path.tv[-1, 0, :, 0]
     smooth = METHODS["cDPO"](world, noisy, beta=beta, seed=0, rule="safedpo", flip_rate=rate)
     smooth_harm = unsafe_mass(world, smooth.logps).item()
-    print(f"ε = {rate}: unsafe mass at Δ = 0, 2, 10: {', '.join(f'{v:.1e}' for v in harm.tolist())}; cDPO {smooth_harm:.1e}")
+    print(
+        f"ε = {rate}: unsafe mass at Δ = 0, 2, 10: {', '.join(f'{v:.1e}' for v in harm.tolist())}; cDPO {smooth_harm:.1e}"
+    )
     assert (harm.diff() < 0).all() and (far.diff() < 0).all()  # under noise the margin helps, in both respects
     assert smooth_harm > harm[0]  # smoothing forgives, and forgives the unsafe answers too
     try:
@@ -330,14 +353,16 @@ predict("two_thirds_uu")
 
 # %%
 from safedpo.finite import Pairs, concatenate, fit, random_world, sample_pairs
-from safedpo.show.bands import mean_interval
+from safedpo.show.figures.bands import mean_interval
 
 
 def with_refusals(pairs, refusal):
     """T, and each UU pair twice more: the prompt's refusal beats either unsafe answer."""
     uu = pairs[pairs.group == 3]
     no = torch.zeros(len(uu), dtype=torch.bool)
-    extra = [Pairs(uu.prompt, refusal[uu.prompt], loser, no, ~no, no.long(), uu.weight) for loser in (uu.chosen, uu.rejected)]
+    extra = [
+        Pairs(uu.prompt, refusal[uu.prompt], loser, no, ~no, no.long(), uu.weight) for loser in (uu.chosen, uu.rejected)
+    ]
     return concatenate([pairs.transform(), *extra])
 
 
@@ -347,7 +372,10 @@ def reuse(unsafe_answers, seeds=range(20), beta=0.5):
     world = random_world(1, prompts=30, answers=6, unsafe_answers=unsafe_answers)
     refusal = world.reward.masked_fill(world.unsafe, math.inf).argmin(-1)
     raw, found = [sample_pairs(world, 90, seed) for seed in seeds], {}
-    data = {"drop (SafeDPO)": [one.transform() for one in raw], "refusal wins": [with_refusals(one, refusal) for one in raw]}
+    data = {
+        "drop (SafeDPO)": [one.transform() for one in raw],
+        "refusal wins": [with_refusals(one, refusal) for one in raw],
+    }
     for name, pairs in {**data, "BFPO": raw}.items():
         own = {"loss": "bfpo", "lr": 0.015} if name == "BFPO" else {"delta": 2.0, "lr": 0.25}
         run = fit(world, pairs, beta=beta, steps=200, seeds=seeds, record=[200], **own)
@@ -358,7 +386,7 @@ def reuse(unsafe_answers, seeds=range(20), beta=0.5):
 
 # %%
 from safedpo.show import Stops, slider
-from safedpo.show.bands import bands
+from safedpo.show.figures.bands import bands
 
 unsafe_answers = [1, 3, 5] if FAST else [1, 2, 3, 4, 5]
 shares, panels, empty = [u * (u - 1) / 30 for u in unsafe_answers], {"unsafe mass": {}, "mass on refusals": {}}, []
@@ -376,7 +404,10 @@ assert harm["drop (SafeDPO)"][-1][1] > 3 * harm["refusal wins"][-1][2]  # where 
 middle = unsafe_answers.index(3)
 assert refusing["refusal wins"][middle][1] > refusing["drop (SafeDPO)"][middle][2]  # and is paid for in refusals
 assert harm["BFPO"][-1][0] > harm["drop (SafeDPO)"][-1][0]  # a finite target leaves unsafe mass
-slider(lambda share: bands(shares, panels, at=share, x_title="share of UU pairs"), Stops("UU share", shares, start=shares[-1]))
+slider(
+    lambda share: bands(shares, panels, at=share, x_title="share of UU pairs"),
+    Stops("UU share", shares, start=shares[-1]),
+)
 
 # %% [markdown]
 # Dropping is exact in theory and costly where prompts are risky and pairs few. Re-use reaches the lost prompts and
@@ -408,8 +439,10 @@ for support in supports:
     run = fit(world, data, beta=beta, delta=[0.0, 10.0], steps=150, lr=0.25, seeds=seeds, record=[150])
     left[support] = run.path.unsafe_mass[-1, 0].mean(-1).tolist()
     share = (kept.weight.sum() / law.weight.sum()).item()
-    print(f"δ = {support:<5} pairs kept by T {share:.3f}; unsafe mass after 150 steps: "
-          f"Δ = 0 {left[support][0]:.4f}, Δ = 10 {left[support][1]:.4f}")
+    print(
+        f"δ = {support:<5} pairs kept by T {share:.3f}; unsafe mass after 150 steps: "
+        f"Δ = 0 {left[support][0]:.4f}, Δ = 10 {left[support][1]:.4f}"
+    )
 
 assert left[0.5][0] < 0.01 < 0.5 < left[0.01][0]  # the same optimum, far out of reach of the same budget
 assert all(fast <= slow for slow, fast in left.values())  # a margin helps to get there
@@ -498,8 +531,10 @@ def shared_run(seed, rule, beta=0.5, steps=200 if FAST else 600):
     features += world.unsafe[..., None] * torch.randn(8, generator=draw, dtype=torch.float64)  # hazard leaves a trace
     pairs = population(world).transform(rule)
     logps = fit_shared(world, features, pairs, beta=beta, delta=2.0, steps=steps, record=[0, steps]).logps[:, 0]
-    moved = [(pairs.weight * (logps[1] - logps[0])[pairs.prompt, answer]).sum() / pairs.weight.sum()
-             for answer in (pairs.chosen, pairs.rejected)]
+    moved = [
+        (pairs.weight * (logps[1] - logps[0])[pairs.prompt, answer]).sum() / pairs.weight.sum()
+        for answer in (pairs.chosen, pairs.rejected)
+    ]
     return unsafe_mass(world, logps[1]).mean(), expected_reward(world, logps[1]).mean(), *moved
 
 
@@ -507,22 +542,28 @@ table = {rule: torch.tensor([shared_run(seed, rule) for seed in range(20)]) for 
 
 # %%
 from safedpo.show import still
-from safedpo.show.bands import mean_interval
-from safedpo.show.dots import intervals
+from safedpo.show.figures.bands import mean_interval
+from safedpo.show.figures.intervals import intervals
 
 harm, reward, chosen, rejected = (table["safedpo"] - table["safebetter"]).T  # paired: the same world in both
 gap = mean_interval((-harm).tolist())
-print(f"safebetter keeps {gap[0]:.3f} [{gap[1]:.3f}, {gap[2]:.3f}] more unsafe mass than SafeDPO, from the same exact data")
+print(
+    f"safebetter keeps {gap[0]:.3f} [{gap[1]:.3f}, {gap[2]:.3f}] more unsafe mass than SafeDPO, from the same exact data"
+)
 assert gap[1] > 0  # with shared parameters methods of one optimum part
 pay = mean_interval((-reward).tolist())
 print(f"and SafeDPO pays {pay[0]:.3f} [{pay[1]:.3f}, {pay[2]:.3f}] of expected reward for it")
 assert pay[1] > 0
 *_, chosen, rejected = table["safedpo"].T
-print(f"SafeDPO: log π(chosen) moved by {chosen.mean():+.2f}, log π(rejected) by {rejected.mean():+.2f}; "
-      f"chosen fell in {(chosen < 0).sum()} of 20 worlds")
+print(
+    f"SafeDPO: log π(chosen) moved by {chosen.mean():+.2f}, log π(rejected) by {rejected.mean():+.2f}; "
+    f"chosen fell in {(chosen < 0).sum()} of 20 worlds"
+)
 assert (rejected < chosen).all() and (chosen < 0).sum() >= 12  # the gap grew, and the chosen answers fell: displacement
-rows = {name: {"unsafe mass": mean_interval(table[rule][:, 0].tolist(), low=0.0, high=1.0)}
-        for name, rule in (("safebetter + Δ", "safebetter"), ("SafeDPO", "safedpo"))}
+rows = {
+    name: {"unsafe mass": mean_interval(table[rule][:, 0].tolist(), low=0.0, high=1.0)}
+    for name, rule in (("safebetter + Δ", "safebetter"), ("SafeDPO", "safedpo"))
+}
 still(*intervals(rows, confidence="95 %"))
 
 # %% [markdown]

@@ -77,7 +77,7 @@ assert residual <= row.tolerance and row.holds and ledger_row("dual-tight").hold
 # %%
 from safedpo.finite.methods import dual_gradient
 from safedpo.show import Stops, slider
-from safedpo.show.frontier import dual as dual_figure
+from safedpo.show.figures.frontier import dual as dual_figure
 
 limits, lams = [-0.8, -0.4, 0.0, 0.4], [0.05 * k for k in range(31)]
 
@@ -95,6 +95,7 @@ slider(lambda place: tangent(0.0, place), Stops("λ", list(range(31)), start=1, 
 # **Exercise 1.** One step of the loop: raise the price where the estimated cost is above its limit, lower it where it
 # is below, never under 0. Return the new price, and how far it moved over $\eta$: the loop may stop when *that* is
 # small.
+
 
 # %%
 def dual_update(lam, cost, limit, eta):
@@ -140,8 +141,10 @@ done = METHODS["C-DPO"](world, pairs, beta=beta, seed=0, limit=0.0, samples=4000
 kept = unsafe_mass(world, done.logps).item()
 cost, true_cost = expected_cost(done.learned, done.logps).item(), expected_cost(world, done.logps).item()
 distance = tv(done.logps, OPTIMA["C-DPO"](done.learned, beta=beta, limit=0.0)).item()
-print(f"λ = {done.multiplier:.3f} after {len(done.history)} rounds and {done.costs.samples:,} samples; expected cost "
-      f"{cost:+.3f} as learned, {true_cost:+.3f} in truth; unsafe mass {kept:.3f}; TV to its optimum {distance:.4f}")
+print(
+    f"λ = {done.multiplier:.3f} after {len(done.history)} rounds and {done.costs.samples:,} samples; expected cost "
+    f"{cost:+.3f} as learned, {true_cost:+.3f} in truth; unsafe mass {kept:.3f}; TV to its optimum {distance:.4f}"
+)
 assert abs(cost) < 0.15 and distance < 0.05  # the limit holds within the noise of 4,000 samples
 assert kept > 0.2  # and harm remains: the budget is spent
 
@@ -152,12 +155,14 @@ assert kept > 0.2  # and harm remains: the budget is spent
 
 # %%
 from safedpo.show import Stops, slider
-from safedpo.show.curves import curves
+from safedpo.show.figures.curves import curves
 
 exact = METHODS["C-DPO"](world, pairs, beta=beta, seed=0, limit=-0.5, models=world, samples=None, tolerance=1e-3)
 rounds = list(range(1, len(exact.history) + 1))
-panels = {word: {"C-DPO": [row[key] for row in exact.history]}
-          for word, key in (("λ", "lambda"), ("expected cost", "cost"), ("unsafe mass", "unsafe_mass"))}
+panels = {
+    word: {"C-DPO": [row[key] for row in exact.history]}
+    for word, key in (("λ", "lambda"), ("expected cost", "cost"), ("unsafe mass", "unsafe_mass"))
+}
 assert tv(exact.logps, OPTIMA["C-DPO"](world, beta=beta, limit=-0.5)).item() < 1e-3
 assert exact.history[0]["unsafe_mass"] > exact.history[-1]["unsafe_mass"] > 0.01
 slider(lambda at: curves(rounds, panels, at=at), Stops("round", rounds, start=rounds[-1]))
@@ -174,7 +179,8 @@ half = FiniteWorld(torch.tensor([[0.5, 0.5]]).log(), [[0.0, 0.0]], torch.tensor(
 too_much = {
     InfeasibleLimitError: lambda: METHODS["C-DPO"](world, pairs, beta=beta, seed=0, models=world, limit=-1.6),
     NotConvergedError: lambda: METHODS["C-DPO"](
-        half, population(half), beta=0.1, seed=0, models=half, limit=0.45, eta=3.0, samples=None, rounds=30, steps=50),
+        half, population(half), beta=0.1, seed=0, models=half, limit=0.45, eta=3.0, samples=None, rounds=30, steps=50
+    ),
 }
 for kind, run in too_much.items():
     try:
@@ -212,21 +218,25 @@ world, beta = six_answers(), 0.5
 floor = unsafe_mass(world, OPTIMA["DPO-harmless"](world, beta=beta)).item()  # π_ref e^{-c/β}
 for lam in (1.0, 5.0, 100.0):
     theirs, ours = safe_rlhf_policy(world, lam, beta), lagrangian_policy(world, lam, beta)
-    print(f"λ = {lam:<5g} unsafe mass: Safe RLHF {unsafe_mass(world, theirs).item():.2e}, "
-          f"C-DPO {unsafe_mass(world, ours).item():.2e}, floor {floor:.2e}")
+    print(
+        f"λ = {lam:<5g} unsafe mass: Safe RLHF {unsafe_mass(world, theirs).item():.2e}, "
+        f"C-DPO {unsafe_mass(world, ours).item():.2e}, floor {floor:.2e}"
+    )
     assert unsafe_mass(world, theirs) > floor and kl(theirs, world.ref_logps) < kl(ours, world.ref_logps)
 assert abs(unsafe_mass(world_a(), safe_rlhf_policy(world_a(), 5.0, 0.1)).item() - 3.4e-4) < 1e-5
 assert ledger_row("method-safe-rlhf").holds
 
 # %%
 from safedpo.show import Stops, slider
-from safedpo.show.policies import policies
+from safedpo.show.figures.policies import policies
 
 
 def same_price(lam):
     found = {"C-DPO": lagrangian_policy(world, lam, beta), "Safe RLHF": safe_rlhf_policy(world, lam, beta)}
-    facts = {name: {"expected reward": expected_reward(world, p).item(), "expected cost": expected_cost(world, p).item()}
-             for name, p in found.items()}
+    facts = {
+        name: {"expected reward": expected_reward(world, p).item(), "expected cost": expected_cost(world, p).item()}
+        for name, p in found.items()
+    }
     bars = {name: p[0].exp().tolist() for name, p in found.items()}
     return policies(world.labels, world.unsafe[0].tolist(), bars, facts=facts, setting=f"At λ = {lam:g}")
 
@@ -244,8 +254,10 @@ from safedpo.finite.methods import METHODS, safer_by_cost
 steps, pairs = 1000 if FAST else 4000, safer_by_cost(world, population(world))
 rlhf = METHODS["Safe RLHF"](world, pairs, beta=beta, seed=0, limit=0.0, steps=steps)
 cost, kept = expected_cost(rlhf.learned, rlhf.logps).item(), unsafe_mass(world, rlhf.logps).item()
-print(f"λ = {rlhf.multiplier:.3f}; learned cost {cost:+.3f}; unsafe mass {kept:.3f}; {rlhf.costs.samples:,} samples, "
-      f"{rlhf.costs.tables} tables (reward, cost, policy, two critics)")
+print(
+    f"λ = {rlhf.multiplier:.3f}; learned cost {cost:+.3f}; unsafe mass {kept:.3f}; {rlhf.costs.samples:,} samples, "
+    f"{rlhf.costs.tables} tables (reward, cost, policy, two critics)"
+)
 assert abs(cost) < 0.15 and kept > 0.2
 
 # %% [markdown]
@@ -258,6 +270,7 @@ assert abs(cost) < 0.15 and kept > 0.2
 #
 # **Exercise 2.** `dpo_optimum(reference, scores, beta)` is where DPO ends. Write SACPO's end with two calls. Which
 # temperature does the second call need?
+
 
 # %%
 def dpo_optimum(reference, scores, beta):
@@ -294,15 +307,23 @@ from safedpo.finite.methods import METHODS, OPTIMA, safer_by_cost
 world, beta = six_answers(), 0.5
 pairs = safer_by_cost(world, population(world))
 best = optimal_policy(world, beta)
-for name, own in (("SACPO", {"lam": 1.0}), ("P-SACPO", {"lam": 10.0, "q": 0.1}), ("MODPO", {"weight": 0.5}),
-                  ("MODPO", {"weight": 0.2})):
+for name, own in (
+    ("SACPO", {"lam": 1.0}),
+    ("P-SACPO", {"lam": 10.0, "q": 0.1}),
+    ("MODPO", {"weight": 0.5}),
+    ("MODPO", {"weight": 0.2}),
+):
     done = METHODS[name](world, pairs, beta=beta, seed=0, steps=1000, **own)
     distance = tv(done.logps, OPTIMA[name](world, beta=beta, **own)).item()
-    print(f"{name:8} {own}: unsafe mass {unsafe_mass(world, done.logps).item():.4f}, TV to π* "
-          f"{tv(done.logps, best).item():.3f}, TV to its stated optimum {distance:.0e}")
+    print(
+        f"{name:8} {own}: unsafe mass {unsafe_mass(world, done.logps).item():.4f}, TV to π* "
+        f"{tv(done.logps, best).item():.3f}, TV to its stated optimum {distance:.0e}"
+    )
     assert distance < 1e-3
 print("SafeDPO: ", METHODS["SafeDPO"](world, pairs, beta=beta, seed=0).logps.exp()[0].numpy().round(4).tolist())
-assert tv(OPTIMA["P-SACPO"](world, beta=beta, lam=10.0, q=0.1), OPTIMA["SACPO"](world, beta=beta, lam=1.0)).item() < 1e-12
+assert (
+    tv(OPTIMA["P-SACPO"](world, beta=beta, lam=10.0, q=0.1), OPTIMA["SACPO"](world, beta=beta, lam=1.0)).item() < 1e-12
+)
 assert all(ledger_row(f"method-{name}").holds for name in ("sacpo", "pd-dpo", "p-sacpo", "modpo"))
 
 # %% [markdown]
@@ -346,9 +367,13 @@ for name in OPTIMA:
 forbids = {name for name, harm in ends.items() if harm < 1e-6} - {"P-SACPO"}  # at λ = 10, q = .5: tiny, and not 0
 assert forbids == {"SafeDPO", "T only", "DPO-safebetter"}
 ipo = METHODS["IPO"](world, pairs, beta=beta, seed=0, rule="safedpo")
-certain = METHODS["SACPO"](world, population(world), beta=beta, seed=0)  # safe is surely safer, as in the kit's own pairs
-print(f"IPO after T: {unsafe_mass(world, ipo.logps).item():.3f}; SACPO with certain safer labels: "
-      f"{unsafe_mass(world, certain.logps).item():.1e}")
+certain = METHODS["SACPO"](
+    world, population(world), beta=beta, seed=0
+)  # safe is surely safer, as in the kit's own pairs
+print(
+    f"IPO after T: {unsafe_mass(world, ipo.logps).item():.3f}; SACPO with certain safer labels: "
+    f"{unsafe_mass(world, certain.logps).item():.1e}"
+)
 assert unsafe_mass(world, ipo.logps) > 0.01 and unsafe_mass(world, certain.logps) < 1e-6
 
 # %% [markdown]
@@ -382,12 +407,15 @@ from safedpo.finite.methods import OPTIMA
 world, beta = six_answers(), 0.5
 prices = [0.0, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.5, 2.5, 4.0, 6.0]
 turned = {  # method: its parameter, the keyword, eleven places
-    "SafeDPO": ("Δ", "delta", [0, 0.5, 1, 2, 3, 4, 5, 7, 10, 20, 50]), "Δ only": ("Δ", "delta", [4 * p for p in prices]),
-    "SACPO": ("λ", "lam", prices), "P-SACPO": ("q (λ = 10)", "q", [0, 0.01, 0.03, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1]),
+    "SafeDPO": ("Δ", "delta", [0, 0.5, 1, 2, 3, 4, 5, 7, 10, 20, 50]),
+    "Δ only": ("Δ", "delta", [4 * p for p in prices]),
+    "SACPO": ("λ", "lam", prices),
+    "P-SACPO": ("q (λ = 10)", "q", [0, 0.01, 0.03, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1]),
     "C-DPO": ("limit on E[c]", "limit", [1.3, 1, 0.7, 0.4, 0.2, 0, -0.2, -0.5, -0.8, -1, -1.3]),
     "Safe RLHF": ("λ", "lam", [0, 0.1, 0.2, 0.35, 0.5, 0.7, 1, 1.5, 2.5, 4, 5]),
     "MODPO": ("weight w on reward", "weight", [1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.01]),
-    "BFPO": ("", None, [None] * 11), "SEE-DPO": ("γ", "gamma", [0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 2, 4, 10]),
+    "BFPO": ("", None, [None] * 11),
+    "SEE-DPO": ("γ", "gamma", [0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 2, 4, 10]),
 }
 best, points = optimal_policy(world, beta), {}
 for name, (_, keyword, values) in turned.items():
@@ -400,7 +428,7 @@ for name, (_, keyword, values) in turned.items():
 
 # %%
 from safedpo.show import Stops, slider
-from safedpo.show.frontier import frontier
+from safedpo.show.figures.frontier import frontier
 
 star = (0.0, expected_reward(world, best).item())
 named = {name: parameter for name, (parameter, *_) in turned.items()}
@@ -413,13 +441,16 @@ def pareto(name, place):
 mass = {name: [row[1] for row in rows] for name, rows in points.items()}
 falling = ("Δ only", "SACPO", "P-SACPO", "C-DPO", "Safe RLHF", "MODPO")
 assert all(mass[name] == sorted(mass[name], reverse=True) for name in falling)  # each parameter trades, one way
-assert max(mass["SafeDPO"]) == 0 and min(mass["Safe RLHF"]) > 1e-3 and min(mass["MODPO"]) > 1e-3  # who can reach the edge
+assert (
+    max(mass["SafeDPO"]) == 0 and min(mass["Safe RLHF"]) > 1e-3 and min(mass["MODPO"]) > 1e-3
+)  # who can reach the edge
 assert all(row[3] < 0.01 for row in points["Δ only"][-3:]) and min(row[3] for row in points["SACPO"]) > 0.03
 slider(pareto, Stops("method", list(turned), start="SACPO"), Stops("its parameter", list(range(11)), start=5))
 
 # %% [markdown]
 # **Exercise 3.** Move SACPO's parameter until its unsafe mass is below 0.01 for the first time. Which expected reward
 # does it have there?
+
 
 # %%
 def read_pareto():
@@ -460,13 +491,18 @@ print(f"π*: reward {star[1]:.4f}, unsafe mass 0; SACPO at λ = 1.5: reward {at[
 # %%
 from safedpo.finite import optimal_policy, sample_pairs, six_answers, tv, unsafe_mass
 from safedpo.finite.methods import METHODS, safer_by_cost
-from safedpo.show.bands import mean_interval
+from safedpo.show.figures.bands import mean_interval
 
 world, beta, best = six_answers(), 0.5, optimal_policy(six_answers(), 0.5)
 data = [safer_by_cost(world, sample_pairs(world, 200, seed), seed=seed) for seed in range(20)]
-short = {"C-DPO": {"samples": 2000, "tolerance": 0.1, "steps": 60},
-         "PD-DPO": {"samples": 2000, "tolerance": 0.02, "steps": 60}, "Safe RLHF": {"steps": 400 if FAST else 1000}}
-chosen = ("DPO-helpful", "Delta only", "SafeDPO", "SACPO", "MODPO", "C-DPO") if FAST else METHODS.keys() - {"robust DPO"}
+short = {
+    "C-DPO": {"samples": 2000, "tolerance": 0.1, "steps": 60},
+    "PD-DPO": {"samples": 2000, "tolerance": 0.02, "steps": 60},
+    "Safe RLHF": {"steps": 400 if FAST else 1000},
+}
+chosen = (
+    ("DPO-helpful", "Delta only", "SafeDPO", "SACPO", "MODPO", "C-DPO") if FAST else METHODS.keys() - {"robust DPO"}
+)
 measured, costs, runs = {}, {}, {}
 for name in chosen:
     own = short.get(name, {"steps": 200 if FAST else 500, "tolerance": 1.0})
@@ -481,9 +517,11 @@ for name in chosen:
 print(f"{'method':15} {'unsafe mass':>22} {'expected reward':>23} TV to π*  tables labels samples   steps seconds")
 for name, (harm, help, far) in sorted(measured.items(), key=lambda item: item[1][2][0]):
     used = costs[name]
-    print(f"{name:15} {harm[0]:6.3f} [{max(harm[1], 0):6.3f}, {harm[2]:6.3f}] "
-          f"{help[0]:+6.3f} [{help[1]:+6.3f}, {help[2]:+6.3f}] {far[0]:8.3f}  {used.tables:6} "
-          f"{sum(used.labels.values()):6} {used.samples:7} {used.steps:7} {used.seconds:7.2f}")
+    print(
+        f"{name:15} {harm[0]:6.3f} [{max(harm[1], 0):6.3f}, {harm[2]:6.3f}] "
+        f"{help[0]:+6.3f} [{help[1]:+6.3f}, {help[2]:+6.3f}] {far[0]:8.3f}  {used.tables:6} "
+        f"{sum(used.labels.values()):6} {used.samples:7} {used.steps:7} {used.seconds:7.2f}"
+    )
 
 harm, far = ({name: row[place] for name, row in measured.items()} for place in (0, 2))
 assert harm["SafeDPO"][2] < 1e-3 and all(harm[name][0] > 0.02 for name in ("DPO-helpful", "SACPO", "MODPO", "C-DPO"))
@@ -493,10 +531,16 @@ assert far["SafeDPO"][2] < min(far[name][1] for name in ("DPO-helpful", "C-DPO")
 
 # %%
 from safedpo.show import Stops, slider
-from safedpo.show.dots import pareto as dots
+from safedpo.show.figures.intervals import pareto as dots
 
-few = [name for name in ("SafeDPO", "Delta only", "SACPO", "MODPO", "BFPO", "C-DPO", "Safe RLHF", "DPO-helpful") if name in runs]
-clouds = {name: [((harm,) * 3, (help,) * 3) for harm, help in runs[name]] for name in few}  # one dot for each of 20 samples
+few = [
+    name
+    for name in ("SafeDPO", "Delta only", "SACPO", "MODPO", "BFPO", "C-DPO", "Safe RLHF", "DPO-helpful")
+    if name in runs
+]
+clouds = {
+    name: [((harm,) * 3, (help,) * 3) for harm, help in runs[name]] for name in few
+}  # one dot for each of 20 samples
 slider(lambda name: dots(clouds, highlight=name, x_range=(-0.03, 1.03), y_range=(-0.2, 1.8)), Stops("method", few))
 
 # %% [markdown]
@@ -526,8 +570,10 @@ world, beta = six_answers(), 0.5
 for limit in (-0.9, -0.5, 0.0, 0.5):
     ours, theirs = (OPTIMA[name](world, beta=beta, limit=limit) for name in ("C-DPO", "Safe RLHF"))
     gain = (objective(world, ours, beta, penalty=0.0) - objective(world, theirs, beta, penalty=0.0)).item()
-    print(f"limit {limit:+.1f}: costs {expected_cost(world, ours).item():+.4f} and {expected_cost(world, theirs).item():+.4f}; "
-          f"C-DPO's objective is higher by {gain:.4f}")
+    print(
+        f"limit {limit:+.1f}: costs {expected_cost(world, ours).item():+.4f} and {expected_cost(world, theirs).item():+.4f}; "
+        f"C-DPO's objective is higher by {gain:.4f}"
+    )
     assert abs(expected_cost(world, ours).item() - limit) < 1e-6 and gain > 0
 
 # %% [markdown]

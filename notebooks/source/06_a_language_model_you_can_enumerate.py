@@ -34,7 +34,9 @@ world = sentences.world
 print(f"{world.prompts} prompts, {world.answers:,} answers to each; for {sentences.prompts[1]!r} the reference says")
 for place in world.ref_logps[1].argsort(descending=True)[[0, 1, 10, 100, 1000, 2881]].tolist():
     flag = "UNSAFE" if world.unsafe[1, place] else ""
-    print(f"  {world.ref_logps[1, place].exp():.6f}  reward {world.reward[1, place]:+.1f}  {sentences.answers[place]} {flag}")
+    print(
+        f"  {world.ref_logps[1, place].exp():.6f}  reward {world.reward[1, place]:+.1f}  {sentences.answers[place]} {flag}"
+    )
 assert (world.ref_logps.exp().sum(-1) - 1).abs().max() < 1e-5  # nothing else can be said
 
 # %% [markdown]
@@ -56,14 +58,16 @@ reference = load_kitchen()
 sentences = list_sentences(reference)
 started = time.perf_counter()
 logps = sentences.logps(reference.model)
-print(f"{logps.numel():,} exact log-probabilities in {time.perf_counter() - started:.2f} s, "
-      f"{len(sentences.prompts) * len(sentences.tree)} forwards")
+print(
+    f"{logps.numel():,} exact log-probabilities in {time.perf_counter() - started:.2f} s, "
+    f"{len(sentences.prompts) * len(sentences.tree)} forwards"
+)
 
 n = 2000 if FAST else 20_000  # and now as a sampler would: token by token, by chance
 ids = torch.tensor([sentences.prompt_ids[0]]).expand(n, -1)
 torch.manual_seed(0)
 said = reference.model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=True, top_k=0, max_new_tokens=12)
-texts = reference.tokenizer.batch_decode(said[:, ids.shape[1]:], skip_special_tokens=True)
+texts = reference.tokenizer.batch_decode(said[:, ids.shape[1] :], skip_special_tokens=True)
 share = sum(sentences.world.unsafe[0, sentences.answers.index(text)].item() for text in texts) / n
 exact = logps[0][sentences.world.unsafe[0]].exp().sum().item()
 error = math.sqrt(exact * (1 - exact) / n)
@@ -76,24 +80,33 @@ assert abs(share - exact) < 6 * error
 
 # %%
 from safedpo.finite import optimal_policy
-from safedpo.lm.kitchen.advice import hazard
 from safedpo.lm.sentences import list_sentences, load_kitchen
+from safedpo.lm.sentences.advice import hazard
 from safedpo.show import Stops, slider
-from safedpo.show.policies import policies
+from safedpo.show.figures.policies import policies
 
 sentences = list_sentences(load_kitchen())
 world = sentences.world
 kinds = ["soap", "vinegar", "lemon", "ammonia", "oil", "sorry", "toxic gas", "caustic mist", "fire"]
-kind_of = [kinds.index(hazard(text) or next(word for word in text.split() if word in kinds)) for text in sentences.answers]
+kind_of = [
+    kinds.index(hazard(text) or next(word for word in text.split() if word in kinds)) for text in sentences.answers
+]
 
 
 def at(beta):
     """2,882 probabilities, added up by what is used (safe sentences) or by the hazard."""
-    tables = {"reference": world.ref_logps, "DPO optimum": optimal_policy(world, beta, penalty=0.0),
-              "SafeDPO optimum": optimal_policy(world, beta)}
-    bars = {name: torch.zeros(9).double().index_add(0, torch.tensor(kind_of), table[2].exp()).tolist()
-            for name, table in tables.items()}
-    return policies(kinds, [False] * 6 + [True] * 3, bars, facts={}, setting=f"To {sentences.prompts[2]!r}, at β = {beta:g}")
+    tables = {
+        "reference": world.ref_logps,
+        "DPO optimum": optimal_policy(world, beta, penalty=0.0),
+        "SafeDPO optimum": optimal_policy(world, beta),
+    }
+    bars = {
+        name: torch.zeros(9).double().index_add(0, torch.tensor(kind_of), table[2].exp()).tolist()
+        for name, table in tables.items()
+    }
+    return policies(
+        kinds, [False] * 6 + [True] * 3, bars, facts={}, setting=f"To {sentences.prompts[2]!r}, at β = {beta:g}"
+    )
 
 
 assert optimal_policy(world, 1.0).exp()[world.unsafe].max() == 0
@@ -107,13 +120,14 @@ slider(at, Stops("β", [0.1, 0.2, 0.35, 0.5, 1, 2, 5], start=0.5))
 
 # %%
 from safedpo.lm import TokenExample, pack_examples, token_logps
+from safedpo.lm.rows.tokens import tokenize_response
 from safedpo.lm.sentences import load_kitchen
-from safedpo.lm.tokens import tokenize_response
 from safedpo.show import tokens
 
 kitchen = load_kitchen()
 prompt_ids, response_ids, cut = tokenize_response(
-    kitchen.tokenizer, "the pan is burnt", "spray ammonia over soda with gloves then rinse", max_length=64)
+    kitchen.tokenizer, "the pan is burnt", "spray ammonia over soda with gloves then rinse", max_length=64
+)
 assert response_ids[-1] == kitchen.tokenizer.eos_token_id and not cut  # exactly one EOS, and it counts
 with torch.no_grad():
     each = token_logps(kitchen.model, pack_examples([TokenExample(prompt_ids, response_ids, 0)]))
@@ -135,8 +149,8 @@ tokens([word + " " for word in words], [0.0] * len(prompt_ids) + each.tolist(), 
 # %%
 from safedpo.labs.symptoms import word_by_word
 from safedpo.lm import TokenExample, pack_examples, response_logps
+from safedpo.lm.rows.tokens import tokenize_response
 from safedpo.lm.sentences import list_sentences, load_kitchen
-from safedpo.lm.tokens import tokenize_response
 
 kitchen = load_kitchen()
 sentences = list_sentences(kitchen)
@@ -156,6 +170,7 @@ assert abs(sums[1] - 1) < 1e-5 and means[1] > 100  # the mean is not a log-proba
 
 # %% [markdown]
 # **Exercise 1.** Most code pads instead of packing. From padded logits to log-probabilities, with nothing off by one:
+
 
 # %%
 def response_logps(logits, ids, starts, ends):
@@ -181,7 +196,7 @@ from safedpo import safedpo_loss
 from safedpo.lm import pack_pairs, reference_logps, tokenize_pairs
 from safedpo.lm import response_logps as packed_logps
 from safedpo.lm.sentences import list_sentences, load_kitchen
-from safedpo.lm.steps import StepSampler
+from safedpo.lm.training.steps import StepSampler
 
 
 def bare_loop(model, pairs, ref_logps, *, beta, delta, batch_size, steps, lr):
@@ -200,6 +215,7 @@ def bare_loop(model, pairs, ref_logps, *, beta, delta, batch_size, steps, lr):
         logged.append(loss.item())
     return logged
 
+
 # %%
 import tempfile
 
@@ -210,18 +226,33 @@ steps, kitchen = 6 if FAST else 20, load_kitchen()
 pairs = tokenize_pairs(records, kitchen.tokenizer).items
 with tempfile.TemporaryDirectory() as scratch:
     ref_logps = reference_logps(kitchen.model, pairs, folder=Path(scratch))
-settings = {"use_cpu": True, "beta": 0.5, "delta": 5.0, "max_steps": steps, "per_device_train_batch_size": 16,
-            "learning_rate": 1e-3, "lr_scheduler_type": "constant", "warmup_steps": 0, "save_strategy": "no",
-            "disable_tqdm": True, "seed": 0, "weight_decay": 0.0}
+settings = {
+    "use_cpu": True,
+    "beta": 0.5,
+    "delta": 5.0,
+    "max_steps": steps,
+    "per_device_train_batch_size": 16,
+    "learning_rate": 1e-3,
+    "lr_scheduler_type": "constant",
+    "warmup_steps": 0,
+    "save_strategy": "no",
+    "disable_tqdm": True,
+    "seed": 0,
+    "weight_decay": 0.0,
+}
 
 
 def trainer_losses(**changes):
-    trainer = SafeDPOTrainer(load_kitchen().model, SafeDPOConfig(output_dir="unused", **(settings | changes)), pairs, ref_logps)
+    trainer = SafeDPOTrainer(
+        load_kitchen().model, SafeDPOConfig(output_dir="unused", **(settings | changes)), pairs, ref_logps
+    )
     trainer.train()
     return torch.tensor([row["loss"] for row in trainer.state.log_history if "loss" in row])
 
 
-mine = torch.tensor(bare_loop(load_kitchen().model, pairs, ref_logps, beta=0.5, delta=5.0, batch_size=16, steps=steps, lr=1e-3))
+mine = torch.tensor(
+    bare_loop(load_kitchen().model, pairs, ref_logps, beta=0.5, delta=5.0, batch_size=16, steps=steps, lr=1e-3)
+)
 theirs = trainer_losses(row_tokens=1024)
 print("bare loop:", mine[:4].tolist(), "\ntrainer:  ", theirs[:4].tolist())
 print(f"largest difference over {steps} steps: {(mine - theirs).abs().max():.1e}")
@@ -234,8 +265,10 @@ assert (mine - theirs).abs().max() < 1e-6 * mine.max()
 # %%
 one_row, short_rows = trainer_losses(row_tokens=1024), trainer_losses(row_tokens=64)
 pieces = trainer_losses(per_device_train_batch_size=4, gradient_accumulation_steps=4)
-print(f"long rows against short rows: {(one_row - short_rows).abs().max():.1e}; against 4 micro-batches of 4: "
-      f"{(one_row - pieces).abs().max():.1e}")
+print(
+    f"long rows against short rows: {(one_row - short_rows).abs().max():.1e}; against 4 micro-batches of 4: "
+    f"{(one_row - pieces).abs().max():.1e}"
+)
 assert (one_row - short_rows).abs().max() < 1e-3 and (one_row - pieces).abs().max() < 1e-3  # rounding, step after step
 
 # %%
@@ -247,8 +280,10 @@ with torch.no_grad():
     alone = torch.cat([broken(0).logps(kitchen.model, kitchen.tokenizer, [text]) for text in texts])
     chosen_first = [pair for pair in pairs if pair.id <= 16]
     packed = packed_logps(kitchen.model, pack_pairs(chosen_first)).reshape(2, -1)
-by_row = {pair.id: packed[int(records[pair.id - 1].responses[0] != kitchen.tokenizer.decode(pair.chosen_ids[:-1])), k]
-          for k, pair in enumerate(chosen_first)}
+by_row = {
+    pair.id: packed[int(records[pair.id - 1].responses[0] != kitchen.tokenizer.decode(pair.chosen_ids[:-1])), k]
+    for k, pair in enumerate(chosen_first)
+}
 assert (padded - alone).abs().max() < 1e-4  # padding changes nothing
 assert all(abs(value - padded[row - 1]) < 1e-4 for row, value in by_row.items())  # nor does packing
 print(f"padded together, each alone, packed in one row: equal to {(padded - alone).abs().max():.0e} nats")
@@ -256,6 +291,7 @@ print(f"padded together, each alone, packed in one row: equal to {(padded - alon
 # %% [markdown]
 # **Exercise 2.** A step of five pairs does not fit; it is cut into micro-batches of four and one. What must the loss of
 # the step be, so that nothing changes?
+
 
 # %%
 def step_loss(losses, sizes):
@@ -273,10 +309,9 @@ check("step_loss", step_loss)
 # optimizer's moments and the reference are all part of it.
 
 # %%
-from transformers import TrainerCallback
-
 from safedpo.lm import train
 from safedpo.lm.sentences import list_sentences, load_kitchen
+from transformers import TrainerCallback
 
 
 class Interrupt(TrainerCallback):
@@ -286,8 +321,16 @@ class Interrupt(TrainerCallback):
 
 
 records = list_sentences(load_kitchen()).sample_records(200, seed=0)
-how = {"beta": 1.0, "delta": 5.0, "full": True, "max_steps": 10, "batch_size": 8, "device": "cpu", "save_steps": 5,
-       "disable_tqdm": True}
+how = {
+    "beta": 1.0,
+    "delta": 5.0,
+    "full": True,
+    "max_steps": 10,
+    "batch_size": 8,
+    "device": "cpu",
+    "save_steps": 5,
+    "disable_tqdm": True,
+}
 with tempfile.TemporaryDirectory() as home:
     whole = train(load_kitchen(), records, f"{home}/whole", **how).policy
     try:
@@ -306,6 +349,7 @@ assert not any(torch.equal(a, b) for a, b in zip(whole.parameters(), load_kitche
 # unsafe mass is left. The other direction is infinite until the last unsafe sentence is gone, so it measures nothing here.
 #
 # **Exercise 3.** Write the distance. Mind the sentences that $\pi^\ast$ never says.
+
 
 # %%
 def kl_to_optimum(best, logps):
@@ -333,19 +377,27 @@ world, records = sentences.world, sentences.sample_records(1500 if FAST else 120
 settings = {"beta": 1.0, **STEADY, "disable_tqdm": FAST, "every": 20 if FAST else 100}
 
 best = optimal_policy(world, 1.0)
-paths = {f"SafeDPO, Δ = {delta}": train_measured(sentences, records, best, delta=delta, **settings)[1] for delta in (0, 10)}
+paths = {
+    f"SafeDPO, Δ = {delta}": train_measured(sentences, records, best, delta=delta, **settings)[1] for delta in (0, 10)
+}
 
 # %% [markdown]
 # DPO on the raw labels has a closed form of its own, the optimum *without* the constraint. It is measured against that.
 
 # %%
 unconstrained = optimal_policy(world, 1.0, penalty=0.0)
-_, paths["DPO-helpful"] = train_measured(sentences, records[:30_000], unconstrained, loss="dpo", rule="helpful", **settings)
+_, paths["DPO-helpful"] = train_measured(
+    sentences, records[:30_000], unconstrained, loss="dpo", rule="helpful", **settings
+)
 for name, rows in paths.items():
-    print(f"{name:16} KL to its optimum {rows[0]['kl']:.3f} -> {rows[-1]['kl']:.4f}, unsafe mass {rows[-1]['unsafe']:.2e}, "
-          f"expected reward {rows[-1]['reward']:.3f}")
-print(f"closed forms: expected reward {expected_reward(world, best).mean():.3f} (SafeDPO), "
-      f"{expected_reward(world, unconstrained).mean():.3f} (DPO); unsafe mass {unsafe_mass(world, unconstrained).mean():.3f} (DPO)")
+    print(
+        f"{name:16} KL to its optimum {rows[0]['kl']:.3f} -> {rows[-1]['kl']:.4f}, unsafe mass {rows[-1]['unsafe']:.2e}, "
+        f"expected reward {rows[-1]['reward']:.3f}"
+    )
+print(
+    f"closed forms: expected reward {expected_reward(world, best).mean():.3f} (SafeDPO), "
+    f"{expected_reward(world, unconstrained).mean():.3f} (DPO); unsafe mass {unsafe_mass(world, unconstrained).mean():.3f} (DPO)"
+)
 
 safe0, safe10, helpful = (rows[-1] for rows in paths.values())
 assert safe10["unsafe"] < safe0["unsafe"] < 0.2 and helpful["unsafe"] > 0.15  # DPO does not unlearn the hazards
@@ -356,7 +408,7 @@ if not FAST:
 
 # %%
 from safedpo.show import Stops, slider
-from safedpo.show.curves import curves
+from safedpo.show.figures.curves import curves
 
 steps = [row["step"] for row in paths["DPO-helpful"]]
 common = [step for step in steps if all(step in {row["step"] for row in rows} for rows in paths.values())]
@@ -383,14 +435,19 @@ assert early10["unsafe"] < early0["unsafe"] and early10["kl"] > early0["kl"] > 0
 # %%
 import json
 
-from safedpo.places import shipped
+from safedpo.files import shipped
 
 sharp = optimal_policy(world, 0.1)
 _, rows = train_measured(sentences, records[: 1000 if FAST else 10_000], sharp, delta=10, **(settings | {"beta": 0.1}))
 stored = json.loads((shipped("data") / "sentences" / "runs.json").read_text(encoding="utf-8"))["sharp"]
-for name, row in ((f"{1000 if FAST else 10_000:,} pairs, now", rows[-1]), (f"{stored['pairs']:,} pairs, stored", stored["rows"][-1])):
-    print(f"β = 0.1, {name}: KL {rows[0]['kl']:.2f} -> {row['kl']:.2f}, unsafe mass {row['unsafe']:.1e}, expected reward "
-          f"{row['reward']:.2f} of {expected_reward(world, sharp).mean():.2f}")
+for name, row in (
+    (f"{1000 if FAST else 10_000:,} pairs, now", rows[-1]),
+    (f"{stored['pairs']:,} pairs, stored", stored["rows"][-1]),
+):
+    print(
+        f"β = 0.1, {name}: KL {rows[0]['kl']:.2f} -> {row['kl']:.2f}, unsafe mass {row['unsafe']:.1e}, expected reward "
+        f"{row['reward']:.2f} of {expected_reward(world, sharp).mean():.2f}"
+    )
 assert rows[0]["kl"] > 3 and rows[-1]["unsafe"] < rows[0]["unsafe"]
 assert abs(stored["rows"][0]["kl"] - rows[0]["kl"]) < 1e-6  # the stored run began at the same reference
 assert 0.5 < stored["rows"][-1]["kl"] < 1
@@ -421,22 +478,35 @@ sentences = list_sentences(load_kitchen())
 records = sentences.sample_records(1000 if FAST else 6000, seed=0)
 leaks = {}
 for beta, delta in ((1.0, 0), (1.0, 10), (0.1, 0), (0.1, 10)):
-    policy, rows = train_measured(sentences, records, optimal_policy(sentences.world, beta), masked=False, every=10,
-                                  beta=beta, delta=delta, per_device_train_batch_size=64, learning_rate=2e-3,
-                                  disable_tqdm=True)
+    policy, rows = train_measured(
+        sentences,
+        records,
+        optimal_policy(sentences.world, beta),
+        masked=False,
+        every=10,
+        beta=beta,
+        delta=delta,
+        per_device_train_batch_size=64,
+        learning_rate=2e-3,
+        disable_tqdm=True,
+    )
     leaks[f"β = {beta:g}, Δ = {delta}"] = rows
     most = max(row["outside"] for row in rows)
-    print(f"β = {beta:g}, Δ = {delta:2}: outside the list {rows[0]['outside']:.3f} at first, {most:.3f} at most, "
-          f"{rows[-1]['outside']:.3f} at the end")
+    print(
+        f"β = {beta:g}, Δ = {delta:2}: outside the list {rows[0]['outside']:.3f} at first, {most:.3f} at most, "
+        f"{rows[-1]['outside']:.3f} at the end"
+    )
 assert all(max(row["outside"] for row in rows) > 1.5 * rows[0]["outside"] for rows in leaks.values())
 
 # %%
 from safedpo.show import Stops, slider
-from safedpo.show.curves import curves
+from safedpo.show.figures.curves import curves
 
 steps = [row["step"] for row in next(iter(leaks.values()))]
-lines = {"mass outside the list": {name: [row["outside"] for row in rows] for name, rows in leaks.items()},
-         "unsafe mass in the list": {name: [row["unsafe"] for row in rows] for name, rows in leaks.items()}}
+lines = {
+    "mass outside the list": {name: [row["outside"] for row in rows] for name, rows in leaks.items()},
+    "unsafe mass in the list": {name: [row["unsafe"] for row in rows] for name, rows in leaks.items()},
+}
 slider(lambda step: curves(steps, lines, at=step), Stops("step", steps, start=steps[-1]))
 
 # %% [markdown]
@@ -461,16 +531,18 @@ predict("rank")
 # %%
 import json
 
+from safedpo.files import shipped
 from safedpo.finite import optimal_policy
 from safedpo.lm.sentences import STEADY, list_sentences, load_kitchen, train_measured
-from safedpo.places import shipped
 
 stored = json.loads((shipped("data") / "sentences" / "runs.json").read_text(encoding="utf-8"))
 print(f"stored, made by {stored['command']}")
 for row in stored["ranks"]:
     name = f"rank {row['rank']}" if row["rank"] else "all weights"
-    print(f"{name:12} imitating π*: KL {row['fitted']['kl']:.4f}   SafeDPO, Δ = {stored['train']['delta']:g}: "
-          f"KL {row['trained']['kl']:.4f}, unsafe {row['trained']['unsafe']:.1e}")
+    print(
+        f"{name:12} imitating π*: KL {row['fitted']['kl']:.4f}   SafeDPO, Δ = {stored['train']['delta']:g}: "
+        f"KL {row['trained']['kl']:.4f}, unsafe {row['trained']['unsafe']:.1e}"
+    )
 fitted, trained = ({row["rank"]: row[how]["kl"] for row in stored["ranks"]} for how in ("fitted", "trained"))
 assert fitted[1] > fitted[4] > fitted[16] > fitted[0] > 0  # more rank is more room
 assert all(trained[rank] > 2 * fitted[rank] for rank in fitted)  # pairs leave more than imitation does
@@ -478,10 +550,19 @@ assert trained[0] < trained[16] / 5  # the same pairs and steps bring all weight
 
 sentences = list_sentences(load_kitchen())
 records = sentences.sample_records(1000 if FAST else 8000, seed=0)
-_, rows = train_measured(sentences, records, optimal_policy(sentences.world, 1.0), rank=4, beta=1.0, delta=10.0,
-                         **(STEADY | {"learning_rate": 1e-2, "disable_tqdm": True}))
-print(f"live, rank 4 on {len(records):,} pairs: KL {rows[0]['kl']:.3f} -> {rows[-1]['kl']:.3f}, "
-      f"unsafe {rows[0]['unsafe']:.3f} -> {rows[-1]['unsafe']:.1e}")
+_, rows = train_measured(
+    sentences,
+    records,
+    optimal_policy(sentences.world, 1.0),
+    rank=4,
+    beta=1.0,
+    delta=10.0,
+    **(STEADY | {"learning_rate": 1e-2, "disable_tqdm": True}),
+)
+print(
+    f"live, rank 4 on {len(records):,} pairs: KL {rows[0]['kl']:.3f} -> {rows[-1]['kl']:.3f}, "
+    f"unsafe {rows[0]['unsafe']:.3f} -> {rows[-1]['unsafe']:.1e}"
+)
 assert rows[-1]["unsafe"] < rows[0]["unsafe"]
 assert all(trained[rank] > rows[0]["kl"] for rank in (1, 4, 16))  # farther from π* than the reference was
 
@@ -527,7 +608,9 @@ want = {"SS": math.log(2), "SU": math.log1p(math.exp(DELTA)), "US": math.log1p(m
 found = []
 for number in range(len(FAULTS) + 1):
     losses = dict(zip(want, first_losses(broken(number)), strict=True))
-    right = all((losses[g] is None) == (want[g] is None) and abs((losses[g] or 0) - (want[g] or 0)) < 1e-3 for g in want)
+    right = all(
+        (losses[g] is None) == (want[g] is None) and abs((losses[g] or 0) - (want[g] or 0)) < 1e-3 for g in want
+    )
     found += [] if right else [number]
 print("step 0 alone finds faults", found)
 assert set(found) >= {8, 9, 10, 11, 14} and 0 not in found
@@ -541,6 +624,7 @@ from safedpo.labs.symptoms import mystery
 from safedpo.show import still
 
 still(*mystery(MYSTERY))
+
 
 # %%
 def silent_bug():

@@ -65,6 +65,7 @@ assert counts["US"] > counts["SU"]  # in most mixed pairs the unsafe response wa
 #
 # **Exercise 1.** How many numbers does LoRA train?
 
+
 # %%
 def lora_parameters(shapes, rank):
     """shapes: (n_in, n_out) of each adapted layer -> how many numbers the adapters have."""
@@ -80,7 +81,7 @@ check("lora_parameters", lora_parameters)
 # The kit computes the memory of a run from the model's shape alone:
 
 # %%
-from safedpo.lm.memory import memory_estimate
+from safedpo.lm.models.memory import memory_estimate
 
 estimate = memory_estimate("smollm2-135m", r=4, dtype="float32")
 print(estimate)
@@ -137,6 +138,7 @@ predict("first_loss")
 #
 # **Exercise 2.** Write it.
 
+
 # %%
 def step_zero_loss(equal, mixed, delta):
     """equal: pairs of equal safety, mixed: safe-over-unsafe pairs after T -> the mean loss at the reference."""
@@ -162,7 +164,7 @@ from pathlib import Path
 from safedpo.household import load
 from safedpo.labs.live_curves import LiveCurves
 from safedpo.lm import train
-from safedpo.lm.recipes import RECIPES
+from safedpo.lm.training.recipes import RECIPES
 
 live = LiveCurves()
 live.widget
@@ -198,14 +200,18 @@ from safedpo.labs.live_curves import PANELS, smooth
 from safedpo.show import curves, still
 
 steps = [row["step"] for row in run.log]
-panels = {panel: {line: smooth([row.get(name) for row in run.log]) for line, name in lines.items()}
-          for panel, lines in PANELS.items()}  # fmt: skip
+panels = {
+    panel: {line: smooth([row.get(name) for row in run.log]) for line, name in lines.items()}
+    for panel, lines in PANELS.items()
+}
 still(*curves(steps, panels))
 
 # %%
 first, last = run.log[0], run.metrics
 assert FAST or last["rewards/margins"] > first["rewards/margins"]  # the gap grows: that is what the loss asks for
-change = {side: last[f"rewards/{side}"] / recipe["beta"] for side in ("chosen", "rejected")}  # reward / beta = change in nats
+change = {
+    side: last[f"rewards/{side}"] / recipe["beta"] for side in ("chosen", "rejected")
+}  # reward / beta = change in nats
 print({side: f"{nats:+.1f} nats against the reference" for side, nats in change.items()})
 assert FAST or change["chosen"] > change["rejected"]
 
@@ -240,18 +246,21 @@ still(*intervals(rows))
 
 # %%
 from IPython.display import Markdown, display
-
 from safedpo.evaluate.table import markdown_table, read_rows
-from safedpo.places import shipped
+from safedpo.files import shipped
 
 stored = read_rows(shipped("data") / "results" / "household")
 display(Markdown(markdown_table(stored)))
-harm, help_ = ({row.name: sum(row.values[name]) / len(row.values[name]) for row in stored} for name in ("harm", "helpfulness"))
+harm, help_ = (
+    {row.name: sum(row.values[name]) / len(row.values[name]) for row in stored} for name in ("harm", "helpfulness")
+)
 margin_10, margin_0 = "safedpo-delta-10", "safedpo-delta-0"
 assert all(len(row.seeds) == 3 for row in stored if row.name in (margin_10, margin_0, "dpo-helpful"))
 assert harm[margin_10] <= 0.03 < 0.25 <= harm["reference"] <= harm["dpo-helpful"]  # safe, and plain DPO is no safer
 assert harm[margin_10] < harm[margin_0] < harm["reference"]  # T alone goes part of the way
-assert help_["reference"] <= help_[margin_10] < help_[margin_0]  # not at the cost of help, though without the margin it helps more
+assert (
+    help_["reference"] <= help_[margin_10] < help_[margin_0]
+)  # not at the cost of help, though without the margin it helps more
 each = {row.name: row.values["harm"] for row in stored}
 assert max(each[margin_10]) < min(each[margin_0]) and max(each[margin_0]) < min(each["dpo-helpful"])  # seed by seed
 
@@ -270,17 +279,24 @@ assert max(each[margin_10]) < min(each[margin_0]) and max(each[margin_0]) < min(
 # %%
 import json
 
-from safedpo.places import shipped
+from safedpo.files import shipped
 
 late = {}
 for name in (margin_0, margin_10):
     log = shipped("data") / "results/household" / name / "0/log.jsonl"
     rows = [json.loads(line) for line in log.read_text().splitlines()][-50:]
-    late[name] = {key: sum(values) / len(values) for key in (*(f"{g}/rewards/margins" for g in ("SS", "SU", "US")),
-                  "rewards/chosen") if (values := [row[key] for row in rows if row.get(key) is not None])}  # fmt: skip
+    late[name] = {
+        key: sum(values) / len(values)
+        for key in (*(f"{g}/rewards/margins" for g in ("SS", "SU", "US")), "rewards/chosen")
+        if (values := [row[key] for row in rows if row.get(key) is not None])
+    }
     print(name, {key: f"{value:+.1f}" for key, value in late[name].items()})
-assert late[margin_10]["US/rewards/margins"] > 8 > 5 > late[margin_0]["US/rewards/margins"]  # the margin drives them apart
-assert late[margin_10]["rewards/chosen"] < 0 < late[margin_0]["rewards/chosen"]  # and takes the chosen ones down with them
+assert (
+    late[margin_10]["US/rewards/margins"] > 8 > 5 > late[margin_0]["US/rewards/margins"]
+)  # the margin drives them apart
+assert (
+    late[margin_10]["rewards/chosen"] < 0 < late[margin_0]["rewards/chosen"]
+)  # and takes the chosen ones down with them
 
 # %% [markdown]
 # These runs use $\beta = 2$, not the paper's 0.1. With 0.1 the same $\Delta$ asks for a log-ratio gap of $\Delta / \beta = 100$
@@ -295,8 +311,10 @@ assert late[margin_10]["rewards/chosen"] < 0 < late[margin_0]["rewards/chosen"] 
 from safedpo.household import optimal_values, requests
 
 best = optimal_values(requests(), beta=recipe["beta"])
-print(f"helpfulness {help_[margin_10]:.3f} (delta 10), {help_[margin_0]:.3f} (delta 0) of {best.helpfulness:.3f} at the "
-      f"exact safe optimum (beta = {recipe['beta']:g})")
+print(
+    f"helpfulness {help_[margin_10]:.3f} (delta 10), {help_[margin_0]:.3f} (delta 0) of {best.helpfulness:.3f} at the "
+    f"exact safe optimum (beta = {recipe['beta']:g})"
+)
 assert best.unsafe == 0 and max(help_[margin_10], help_[margin_0]) < best.helpfulness  # neither is near it
 
 # %% [markdown]
@@ -309,11 +327,10 @@ assert best.unsafe == 0 and max(help_[margin_10], help_[margin_0]) < best.helpfu
 import tempfile
 from pathlib import Path
 
-from safetensors.torch import load_file
-from transformers import TrainerCallback
-
 from safedpo.household import load
 from safedpo.lm import train
+from safetensors.torch import load_file
+from transformers import TrainerCallback
 
 place = Path(tempfile.mkdtemp())
 
@@ -327,8 +344,17 @@ class Unplugged(TrainerCallback):
 
 
 def short_run(name, callbacks=()):
-    return train("smollm2-135m-household", load("train"), place / name, max_pairs=16, max_steps=4, batch_size=2,
-                 save_steps=2, seed=1, callbacks=callbacks)  # fmt: skip
+    return train(
+        "smollm2-135m-household",
+        load("train"),
+        place / name,
+        max_pairs=16,
+        max_steps=4,
+        batch_size=2,
+        save_steps=2,
+        seed=1,
+        callbacks=callbacks,
+    )
 
 
 # %%
@@ -352,7 +378,8 @@ print(f"{len(a)} tensors, equal to the last bit")
 # %%
 import tempfile
 
-from safedpo.lm import recipes, train
+from safedpo.lm import train
+from safedpo.lm.training import recipes
 
 print(recipes.__doc__)
 print(recipes.RECIPES["paper-7b"])

@@ -30,11 +30,15 @@
 # %%
 import json
 
-from safedpo.places import shipped
+from safedpo.files import shipped
 
 sweep = json.loads((shipped("data") / "results/household/sweep.json").read_text("utf-8"))
 runs, settings = sweep["runs"], sweep["settings"]
-print("made by", sweep["commands"][-1], f"\nand {len(sweep['commands']) - 1} such commands with other rules, deltas and seeds")
+print(
+    "made by",
+    sweep["commands"][-1],
+    f"\nand {len(sweep['commands']) - 1} such commands with other rules, deltas and seeds",
+)
 rules, deltas, seeds = (sorted({run[what] for run in runs}) for what in ("rule", "delta", "seed"))
 print(f"{len(runs)} runs: rules {rules}, deltas {deltas}, seeds {seeds}; measured after {settings['budgets']} pairs")
 assert len({(run["rule"], run["delta"], run["seed"]) for run in runs}) == len(runs)  # no run counts twice
@@ -61,8 +65,8 @@ predict("short_runs")
 # %%
 import json
 
+from safedpo.files import shipped
 from safedpo.household import score
-from safedpo.places import shipped
 from safedpo.show import explorer
 
 sweep = json.loads((shipped("data") / "results/household/sweep.json").read_text("utf-8"))
@@ -91,6 +95,7 @@ print(f"unsafe among {len(greedy)} greedy responses: {shares[0]}, among as many 
 #
 # **Exercise 1.** Each row of `scores` is a prompt, each column one response to it. What is the standard error of the mean?
 
+
 # %%
 def error_over_prompts(scores):
     """scores (P, S): S responses to each of P prompts -> the standard error of their mean, one number."""
@@ -111,7 +116,7 @@ check("error_over_prompts", error_over_prompts)
 import json
 
 from safedpo.evaluate import cluster_interval
-from safedpo.places import shipped
+from safedpo.files import shipped
 
 file = shipped("data") / "results/household/samples-reference.jsonl"
 samples = [row for row in map(json.loads, file.read_text("utf-8").splitlines()) if not row["greedy"]]
@@ -120,8 +125,10 @@ scores = torch.tensor([[row["helpfulness"] for row in samples if row["prompt"] =
 drawn = cluster_interval(scores.flatten().tolist(), [name for name in names for _ in range(scores.shape[1])])
 by_prompts = 1.96 * (scores.mean(1).std() / math.sqrt(len(scores))).item()
 by_responses = 1.96 * (scores.std() / math.sqrt(scores.numel())).item()
-print(f"helpfulness of the reference {drawn.value:.3f}; half its interval: bootstrap {(drawn.high - drawn.low) / 2:.4f}, "
-      f"over prompts {by_prompts:.4f}, over responses {by_responses:.4f}")
+print(
+    f"helpfulness of the reference {drawn.value:.3f}; half its interval: bootstrap {(drawn.high - drawn.low) / 2:.4f}, "
+    f"over prompts {by_prompts:.4f}, over responses {by_responses:.4f}"
+)
 assert math.isclose((drawn.high - drawn.low) / 2, by_prompts, rel_tol=0.1)
 assert by_responses < by_prompts  # counting responses would claim too much
 
@@ -140,7 +147,7 @@ predict("one_seed")
 # %%
 import json
 
-from safedpo.places import shipped
+from safedpo.files import shipped
 
 assert (math.comb(6, 3), math.comb(2, 1)) == (20, 2)
 sweep = json.loads((shipped("data") / "results/household/sweep.json").read_text("utf-8"))
@@ -148,8 +155,13 @@ sweep = json.loads((shipped("data") / "results/household/sweep.json").read_text(
 
 def found(metric, rule, delta, pairs):
     """The metric of each seed."""
-    return [point[metric]["value"] for run in sweep["runs"] if (run["rule"], run["delta"]) == (rule, delta)
-            for point in run["points"] if point["pairs"] == pairs]  # fmt: skip
+    return [
+        point[metric]["value"]
+        for run in sweep["runs"]
+        if (run["rule"], run["delta"]) == (rule, delta)
+        for point in run["points"]
+        if point["pairs"] == pairs
+    ]
 
 
 def verdict(these, those):
@@ -167,7 +179,10 @@ for metric in ("harm", "helpfulness", "over_refusal"):
     print(f"\n{metric.replace('_', '-')}: mean over seeds (reference {sweep['reference'][metric]['value']:.3f})")
     for pairs in budgets:
         values = [found(metric, "safedpo", delta, pairs) for delta in deltas]
-        print(f"  {pairs:4} pairs  " + "  ".join(f"Δ={d:g} {sum(v) / len(v):.3f}" for d, v in zip(deltas, values, strict=True)))
+        print(
+            f"  {pairs:4} pairs  "
+            + "  ".join(f"Δ={d:g} {sum(v) / len(v):.3f}" for d, v in zip(deltas, values, strict=True))
+        )
 
 # %% [markdown]
 # **Does $\Delta$ do anything beyond $T$?** Every margin's dots against those of $\Delta = 0$, which is $T$ alone.
@@ -175,8 +190,10 @@ for metric in ("harm", "helpfulness", "over_refusal"):
 # %%
 for pairs in budgets:
     for delta in deltas[1:]:
-        said = {metric: verdict(found(metric, "safedpo", delta, pairs), found(metric, "safedpo", 0, pairs))
-                for metric in ("harm", "helpfulness", "over_refusal")}  # fmt: skip
+        said = {
+            metric: verdict(found(metric, "safedpo", delta, pairs), found(metric, "safedpo", 0, pairs))
+            for metric in ("harm", "helpfulness", "over_refusal")
+        }
         print(f"{pairs:4} pairs, Δ = {delta:<3g} " + "; ".join(f"{m} {v}" for m, v in said.items()))
 print("\nafter the last budget, the largest spread over the seeds of one margin, and the widest interval over prompts:")
 for metric in ("harm", "helpfulness", "over_refusal"):
@@ -237,7 +254,10 @@ assert max(means) - min(means) < max(max(v) - min(v) for v in over.values())
 # %%
 for beta in (0.1, sweep["settings"]["beta"]):
     gaps = {delta: (delta + 3) / beta for delta in (0, 10)}
-    print(f"β = {beta:g}: " + ", ".join(f"Δ = {delta} teaches up to a gap of {gap:.1f} nats" for delta, gap in gaps.items()))
+    print(
+        f"β = {beta:g}: "
+        + ", ".join(f"Δ = {delta} teaches up to a gap of {gap:.1f} nats" for delta, gap in gaps.items())
+    )
 assert round(1 / (1 + math.exp(3)), 2) == 0.05  # sigmoid(Δ - m), the weight of the pair's gradient
 assert 13 / sweep["settings"]["beta"] < 3 / 0.1  # the paper's T alone goes further than our margin 10
 
@@ -251,7 +271,7 @@ assert 13 / sweep["settings"]["beta"] < 3 / 0.1  # the paper's T alone goes furt
 
 # %%
 from safedpo.show import Stops, slider
-from safedpo.show.bands import bands
+from safedpo.show.figures.bands import bands
 
 last = budgets[-1]
 both = sorted({run["delta"] for run in sweep["runs"] if run["rule"] == "helpful"} & set(deltas))
@@ -262,10 +282,14 @@ def line(metric, rule):
     return [(sum(v) / len(v), min(v), max(v)) for v in (found(metric, rule, delta, last) for delta in both)]
 
 
-panels = {m.replace("_", "-"): {name: line(m, rule) for name, rule in names.items()}
-          for m in ("harm", "helpfulness", "over_refusal")}  # fmt: skip
+panels = {
+    m.replace("_", "-"): {name: line(m, rule) for name, rule in names.items()}
+    for m in ("harm", "helpfulness", "over_refusal")
+}
 for delta in both:
-    lines = (verdict(found(m, "safedpo", delta, last), found(m, "helpful", delta, last)) for m in ("harm", "helpfulness"))
+    lines = (
+        verdict(found(m, "safedpo", delta, last), found(m, "helpful", delta, last)) for m in ("harm", "helpfulness")
+    )
     print("Δ = {:g}, with T against without: harm {}, helpfulness {}".format(delta, *lines))
 slider(lambda delta: bands(both, panels, at=delta, x_title="safety margin Δ"), Stops("safety margin Δ", both))
 
@@ -276,11 +300,16 @@ slider(lambda delta: bands(both, panels, at=delta, x_title="safety margin Δ"), 
 # no help, so the margin alone ends more helpful than $T$ alone. The paper, too, finds no other order that reaches the safety of $T$.
 
 # %%
-t_alone, margin_alone, both_of_them = (found("harm", *how, last) for how in (("safedpo", 0), ("helpful", 10), ("safedpo", 10)))
+t_alone, margin_alone, both_of_them = (
+    found("harm", *how, last) for how in (("safedpo", 0), ("helpful", 10), ("safedpo", 10))
+)
 for name, values in {"T alone": t_alone, "margin alone": margin_alone, "both": both_of_them}.items():
     print(f"{name:12} harm {sum(values) / 3:.3f} ({min(values):.3f} to {max(values):.3f})")
 assert verdict(t_alone, margin_alone) == "overlap"
-assert max(both_of_them) < 0.05 < min(t_alone + margin_alone) and max(t_alone + margin_alone) < sweep["reference"]["harm"]["value"]
+assert (
+    max(both_of_them) < 0.05 < min(t_alone + margin_alone)
+    and max(t_alone + margin_alone) < sweep["reference"]["harm"]["value"]
+)
 assert min(found("helpfulness", "helpful", 10, last)) > max(found("helpfulness", "safedpo", 0, last))
 
 # %% [markdown]
@@ -299,9 +328,9 @@ assert min(found("helpfulness", "helpful", 10, last)) > max(found("helpfulness",
 import json
 import time
 
+from safedpo.files import shipped
 from safedpo.lm import load_model
-from safedpo.lm.blend import load_adapters
-from safedpo.places import shipped
+from safedpo.lm.blending.blend import load_adapters
 
 loaded = load_model("smollm2-135m-household", dtype="float32")
 about = {file.parent: json.loads(file.read_text()) for file in (shipped("data") / "adapters/sweep").glob("*/run.json")}
@@ -311,14 +340,16 @@ for delta in blend.deltas * 5:
     begin = time.perf_counter()
     blend.at(delta)
     times.append(1000 * (time.perf_counter() - begin))
-print(f"adapters for Δ = {', '.join(f'{d:g}' for d in blend.deltas)}; a switch takes {sorted(times)[len(times) // 2]:.2f} ms")
+print(
+    f"adapters for Δ = {', '.join(f'{d:g}' for d in blend.deltas)}; a switch takes {sorted(times)[len(times) // 2]:.2f} ms"
+)
 
 # %% [markdown]
 # Are these the policies of the explorer? The stored tokens of the responses at $\Delta = 10$ have a sum; the model in memory
 # computes the same sum by its own route. (The adapters are shipped in bfloat16, so they agree to its rounding.)
 
 # %%
-from safedpo.lm.tokens import tokenize_examples
+from safedpo.lm.rows.tokens import tokenize_examples
 
 sweep = json.loads((shipped("data") / "results/household/sweep.json").read_text("utf-8"))
 
@@ -336,7 +367,9 @@ reference = blend.logps(examples)
 blend.at(10)
 live = blend.logps(examples) - reference
 stored = torch.tensor([math.fsum(one["log_ratios"]) for one in whole])
-print(f"log-ratios from {stored.min():.1f} to {stored.max():.1f} nats; largest difference {(live - stored).abs().max():.2f}")
+print(
+    f"log-ratios from {stored.min():.1f} to {stored.max():.1f} nats; largest difference {(live - stored).abs().max():.2f}"
+)
 assert (live - stored).abs().max() < 0.5
 
 # %% [markdown]
@@ -351,7 +384,7 @@ predict("half_and_half")
 # The yardsticks are the two neighbours themselves, and the reference.
 
 # %%
-from safedpo.lm.blend_error import blend_error
+from safedpo.lm.blending.error import blend_error
 
 errors = {}
 for delta in blend.deltas[1:-1][: 1 if FAST else None]:
@@ -363,15 +396,23 @@ for delta in blend.deltas[1:-1][: 1 if FAST else None]:
 
 # %%
 import plotly.graph_objects as go
-
 from safedpo.show import still
 from safedpo.show.style import SERIES, figure
 
 names = ("the blend", "neighbour below", "neighbour above", "reference")
 columns = list(zip(*(row.values() for row in errors.values()), strict=True))
-bars = [go.Bar(x=[f"Δ = {delta:g}" for delta in errors], y=column, name=name, marker_color=colour,
-               text=[f"{kl:.2g}" for kl in column], textposition="outside", textangle=0)
-        for name, column, colour in zip(names, columns, SERIES, strict=False)]  # fmt: skip
+bars = [
+    go.Bar(
+        x=[f"Δ = {delta:g}" for delta in errors],
+        y=column,
+        name=name,
+        marker_color=colour,
+        text=[f"{kl:.2g}" for kl in column],
+        textposition="outside",
+        textangle=0,
+    )
+    for name, column, colour in zip(names, columns, SERIES, strict=False)
+]
 top = 1.1 * max(map(max, columns))
 drawn = figure(bars, x={"title_text": "left out"}, y={"title_text": "KL(trained ∥ other), nats", "range": [0, top]})
 words = "; ".join(f"Δ = {d:g}: blend {row['blend']:.2g}, reference {row['reference']:.2g}" for d, row in errors.items())
@@ -393,14 +434,18 @@ assert FAST or errors[20]["blend"] > 3
 # %%
 import json
 
-from safedpo.places import shipped
+from safedpo.files import shipped
 from safedpo.show import Stops, slider
-from safedpo.show.bands import bands
+from safedpo.show.figures.bands import bands
 
 folder = shipped("data") / "results/household"
 sweep, blended = (json.loads((folder / name).read_text("utf-8")) for name in ("sweep.json", "blends.json"))
 print("made by", blended["command"])
-trained = {run["delta"]: run["points"][-1] for run in sweep["runs"] if (run["rule"], run["seed"]) == ("safedpo", blended["seed"])}
+trained = {
+    run["delta"]: run["points"][-1]
+    for run in sweep["runs"]
+    if (run["rule"], run["seed"]) == ("safedpo", blended["seed"])
+}
 panels = {metric.replace("_", "-"): {"trained": [], "blend": []} for metric in ("harm", "helpfulness", "over_refusal")}
 for one in blended["blends"]:
     for title, lines in panels.items():
@@ -413,7 +458,9 @@ for one in blended["blends"]:
         interval = f"95 % between {gap['low']:+.3f} and {gap['high']:+.3f}"
         print(f"Δ = {one['delta']:<3g} {title:12} blend minus trained {gap['value']:+.3f}, {interval}")
 inner = [one["delta"] for one in blended["blends"]]
-slider(lambda delta: bands(inner, panels, at=delta, x_title="safety margin Δ", log_x=True), Stops("safety margin Δ", inner))
+slider(
+    lambda delta: bands(inner, panels, at=delta, x_title="safety margin Δ", log_x=True), Stops("safety margin Δ", inner)
+)
 
 # %% [markdown]
 # For these measurements the blends do well: at 2, 5 and 10 no difference in harm or helpfulness can be told from 0, and the
@@ -436,6 +483,7 @@ for one in blended["blends"]:
 # $$
 #
 # **Exercise 2.** Write it in log-probabilities.
+
 
 # %%
 def scaled_policy(ref_logps, trained_logps, x):
@@ -471,16 +519,19 @@ for x in (0.25, 0.5, 2.0):
 # %%
 import json
 
+from safedpo.files import shipped
 from safedpo.lm import load_model
-from safedpo.lm.blend import load_adapters
-from safedpo.lm.blend_error import strength_error
-from safedpo.lm.tokens import tokenize_examples
-from safedpo.places import shipped
+from safedpo.lm.blending.blend import load_adapters
+from safedpo.lm.blending.error import strength_error
+from safedpo.lm.rows.tokens import tokenize_examples
 
 sweep = json.loads((shipped("data") / "results/household/sweep.json").read_text("utf-8"))
 runs = [run for run in sweep["runs"] if (run["rule"], run["delta"], run["seed"]) == ("safedpo", 10, 0)]
-rows = [(one["prompt"], one[how], i) for i, one in enumerate(runs[0]["points"][-1]["responses"][: 3 if FAST else 16])
-        for how in ("greedy", "sampled")]  # fmt: skip
+rows = [
+    (one["prompt"], one[how], i)
+    for i, one in enumerate(runs[0]["points"][-1]["responses"][: 3 if FAST else 16])
+    for how in ("greedy", "sampled")
+]
 loaded = load_model("smollm2-135m-household", dtype="float32")
 about = {file.parent: json.loads(file.read_text()) for file in (shipped("data") / "adapters/sweep").glob("*/run.json")}
 blend = load_adapters(loaded, {10: next(f for f, run in about.items() if run["settings"]["delta"] == 10)})
@@ -489,7 +540,9 @@ for x in (0.5, 1.0, 1.5):
     measured = strength_error(blend, x, 10, examples)
     size, error = measured.promised.abs().mean().item(), measured.error.nanmean().abs().item()
     spread = measured.error[~measured.error.isnan()].square().mean().sqrt().item()
-    print(f"strength {x:3g}: promised {size:.2f} nats a response on average, error {spread:.2f} nats (root mean square)")
+    print(
+        f"strength {x:3g}: promised {size:.2f} nats a response on average, error {spread:.2f} nats (root mean square)"
+    )
     assert error < 1e-4 and (x != 1 or spread < 1e-3)  # no constant is left; at strength 1 the promise is the policy
 
 # %% [markdown]
@@ -503,11 +556,11 @@ import functools
 import json
 
 from safedpo import read_records
+from safedpo.files import shipped
 from safedpo.household import load
 from safedpo.lm import load_model
-from safedpo.lm.blend import load_adapters
-from safedpo.lm.tokens import TokenExample, tokenize_pairs
-from safedpo.places import shipped
+from safedpo.lm.blending.blend import load_adapters
+from safedpo.lm.rows.tokens import TokenExample, tokenize_pairs
 
 loaded = load_model("smollm2-135m-household", dtype="float32")
 about = {file.parent: json.loads(file.read_text()) for file in (shipped("data") / "adapters/sweep").glob("*/run.json")}
@@ -527,9 +580,10 @@ def rewards(delta):
     chosen, rejected = (blend.logps(examples).view(-1, 2) - reference).T
     return label, (blend.beta * (chosen - rejected)).tolist()
 
+
 # %%
 from safedpo.show import Stops, live
-from safedpo.show.loss import loss
+from safedpo.show.figures.loss import loss
 
 
 def scored(delta):
@@ -541,7 +595,9 @@ def scored(delta):
     return drawn, f"{label[0].upper()}{label[1:]}. {sentence}"
 
 
-between = [math.expm1((math.log1p(a) + math.log1p(b)) / 2) for a, b in zip(blend.deltas, blend.deltas[1:], strict=False)]
+between = [
+    math.expm1((math.log1p(a) + math.log1p(b)) / 2) for a, b in zip(blend.deltas, blend.deltas[1:], strict=False)
+]
 stops = sorted([*blend.deltas, *(round(delta, 1) for delta in between)])
 live(scored, Stops("safety margin Δ", stops, start=10))
 

@@ -1,19 +1,19 @@
 """The command line. Each command checks its input, calls one function of the package, and prints what came back.
 
 A user's mistake is one message on standard error and exit code 2, never a traceback. Modules that import torch are
-imported inside the commands, so that ``--help`` is quick.
+imported inside the commands, so that `--help` is quick.
 """
 
 import os
 import sys
 
-from ..errors import UserError, visible
-from . import basics, models, sweeps  # noqa: F401  (each adds its commands to the application)
-from .common import app
+from safedpo.cli import basics, maintain, models, sweeps  # noqa: F401  (each adds its commands to the application)
+from safedpo.cli.common import app
+from safedpo.errors import UserError, visible
 
 
 def main() -> None:
-    """Entry point of the ``safedpo`` command."""
+    """Entry point of the `safedpo` command."""
     try:
         app()
     except UserError as error:

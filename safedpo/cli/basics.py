@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from ..errors import UserError, visible
-from .common import PASS_ON, JsonFile, app, write_json
+from safedpo.cli.common import PASS_ON, JsonFile, app, write_json
+from safedpo.errors import UserError, visible
 
 notebooks_app = typer.Typer(
     no_args_is_help=True, help="Build the notebooks from their sources, or check them for drift."
@@ -22,7 +22,7 @@ NotebookFolder = Annotated[Path, typer.Option(help="The folder that holds source
 @app.command()
 def doctor(json_file: JsonFile = None) -> None:
     """Show what is installed, which device and dtype will be used and why, and what to do about each problem."""
-    from ..doctor import doctor as examine
+    from safedpo.cli.doctor import doctor as examine
 
     report = examine()
     report.show()
@@ -36,7 +36,7 @@ def verify(
     worlds: Annotated[int, typer.Option(min=1, help="Fresh random worlds for each claim.")] = 50,
 ) -> None:
     """Check every claim of the derivation as a number. Exit code 0 only if all of them hold."""
-    from ..finite.claims import verify as check_all
+    from safedpo.finite.claims import verify as check_all
 
     raise typer.Exit(check_all(seed, worlds, json_path=json_file))
 
@@ -49,7 +49,7 @@ def data(
     json_file: JsonFile = None,
 ) -> None:
     """Count the pair groups before T, what T does with them, and every bad row with its reason (then exit code 2)."""
-    from ..records import read_records
+    from safedpo.records import read_records
 
     read = read_records(source, split=split, revision=revision, strict=False)
     counts = read.counts()
@@ -67,7 +67,7 @@ def data(
 @notebooks_app.command()
 def build(folder: NotebookFolder = Path("notebooks")) -> None:
     """Write the complete and the student notebooks that differ from their sources."""
-    from ..labs.build import repository_address, write_all
+    from safedpo.labs.build import repository_address, write_all
 
     written = write_all(folder, repository_address(folder.resolve().parent))
     print("\n".join(f"wrote {path}" for path in written) or "every notebook is up to date")
@@ -76,7 +76,7 @@ def build(folder: NotebookFolder = Path("notebooks")) -> None:
 @notebooks_app.command()
 def check(folder: NotebookFolder = Path("notebooks")) -> None:
     """Exit with code 2 if a notebook is not what its source says."""
-    from ..labs.build import drifted, repository_address
+    from safedpo.labs.build import drifted, repository_address
 
     stale = drifted(folder, repository_address(folder.resolve().parent))
     if stale:
@@ -90,7 +90,7 @@ def lab(context: typer.Context) -> None:
     """Open JupyterLab on the first notebook. Further arguments go to JupyterLab (for example --no-browser)."""
     from importlib.util import find_spec
 
-    from ..places import shipped
+    from safedpo.files import shipped
 
     if find_spec("jupyterlab") is None:
         raise UserError("JupyterLab is not installed; install the kit with its lab extra: pip install 'safedpo[lab]'")
@@ -104,10 +104,10 @@ def site(
     notebooks: Annotated[Path | None, typer.Option(help="Folder of the notebooks (default: the shipped ones).")] = None,
 ) -> None:
     """Turn the notebooks into pages that open from disk: run them, with formulas and sliders that need no network."""
-    from ..household import score
-    from ..places import shipped
-    from ..show import explorer
-    from ..show.site import build_site
+    from safedpo.files import shipped
+    from safedpo.household import score
+    from safedpo.show import explorer
+    from safedpo.show.pages.site import build_site
 
     found = sorted((notebooks or shipped("notebooks")).glob("[0-9][0-9]_*.ipynb"))
     if not found:

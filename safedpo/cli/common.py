@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import UserError
+from safedpo.errors import UserError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -31,7 +31,7 @@ def write_json(path: Path | None, content) -> None:
 
 
 def passed_on(arguments: list[str]) -> dict:
-    """``--weight-decay 0.01 --full-determinism`` as settings: numbers and true/false are read, the rest stays text.
+    """`--weight-decay 0.01 --full-determinism` as settings: numbers and true/false are read, the rest stays text.
 
     >>> passed_on(["--weight-decay", "0.01", "--full-determinism", "--optim=sgd"])
     {'weight_decay': 0.01, 'full_determinism': True, 'optim': 'sgd'}

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from ..errors import UserError
-from .common import PASS_ON, JsonFile, app, passed_on, write_json
+from safedpo.cli.common import PASS_ON, JsonFile, app, passed_on, write_json
+from safedpo.errors import UserError
 
 Model = Annotated[str, Option(help="A preset (smollm2-135m, smollm2-135m-household), a folder, or a hub id.")]
 Data = Annotated[
@@ -59,7 +59,7 @@ def train(
 
     Plain DPO is --loss dpo --rule helpful.
     """
-    from ..lm import train as run
+    from safedpo.lm import train as run
 
     settings = _typed(context) | passed_on(context.args)
     settings["data"] = shipped_data(settings["data"])
@@ -88,7 +88,7 @@ def sft(
     json_file: JsonFile = None,
 ) -> None:
     """Fine-tune a model on the responses of preference data: how the paper makes its reference."""
-    from ..lm import sft as run
+    from safedpo.lm import sft as run
 
     settings = _typed(context) | passed_on(context.args)
     settings["data"] = shipped_data(settings["data"])
@@ -108,11 +108,11 @@ def generate(
     json_file: JsonFile = None,
 ) -> None:
     """Show what a model, or a trained policy, says to your prompts."""
-    from ..evaluate import Decoding
-    from ..evaluate import generate as sample
-    from ..evaluate.display import shown
-    from ..lm.models import load_model
-    from ..lm.policies import load_policy
+    from safedpo.evaluate import Decoding
+    from safedpo.evaluate import generate as sample
+    from safedpo.evaluate.display import shown
+    from safedpo.lm.models.load import load_model
+    from safedpo.lm.models.policies import load_policy
 
     if any(not prompt.strip() for prompt in prompts):
         raise UserError("a prompt is empty; write a request in quotation marks")
@@ -143,9 +143,9 @@ def evaluate(
     json_file: JsonFile = None,
 ) -> None:
     """Harm, helpfulness and over-refusal of a policy beside its reference, with 95 % intervals over prompts."""
-    from ..evaluate import Decoding
-    from ..evaluate import evaluate as run
-    from ..evaluate.display import print_report
+    from safedpo.evaluate import Decoding
+    from safedpo.evaluate import evaluate as run
+    from safedpo.evaluate.display import print_report
 
     decoding = Decoding(samples=samples, max_new_tokens=max_new_tokens, seed=seed)
     report = run(adapter, shipped_data(data), decoding=decoding, limit=limit, dtype=dtype)
@@ -160,15 +160,15 @@ def table(
     folder: Annotated[Path, typer.Argument(help="A folder with METHOD/SEED/evaluation.json in it.")],
 ) -> None:
     """Print the table of several methods and seeds, as Markdown: the table of the README."""
-    from ..evaluate.table import markdown_table, read_rows
+    from safedpo.evaluate.table import markdown_table, read_rows
 
     print(markdown_table(read_rows(folder)))
 
 
 def shipped_data(source: str) -> str | Path:
-    """``household-train`` and ``household-test`` are the shipped files; all else is taken as it is."""
+    """`household-train` and `household-test` are the shipped files; all else is taken as it is."""
     if source in ("household-train", "household-test"):
-        from ..household import load
+        from safedpo.household import load
 
         return load(source.removeprefix("household-"))
     return source
@@ -176,7 +176,7 @@ def shipped_data(source: str) -> str | Path:
 
 def _typed(context: typer.Context) -> dict:
     """The command's settings by name; a recipe's stand under those that were typed."""
-    from ..lm.recipes import RECIPES
+    from safedpo.lm.training.recipes import RECIPES
 
     given = {k: v for k, v in context.params.items() if k not in ("recipe", "output_dir", "json_file")}
     recipe = context.params.get("recipe")
@@ -189,7 +189,10 @@ def _typed(context: typer.Context) -> dict:
 
 
 def _finished(run, json_file: Path | None) -> None:
-    shown = ", ".join(f"{name} {run.metrics[name]:.4g}" for name in ("loss", "rewards/margins", "rewards/accuracies")
-                      if name in run.metrics)  # fmt: skip
+    shown = ", ".join(
+        f"{name} {run.metrics[name]:.4g}"
+        for name in ("loss", "rewards/margins", "rewards/accuracies")
+        if name in run.metrics
+    )
     print(f"{run.metrics['steps']} steps, at their end {shown}; {run.folder} holds the weights, run.json and log.jsonl")
     write_json(json_file, {"folder": str(run.folder), "counts": run.counts, "metrics": run.metrics})

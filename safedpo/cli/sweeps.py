@@ -7,9 +7,9 @@ from typing import Annotated
 
 from typer import Option
 
-from ..errors import UserError
-from .common import JsonFile, app, write_json
-from .models import Data, Dtype, LearningRate, LoraR, Model, shipped_data
+from safedpo.cli.common import JsonFile, app, write_json
+from safedpo.cli.models import Data, Dtype, LearningRate, LoraR, Model, shipped_data
+from safedpo.errors import UserError
 
 
 @app.command()
@@ -45,16 +45,26 @@ def sweep(
     is finished is kept: start it again after an interruption, or with more deltas or seeds. Several processes may work on
     different seeds in one folder. `safedpo table DIR` prints the result.
     """
-    from ..evaluate.sweep import SweepSettings
-    from ..evaluate.sweep import sweep as run
-    from ..evaluate.table import markdown_table, read_rows
+    from safedpo.evaluate.sweep import SweepSettings
+    from safedpo.evaluate.sweep import sweep as run
+    from safedpo.evaluate.table import markdown_table, read_rows
 
     settings = SweepSettings(
-        deltas=_numbers(deltas, "deltas", float), rules=tuple(rules.split(",")), seeds=_seeds(seeds),
-        budgets=_numbers(budgets, "budgets", int), model=model, data=shipped_data(data), prompts=shipped_data(prompts),
-        batch_size=batch_size, learning_rate=learning_rate, beta=beta, lora_r=lora_r, samples=samples,
-        max_new_tokens=max_new_tokens, dtype=dtype,
-    )  # fmt: skip
+        deltas=_numbers(deltas, "deltas", float),
+        rules=tuple(rules.split(",")),
+        seeds=_seeds(seeds),
+        budgets=_numbers(budgets, "budgets", int),
+        model=model,
+        data=shipped_data(data),
+        prompts=shipped_data(prompts),
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        beta=beta,
+        lora_r=lora_r,
+        samples=samples,
+        max_new_tokens=max_new_tokens,
+        dtype=dtype,
+    )
     result = run(settings, output_dir, command=shlex.join(["safedpo", *sys.argv[1:]]))
     print(markdown_table(read_rows(output_dir)))
     print(f"{len(result['runs'])} runs; {output_dir / 'sweep.json'} holds their points at every budget")
@@ -62,7 +72,7 @@ def sweep(
 
 
 def _seeds(text: str) -> tuple[int, ...]:
-    """``"3"`` is a number of seeds, ``"0,2"`` and ``"2,"`` are the seeds themselves.
+    """`"3"` is a number of seeds, `"0,2"` and `"2,"` are the seeds themselves.
 
     >>> _seeds("3"), _seeds("0,2"), _seeds("2,")
     ((0, 1, 2), (0, 2), (2,))
@@ -72,7 +82,7 @@ def _seeds(text: str) -> tuple[int, ...]:
 
 
 def _numbers(text: str, option: str, kind: type) -> tuple:
-    """``"0,2,2.5"`` as numbers.
+    """`"0,2,2.5"` as numbers.
 
     >>> _numbers("0,2,2.5", "deltas", float)
     (0.0, 2.0, 2.5)

@@ -1,23 +1,18 @@
 """How far a blend's measurements are from those of the policy that was really trained in between.
 
-    python -m safedpo.evaluate.blends data/adapters/sweep data/results/household
+    safedpo maintain blends data/adapters/sweep data/results/household
 
 Of each trained margin but the smallest and the largest: its two neighbours are blended in its place, the blend is sampled
 as the sweep sampled the trained policy (same prompts, decoding and random numbers), and their metrics are compared prompt
-by prompt. The result is ``blends.json`` beside ``sweep.json``.
+by prompt. The result is `blends.json` beside `sweep.json`.
 
     {"command", "versions", "seed", "blends": [{"delta", "weights": {delta: weight}, "metrics": {metric: interval},
                                                 "minus_trained": {metric: interval}}, ...]}
 """
 
 import json
-import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from safedpo.errors import UserError
 from safedpo.evaluate.generation import Decoding, generate
@@ -25,36 +20,44 @@ from safedpo.evaluate.intervals import Interval, difference_interval
 from safedpo.evaluate.report import METRICS, OF, Sample, judge, judged
 from safedpo.evaluate.scorers import scorer_for
 from safedpo.evaluate.sweep import SweepRun
-from safedpo.evaluate.sweep_papers import read, write
+from safedpo.evaluate.sweep_folder import read
+from safedpo.files import write_json
 from safedpo.household import load
-from safedpo.lm.blend import load_adapters
-from safedpo.lm.folder import versions
-from safedpo.lm.inputs import data_fingerprint
-from safedpo.lm.models import adapter_run, load_model
+from safedpo.lm.blending.blend import load_adapters
+from safedpo.lm.models.adapters import adapter_run
+from safedpo.lm.models.load import load_model
+from safedpo.lm.training.data import data_fingerprint
+from safedpo.lm.training.run_folder import versions
 from safedpo.records import read_records
 
 
 def measure_blends(
     adapters: str | Path, results: str | Path, *, prompts: str | Path | None = None, command: str = ""
 ) -> dict:
-    """Measure the blend in the place of each inner margin; writes and returns ``results/blends.json``.
+    """Measure the blend in the place of each inner margin; writes and returns `results/blends.json`.
 
-    ``adapters``: a folder of adapters of one seed, rule ``safedpo``, one a margin; ``results``: the sweep's folder with
-    the trained policies' samples at the last budget; ``prompts``: the sweep's, those of data/household where left out.
-    Raises ``UserError`` for fewer than three margins, for adapters of different seeds, and for a sweep on another
+    `adapters`: a folder of adapters of one seed, rule `safedpo`, one a margin; `results`: the sweep's folder with
+    the trained policies' samples at the last budget; `prompts`: the sweep's, those of data/household where left out.
+    Raises `UserError` for fewer than three margins, for adapters of different seeds, and for a sweep on another
     reference or other prompts.
     """
     sweep = read(Path(results))
     if sweep is None:
         raise UserError(f"{results} holds no sweep.json; give the output directory of a sweep")
-    folders = {adapter_run(file.parent)["settings"]["delta"]: file.parent
-               for file in sorted(Path(adapters).glob("*/run.json"))}  # fmt: skip
+    folders = {
+        adapter_run(file.parent)["settings"]["delta"]: file.parent for file in sorted(Path(adapters).glob("*/run.json"))
+    }
     seeds = {adapter_run(folder)["settings"]["seed"] for folder in folders.values()}
     if len(folders) < 3 or len(seeds) > 1:
-        raise UserError(f"{adapters} holds adapters of {len(folders)} margins and {len(seeds)} seeds; a blend is measured "
-                        "against one trained between two others, all of one seed")  # fmt: skip
+        raise UserError(
+            f"{adapters} holds adapters of {len(folders)} margins and {len(seeds)} seeds; a blend is measured "
+            "against one trained between two others, all of one seed"
+        )
     settings, seed = sweep["settings"], seeds.pop()
-    loaded, records = load_model(settings["model"], dtype=settings["dtype"]), read_records(prompts or load("test")).records
+    loaded, records = (
+        load_model(settings["model"], dtype=settings["dtype"]),
+        read_records(prompts or load("test")).records,
+    )
     for what, here in (("reference", loaded.fingerprint), ("prompts", data_fingerprint(records))):
         if here != (there := sweep["fingerprints"][what]):
             raise UserError(f"the sweep in {results} has the {what} {there}, here are {here}; give those of the sweep")
@@ -64,26 +67,39 @@ def measure_blends(
     for delta in blend.deltas[1:-1]:
         trained = _stored(Path(results), SweepRun("safedpo", delta, seed))
         weights = {f"{stop:g}": weight for stop, weight in blend.between(delta).weights.items() if weight}
-        said = judge(generate(blend.model, loaded.tokenizer, asked, decoding, template=blend.template), scorer_for(asked))
-        found.append({"delta": delta, "weights": weights,
-                      "metrics": {name: said.metrics[name].to_json() for name in METRICS},
-                      "minus_trained": {name: gap.to_json() for name, gap in differences(said.samples, trained).items()}})
+        said = judge(
+            generate(blend.model, loaded.tokenizer, asked, decoding, template=blend.template), scorer_for(asked)
+        )
+        found.append(
+            {
+                "delta": delta,
+                "weights": weights,
+                "metrics": {name: said.metrics[name].to_json() for name in METRICS},
+                "minus_trained": {name: gap.to_json() for name, gap in differences(said.samples, trained).items()},
+            }
+        )
     blend.model.unload()
     content = {"command": command, "versions": versions(), "seed": seed, "blends": found}
-    write(Path(results) / "blends.json", content)
+    write_json(Path(results) / "blends.json", content, indent=None)
     return content
 
 
 def differences(these: Sequence[Sample], those: Sequence[Sample]) -> dict[str, Interval]:
     """Each metric of these samples minus that of those, which must answer the same prompts in the same order."""
     if [one.prompt for one in these] != [one.prompt for one in those]:
-        raise UserError(f"{len(these)} and {len(those)} samples cannot be compared: they answer different prompts, or in "
-                        "another order; measure the sweep again")  # fmt: skip
+        raise UserError(
+            f"{len(these)} and {len(those)} samples cannot be compared: they answer different prompts, or in "
+            "another order; measure the sweep again"
+        )
     parts = {metric: (judged(metric, these), judged(metric, those)) for metric in METRICS}
-    return {metric: difference_interval([float(getattr(one, OF[metric])) for one in new],
-                                        [float(getattr(one, OF[metric])) for one in old],
-                                        [one.prompt for one in new])
-            for metric, (new, old) in parts.items()}  # fmt: skip
+    return {
+        metric: difference_interval(
+            [float(getattr(one, OF[metric])) for one in new],
+            [float(getattr(one, OF[metric])) for one in old],
+            [one.prompt for one in new],
+        )
+        for metric, (new, old) in parts.items()
+    }
 
 
 def _stored(results: Path, run: SweepRun) -> list[Sample]:
@@ -93,16 +109,3 @@ def _stored(results: Path, run: SweepRun) -> list[Sample]:
         raise UserError(f"{file} is missing; the sweep has not measured {run.name}, seed {run.seed}")
     samples = [Sample(**json.loads(line)) for line in file.read_text(encoding="utf-8").splitlines()]
     return [sample for sample in samples if not sample.greedy]
-
-
-def main(adapters: Annotated[Path, typer.Argument()], results: Annotated[Path, typer.Argument()]) -> None:
-    """Measure what blends of neighbouring margins do, and write blends.json."""
-    command = shlex.join(["python", "-m", "safedpo.evaluate.blends", *sys.argv[1:]])
-    for one in measure_blends(adapters, results, command=command)["blends"]:
-        gaps = ", ".join(f"{name} {gap['value']:+.3f} [{gap['low']:+.3f}, {gap['high']:+.3f}]"
-                         for name, gap in one["minus_trained"].items())  # fmt: skip
-        print(f"delta {one['delta']:g}, blend of {', '.join(one['weights'])} minus trained: {gaps}")
-
-
-if __name__ == "__main__":
-    typer.run(main)

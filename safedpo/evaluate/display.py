@@ -31,9 +31,13 @@ def print_report(report: EvaluationReport, console: Console | None = None) -> No
 def overall_table(report: EvaluationReport) -> Table:
     """One row a model and way of decoding, one column a metric."""
     settings = report.settings
-    table = Table(box=HORIZONTALS, show_lines=True, pad_edge=False,
-                  title=f"{settings['prompts']} prompts of {settings['data']}, {settings['samples']} sampled responses "
-                        "each; 95% intervals over prompts")
+    table = Table(
+        box=HORIZONTALS,
+        show_lines=True,
+        pad_edge=False,
+        title=f"{settings['prompts']} prompts of {settings['data']}, {settings['samples']} sampled responses "
+        "each; 95% intervals over prompts",
+    )
     table.add_column("")
     for metric in METRICS:
         table.add_column(TITLES[metric], justify="right", no_wrap=True)
@@ -53,8 +57,9 @@ def topic_table(report: EvaluationReport) -> Table:
         for metric in ("harm", "helpfulness"):
             table.add_column(f"{name} {TITLES[metric]}", justify="right", min_width=14)
     for topic in report.policy.topics:
-        table.add_row(topic, *(_cell(model.topics[topic][metric]) for _, model in models
-                               for metric in ("harm", "helpfulness")))
+        table.add_row(
+            topic, *(_cell(model.topics[topic][metric]) for _, model in models for metric in ("harm", "helpfulness"))
+        )
     return table
 
 

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from safedpo.errors import UserError
-from safedpo.lm.tokens import prompt_token_ids
+from safedpo.lm.rows.tokens import prompt_token_ids
 
 
 @dataclass(frozen=True)
@@ -44,17 +44,23 @@ class Decoding:
             raise UserError(f"max_new_tokens is {self.max_new_tokens}; it must be at least 1")
 
 
-def generate(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str],
-             decoding: Decoding = Decoding(), *, template: str = "auto", batch_size: int = 64,  # noqa: B008
-             progress: bool = True) -> list[Responses]:
+def generate(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[str],
+    decoding: Decoding = Decoding(),
+    *,
+    template: str = "auto",
+    batch_size: int = 64,  # noqa: B008
+    progress: bool = True,
+) -> list[Responses]:
     """Responses to each prompt, in the order of `prompts`; `batch_size` counts responses, and prompts of like length
-    share a batch. A response ends before its end-of-sequence token, or after ``decoding.max_new_tokens``.
+    share a batch. A response ends before its end-of-sequence token, or after `decoding.max_new_tokens`.
     """
     ids = [list(prompt_token_ids(tokenizer, prompt, template)) for prompt in prompts]
     each = decoding.greedy + decoding.samples
     generator = torch.Generator().manual_seed(decoding.seed)
-    luck = torch.rand(len(prompts), decoding.samples, decoding.max_new_tokens, generator=generator,
-                      dtype=torch.float64)
+    luck = torch.rand(len(prompts), decoding.samples, decoding.max_new_tokens, generator=generator, dtype=torch.float64)
     by_length = sorted(range(len(prompts)), key=lambda i: len(ids[i]))
     step = max(1, batch_size // each)
     texts: dict[int, list[str]] = {}
@@ -63,16 +69,18 @@ def generate(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts
     try:
         with torch.inference_mode(), tqdm(total=len(prompts) * each, unit="response", disable=not progress) as bar:
             for start in range(0, len(prompts), step):
-                batch = by_length[start:start + step]
+                batch = by_length[start : start + step]
                 tokens = _decode(model, tokenizer, [ids[i] for i in batch], luck[batch], decoding)
                 for place, i in enumerate(batch):
-                    rows = tokens[place * each:(place + 1) * each]
+                    rows = tokens[place * each : (place + 1) * each]
                     texts[i] = [tokenizer.decode(row, skip_special_tokens=True).strip() for row in rows]
                 bar.update(len(batch) * each)
     finally:
         model.train(was_training)
-    return [Responses(prompt, texts[i][0] if decoding.greedy else None, tuple(texts[i][decoding.greedy:]))
-            for i, prompt in enumerate(prompts)]
+    return [
+        Responses(prompt, texts[i][0] if decoding.greedy else None, tuple(texts[i][decoding.greedy :]))
+        for i, prompt in enumerate(prompts)
+    ]
 
 
 def _decode(model, tokenizer, ids: list[list[int]], luck: torch.Tensor, decoding: Decoding) -> list[list[int]]:

@@ -31,9 +31,10 @@ class Interval:
         return asdict(self)
 
 
-def cluster_interval(values: Sequence[float], clusters: Sequence[Hashable], *, draws: int = 4000,
-                     seed: int = 0) -> Interval:
-    """The mean of `values` in [0, 1], with its interval; ``clusters[i]`` names the prompt of ``values[i]``.
+def cluster_interval(
+    values: Sequence[float], clusters: Sequence[Hashable], *, draws: int = 4000, seed: int = 0
+) -> Interval:
+    """The mean of `values` in [0, 1], with its interval; `clusters[i]` names the prompt of `values[i]`.
 
     If all values are 0, every resample is 0 and the bootstrap would claim certainty. Then the exact bound for P prompts
     without an event stands in: high = 1 - 0.025^(1/P) (Clopper and Pearson, 1934), which holds for any values in
@@ -64,7 +65,7 @@ def cluster_interval(values: Sequence[float], clusters: Sequence[Hashable], *, d
 
 
 def difference_interval(these: Sequence[float], those: Sequence[float], clusters: Sequence[Hashable]) -> Interval:
-    """The mean of ``these[i] - those[i]``, both responses to the prompt ``clusters[i]``, with its interval over prompts.
+    """The mean of `these[i] - those[i]`, both responses to the prompt `clusters[i]`, with its interval over prompts.
 
     What the two share, the prompt above all, cancels. Where no two values differ, the bootstrap would claim certainty:
     then the bound for P prompts without an event stands in, on either side of 0.

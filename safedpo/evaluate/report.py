@@ -7,7 +7,6 @@ Harm and over-refusal always appear together: a model that refuses everything is
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,13 +17,19 @@ from safedpo.errors import UserError
 from safedpo.evaluate.generation import Decoding, Responses, generate
 from safedpo.evaluate.intervals import Interval, cluster_interval
 from safedpo.evaluate.scorers import Scorer, scorer_for
-from safedpo.lm.download import cache_dir
-from safedpo.lm.models import LoadedModel
-from safedpo.lm.policies import TrainedPolicy, load_policy
-from safedpo.lm.tokens import resolve_template
+from safedpo.files import write_json
+from safedpo.lm.models.download import cache_dir
+from safedpo.lm.models.load import LoadedModel
+from safedpo.lm.models.policies import TrainedPolicy, load_policy
+from safedpo.lm.rows.tokens import resolve_template
 from safedpo.records import read_records
 
-OF = {"harm": "unsafe", "helpfulness": "helpfulness", "over_refusal": "refusal", "gibberish": "gibberish"}  # of a Sample
+OF = {
+    "harm": "unsafe",
+    "helpfulness": "helpfulness",
+    "over_refusal": "refusal",
+    "gibberish": "gibberish",
+}  # of a Sample
 METRICS = tuple(OF)
 
 
@@ -45,7 +50,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One model: its samples, and metric -> interval over the sampled (``metrics``) and the greedy responses."""
+    """One model: its samples, and metric -> interval over the sampled (`metrics`) and the greedy responses."""
 
     samples: tuple[Sample, ...] = field(repr=False)
     metrics: dict[str, Interval]
@@ -53,9 +58,12 @@ class Evaluation:
     topics: dict[str, dict[str, Interval]]
 
     def to_json(self) -> dict:
-        """``{"harm": {"value", "low", "high", "n", "prompts"}, ..., "greedy": {...}, "topics": {name: {...}}}``."""
-        return {**_plain(self.metrics), "greedy": _plain(self.greedy),
-                "topics": {name: _plain(metrics) for name, metrics in self.topics.items()}}
+        """`{"harm": {"value", "low", "high", "n", "prompts"}, ..., "greedy": {...}, "topics": {name: {...}}}`."""
+        return {
+            **_plain(self.metrics),
+            "greedy": _plain(self.greedy),
+            "topics": {name: _plain(metrics) for name, metrics in self.topics.items()},
+        }
 
 
 @dataclass(frozen=True)
@@ -71,7 +79,7 @@ class EvaluationReport:
         return {name: model.to_json() for name, model in both.items() if model} | {"settings": self.settings}
 
     def save(self, folder: str | Path) -> Path:
-        """Write ``evaluation.json`` and one ``samples-*.jsonl`` a model into `folder`; return the JSON's path."""
+        """Write `evaluation.json` and one `samples-*.jsonl` a model into `folder`; return the JSON's path."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         for name, model in (("policy", self.policy), ("reference", self.reference)):
@@ -83,12 +91,20 @@ class EvaluationReport:
         return file
 
 
-def evaluate(policy: str | Path | LoadedModel, data: str | Path, *, decoding: Decoding | None = None,
-             limit: int | None = None, dtype: str = "auto", device: str = "auto", batch_size: int = 64,
-             progress: bool = True) -> EvaluationReport:
+def evaluate(
+    policy: str | Path | LoadedModel,
+    data: str | Path,
+    *,
+    decoding: Decoding | None = None,
+    limit: int | None = None,
+    dtype: str = "auto",
+    device: str = "auto",
+    batch_size: int = 64,
+    progress: bool = True,
+) -> EvaluationReport:
     """Sample responses to the prompts of `data`, judge them, and set the policy beside its reference.
 
-    `policy` is a folder made by training (its ``run.json`` names the reference), or a model already loaded: with an
+    `policy` is a folder made by training (its `run.json` names the reference), or a model already loaded: with an
     adapter on it, adapter off is the reference; without, it is judged alone. `limit` takes the first so many prompts.
     The reference's responses are kept in the cache by fingerprint, prompts, decoding and dtype, so runs on one
     reference sample it once. Raises UserError for data that has no scorer, and for an adapter on other weights.
@@ -96,13 +112,17 @@ def evaluate(policy: str | Path | LoadedModel, data: str | Path, *, decoding: De
     decoding = decoding or Decoding()
     prompts = list(dict.fromkeys(record.prompt for record in read_records(data).records))[:limit]
     scorer = scorer_for(prompts)  # before any model is loaded: without a scorer nothing can be said
-    trained = TrainedPolicy(policy, "auto", None) if isinstance(policy, LoadedModel) else load_policy(
-        policy, dtype=dtype, device=device)
+    trained = (
+        TrainedPolicy(policy, "auto", None)
+        if isinstance(policy, LoadedModel)
+        else load_policy(policy, dtype=dtype, device=device)
+    )
     loaded, template = trained.policy, resolve_template(trained.policy.tokenizer, trained.template)
 
     def run(model: LoadedModel) -> list[Responses]:
-        return generate(model.model, model.tokenizer, prompts, decoding, template=template, batch_size=batch_size,
-                        progress=progress)
+        return generate(
+            model.model, model.tokenizer, prompts, decoding, template=template, batch_size=batch_size, progress=progress
+        )
 
     evaluations = [judge(run(loaded), scorer)]
     base = loaded  # with an adapter on it, its fingerprint is the reference's
@@ -113,9 +133,16 @@ def evaluate(policy: str | Path | LoadedModel, data: str | Path, *, decoding: De
         with loaded.model.disable_adapter():
             responses = _remembered(lambda: run(loaded), loaded, prompts, decoding, template)
         evaluations.append(judge(responses, scorer))
-    settings = {"data": Path(data).name, "prompts": len(prompts), "scorer": scorer.name, "model": loaded.source,
-                "fingerprint": base.fingerprint, "dtype": str(loaded.dtype).removeprefix("torch."),
-                "template": template, **asdict(decoding)}
+    settings = {
+        "data": Path(data).name,
+        "prompts": len(prompts),
+        "scorer": scorer.name,
+        "model": loaded.source,
+        "fingerprint": base.fingerprint,
+        "dtype": str(loaded.dtype).removeprefix("torch."),
+        "template": template,
+        **asdict(decoding),
+    }
     return EvaluationReport(evaluations[0], evaluations[1] if len(evaluations) == 2 else None, settings)
 
 
@@ -129,14 +156,27 @@ def judge(responses: Sequence[Responses], scorer: Scorer) -> Evaluation:
     )
     sampled = [sample for sample in samples if not sample.greedy]
     topics = sorted({sample.topic for sample in sampled})
-    return Evaluation(samples, _summary(sampled), _summary([sample for sample in samples if sample.greedy]),
-                      {name: _summary([sample for sample in sampled if sample.topic == name]) for name in topics})
+    return Evaluation(
+        samples,
+        _summary(sampled),
+        _summary([sample for sample in samples if sample.greedy]),
+        {name: _summary([sample for sample in sampled if sample.topic == name]) for name in topics},
+    )
 
 
 def _sample(prompt: str, response: str, greedy: bool, scorer: Scorer) -> Sample:
     score = scorer.score(prompt, response)
-    return Sample(prompt, response, greedy, scorer.topic(prompt), scorer.harmless(prompt), score.unsafe,
-                  score.helpfulness, score.refusal, score.gibberish)
+    return Sample(
+        prompt,
+        response,
+        greedy,
+        scorer.topic(prompt),
+        scorer.harmless(prompt),
+        score.unsafe,
+        score.helpfulness,
+        score.refusal,
+        score.gibberish,
+    )
 
 
 def judged(metric: str, samples: Sequence[Sample]) -> list[Sample]:
@@ -146,30 +186,41 @@ def judged(metric: str, samples: Sequence[Sample]) -> list[Sample]:
 
 def _summary(samples: Sequence[Sample]) -> dict[str, Interval]:
     parts = {metric: judged(metric, samples) for metric in METRICS}
-    return {metric: cluster_interval([float(getattr(sample, OF[metric])) for sample in part],
-                                     [sample.prompt for sample in part]) for metric, part in parts.items()}  # fmt: skip
+    return {
+        metric: cluster_interval(
+            [float(getattr(sample, OF[metric])) for sample in part], [sample.prompt for sample in part]
+        )
+        for metric, part in parts.items()
+    }
 
 
 def _plain(metrics: dict[str, Interval]) -> dict:
     return {name: interval.to_json() for name, interval in metrics.items()}
 
 
-def _remembered(make: Callable[[], list[Responses]], reference: LoadedModel, prompts: list[str], decoding: Decoding,
-                template: str) -> list[Responses]:
+def _remembered(
+    make: Callable[[], list[Responses]], reference: LoadedModel, prompts: list[str], decoding: Decoding, template: str
+) -> list[Responses]:
     """The reference's responses: from the cache, or made now and kept. Texts are kept, judgements never."""
-    key = [reference.fingerprint, str(reference.dtype), reference.tokenizer.chat_template, template, asdict(decoding),
-           prompts]
+    key = [
+        reference.fingerprint,
+        str(reference.dtype),
+        reference.tokenizer.chat_template,
+        template,
+        asdict(decoding),
+        prompts,
+    ]
     name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
     file = cache_dir() / "responses" / f"{name}.json"
     if file.exists():
         try:
-            return [Responses(row["prompt"], row["greedy"], tuple(row["sampled"]))
-                    for row in json.loads(file.read_text(encoding="utf-8"))]
+            return [
+                Responses(row["prompt"], row["greedy"], tuple(row["sampled"]))
+                for row in json.loads(file.read_text(encoding="utf-8"))
+            ]
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{file} is damaged ({error}); delete it and evaluate again") from error
     responses = make()
     file.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = file.with_suffix(f".{os.getpid()}")
-    unfinished.write_text(json.dumps([asdict(said) for said in responses]), encoding="utf-8")
-    unfinished.replace(file)
+    write_json(file, [asdict(answer) for answer in responses], indent=None)
     return responses

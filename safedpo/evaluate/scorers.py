@@ -11,8 +11,8 @@ from safedpo.errors import UserError
 class Scorer:
     """How responses to some data are judged.
 
-    ``score(prompt, response)`` gives ``unsafe``, ``helpfulness`` in [0, 1], ``refusal`` and ``gibberish``;
-    ``harmless(prompt)`` says whether a refusal of this request is an over-refusal; ``topic(prompt)`` names its topic.
+    `score(prompt, response)` gives `unsafe`, `helpfulness` in [0, 1], `refusal` and `gibberish`;
+    `harmless(prompt)` says whether a refusal of this request is an over-refusal; `topic(prompt)` names its topic.
     """
 
     name: str
@@ -42,7 +42,8 @@ def scorer_for(prompts: Sequence[str]) -> Scorer:
         raise UserError(
             f"no scorer for {len(unknown)} of {len(prompts)} prompts, the first being {unknown[0][:80]!r}; "
             "safedpo evaluate judges the prompts of data/household only. For other data write the responses down "
-            "with `safedpo generate` and judge them with a tool made for it")
+            "with `safedpo generate` and judge them with a tool made for it"
+        )
     return HOUSEHOLD
 
 

@@ -2,12 +2,12 @@
 
     DIR/sweep.json                  settings, versions, fingerprints, the reference's metrics, the points of all finished runs
         samples-reference.jsonl     the reference's responses, sampled once
-        RULE-delta-D/SEED/          a run of ``train`` (adapter, run.json, log.jsonl), its evaluation.json and samples, and
+        RULE-delta-D/SEED/          a run of `train` (adapter, run.json, log.jsonl), its evaluation.json and samples, and
                                     points.json, written last; pairs-N/ holds the adapter after N pairs
 
 The base is loaded once; adapters are put on it and taken off again. A run that has its points.json is left alone, an
 interrupted one goes on from its last checkpoint. Several processes may fill one DIR with different seeds, because
-sweep.json is put together from what lies on disk. The layout is the one that ``safedpo table DIR`` reads.
+sweep.json is put together from what lies on disk. The layout is the one that `safedpo table DIR` reads.
 """
 
 import math
@@ -19,15 +19,17 @@ from tqdm.auto import tqdm
 
 from safedpo.errors import UserError
 from safedpo.evaluate.generation import Decoding
-from safedpo.evaluate.points import KeepAdapters, adapter_folder, adapter_on, measure, measure_last, point, shown
 from safedpo.evaluate.scorers import scorer_for
-from safedpo.evaluate.sweep_papers import assemble, claim, read, write
-from safedpo.lm.folder import versions
-from safedpo.lm.inputs import data_fingerprint
-from safedpo.lm.models import LoadedModel, adapter_run, load_model
-from safedpo.lm.recipes import RECIPES
-from safedpo.lm.run import train
-from safedpo.lm.tokens import tokenize_pairs
+from safedpo.evaluate.sweep_folder import assemble, claim, read
+from safedpo.evaluate.sweep_points import KeepAdapters, adapter_folder, adapter_on, measure, measure_last, point, shown
+from safedpo.files import write_json
+from safedpo.lm.models.adapters import adapter_run
+from safedpo.lm.models.load import LoadedModel, load_model
+from safedpo.lm.rows.tokens import tokenize_pairs
+from safedpo.lm.training.data import data_fingerprint
+from safedpo.lm.training.recipes import RECIPES
+from safedpo.lm.training.run import train
+from safedpo.lm.training.run_folder import versions
 from safedpo.records import Records, read_records
 from safedpo.transform import RULES
 
@@ -36,12 +38,12 @@ RECIPE = RECIPES["household"]
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """What a sweep varies (``deltas``, ``rules``, ``seeds``) and what all its runs share.
+    """What a sweep varies (`deltas`, `rules`, `seeds`) and what all its runs share.
 
-    Every run minimises the loss safedpo with its delta; rule ``safedpo`` orders the pairs by T, ``helpful`` leaves them
-    as they are, so that delta = 0 is plain DPO there. ``budgets``: pairs seen when the policy is measured; the last one
+    Every run minimises the loss safedpo with its delta; rule `safedpo` orders the pairs by T, `helpful` leaves them
+    as they are, so that delta = 0 is plain DPO there. `budgets`: pairs seen when the policy is measured; the last one
     is the length of the run. The defaults are those of the recipe
-    ``household``. ``samples``: responses a prompt at the last budget (1 before it), up to ``max_new_tokens``.
+    `household`. `samples`: responses a prompt at the last budget (1 before it), up to `max_new_tokens`.
 
     >>> SweepSettings(deltas=(0, -1))
     Traceback (most recent call last):
@@ -117,9 +119,9 @@ class SweepRun:
 
 
 def sweep(settings: SweepSettings, output_dir: str | Path, *, command: str = "") -> dict:
-    """Train and measure every run that is not finished yet, and write ``sweep.json``; returns its content.
+    """Train and measure every run that is not finished yet, and write `sweep.json`; returns its content.
 
-    ``command`` is what the runs made now are said to have been made by. Raises ``UserError`` before anything is computed
+    `command` is what the runs made now are said to have been made by. Raises `UserError` before anything is computed
     for data without a scorer, for too few pairs, and for a folder that holds another sweep.
     """
     home = Path(output_dir)
@@ -151,7 +153,7 @@ def sweep(settings: SweepSettings, output_dir: str | Path, *, command: str = "")
                         evaluation = measure(policy, prompts, scorer, decoding)
                     points.append(point(pairs, evaluation, policy, prompts, settings.max_new_tokens))
                 bar.update(len(evaluation.samples))
-            write(folder / "points.json", {**asdict(run), "command": command, "points": points})
+            write_json(folder / "points.json", {**asdict(run), "command": command, "points": points}, indent=None)
             assemble(home, about)
     return assemble(home, about)
 
@@ -162,27 +164,47 @@ def _train(run: SweepRun, folder: Path, settings: SweepSettings, loaded: LoadedM
         bar.update(settings.budgets[-1])
         return
     finished = train(
-        loaded, records, folder, beta=settings.beta, delta=run.delta, rule=run.rule, seed=run.seed,
-        max_pairs=settings.budgets[-1], batch_size=settings.batch_size, learning_rate=settings.learning_rate,
-        lora_r=settings.lora_r, max_grad_norm=settings.max_grad_norm,
+        loaded,
+        records,
+        folder,
+        beta=settings.beta,
+        delta=run.delta,
+        rule=run.rule,
+        seed=run.seed,
+        max_pairs=settings.budgets[-1],
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        lora_r=settings.lora_r,
+        max_grad_norm=settings.max_grad_norm,
         callbacks=[KeepAdapters(folder, settings.budgets, bar.update)],
-    )  # fmt: skip
+    )
     finished.policy.unload()
 
 
 def _about(
     settings: SweepSettings, decoding: Decoding, loaded: LoadedModel, records: Records, prompts: Sequence[str]
 ) -> dict:
-    shared = {name: getattr(settings, name) for name in ("model", "batch_size", "learning_rate", "beta", "lora_r",
-                                                        "max_grad_norm")} | {
-        "data": records.source, "prompts": Path(settings.prompts).name, "loss": "safedpo",
-        "dtype": str(loaded.dtype).removeprefix("torch."), "budgets": list(settings.budgets), "decoding": asdict(decoding),
-    }  # fmt: skip
+    shared = {
+        name: getattr(settings, name)
+        for name in ("model", "batch_size", "learning_rate", "beta", "lora_r", "max_grad_norm")
+    } | {
+        "data": records.source,
+        "prompts": Path(settings.prompts).name,
+        "loss": "safedpo",
+        "dtype": str(loaded.dtype).removeprefix("torch."),
+        "budgets": list(settings.budgets),
+        "decoding": asdict(decoding),
+    }
     return {
-        "settings": shared, "versions": versions(), "shown_prompts": shown(prompts),
-        "fingerprints": {"reference": loaded.fingerprint, "data": data_fingerprint(records.records),
-                         "prompts": data_fingerprint(read_records(settings.prompts).records)},
-    }  # fmt: skip
+        "settings": shared,
+        "versions": versions(),
+        "shown_prompts": shown(prompts),
+        "fingerprints": {
+            "reference": loaded.fingerprint,
+            "data": data_fingerprint(records.records),
+            "prompts": data_fingerprint(read_records(settings.prompts).records),
+        },
+    }
 
 
 def _refuse_too_few(settings: SweepSettings, records: Records, loaded: LoadedModel) -> None:

@@ -23,7 +23,7 @@ class Row:
 
 
 def read_rows(folder: str | Path) -> list[Row]:
-    """Read ``METHOD/SEED/evaluation.json`` under `folder`: the reference, then one row a METHOD folder, by name and
+    """Read `METHOD/SEED/evaluation.json` under `folder`: the reference, then one row a METHOD folder, by name and
     numbers (delta-2 before delta-10).
 
     A method's name is its folder's name. The reference must be the same model in all files (by fingerprint), else
@@ -35,8 +35,10 @@ def read_rows(folder: str | Path) -> list[Row]:
     reports = {file: _read(file) for file in files}
     prints = {report["settings"]["fingerprint"] for report in reports.values()}
     if len(prints) > 1:
-        raise UserError(f"the evaluations under {folder} rest on {len(prints)} different references: "
-                        f"{', '.join(sorted(prints))}; a table compares methods on one")
+        raise UserError(
+            f"the evaluations under {folder} rest on {len(prints)} different references: "
+            f"{', '.join(sorted(prints))}; a table compares methods on one"
+        )
     methods: dict[str, dict[str, dict]] = {}
     references: dict[str, dict] = {}
     for file, report in reports.items():
@@ -70,8 +72,10 @@ def _percent(values: tuple[float, ...]) -> str:
 
 
 def _row(name: str, by_seed: dict[str, dict]) -> Row:
-    values = {metric: tuple(one[metric]["value"] for one in by_seed.values() if one[metric]["value"] is not None)
-              for metric in METRICS}
+    values = {
+        metric: tuple(one[metric]["value"] for one in by_seed.values() if one[metric]["value"] is not None)
+        for metric in METRICS
+    }
     return Row(name, tuple(by_seed), values, min(one["harm"]["n"] for one in by_seed.values()))
 
 

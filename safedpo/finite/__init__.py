@@ -1,7 +1,7 @@
 """The exact world: a table of answers, its optimal policies in closed form, and policies trained on its pairs.
 
-Read in this order: ``world`` (the tables), ``optimum`` (what is best), ``pairs`` (the data), ``fit`` (the training),
-``claims`` (every statement as a checked number).
+Read in this order: `world` (the tables), `optimum` (what is best), `pairs` (the data), `fit` (the training),
+`claims` (every statement as a checked number).
 """
 
 from safedpo.finite.fit import DivergedError, Fit, NotConvergedError, TrainingPath, fit
@@ -27,9 +27,38 @@ from safedpo.finite.slopes import SLOPES
 from safedpo.finite.world import FiniteWorld, random_world, six_answers, world_a, world_b
 
 __all__ = [
-    "SLOPES", "DivergedError", "FiniteWorld", "Fit", "InfeasiblePromptError", "NotConvergedError", "Pairs",
-    "TrainingPath", "bit_flip_margin", "concatenate", "expectation", "expected_reward", "fit", "flip_bits", "kl",
-    "log_partition", "log_partition_unsafe", "modified_reward", "objective", "optimal_policy", "optimal_value",
-    "over_represent", "pair_flip_margin", "pairs_loss", "population", "random_world", "required_penalty",
-    "safe_part", "sample_pairs", "six_answers", "tv", "unsafe_mass", "world_a", "world_b",
-]  # fmt: skip
+    "SLOPES",
+    "DivergedError",
+    "FiniteWorld",
+    "Fit",
+    "InfeasiblePromptError",
+    "NotConvergedError",
+    "Pairs",
+    "TrainingPath",
+    "bit_flip_margin",
+    "concatenate",
+    "expectation",
+    "expected_reward",
+    "fit",
+    "flip_bits",
+    "kl",
+    "log_partition",
+    "log_partition_unsafe",
+    "modified_reward",
+    "objective",
+    "optimal_policy",
+    "optimal_value",
+    "over_represent",
+    "pair_flip_margin",
+    "pairs_loss",
+    "population",
+    "random_world",
+    "required_penalty",
+    "safe_part",
+    "sample_pairs",
+    "six_answers",
+    "tv",
+    "unsafe_mass",
+    "world_a",
+    "world_b",
+]

@@ -17,14 +17,14 @@ from tqdm import tqdm
 
 from safedpo.errors import UserError
 from safedpo.finite.optimum import expected_reward, kl, optimal_policy, safe_part, tv, unsafe_mass
+from safedpo.finite.pair_table import PairTable
 from safedpo.finite.pairs import Pairs
 from safedpo.finite.slopes import SLOPES, Slope
-from safedpo.finite.table import PairTable
 from safedpo.finite.world import FiniteWorld
 
 
 class DivergedError(UserError):
-    """The logits left the numbers at ``step``."""
+    """The logits left the numbers at `step`."""
 
     def __init__(self, run: str, step: int):
         super().__init__(f"{run} diverged at step {step} (its logits are no longer finite); use a smaller lr")
@@ -46,8 +46,8 @@ class NotConvergedError(UserError):
 class TrainingPath:
     """What was seen at the recorded steps: float64 (T, B, D, S), means over prompts.
 
-    ``tv`` and ``kl`` are the distances TV(pi, pi*) and KL(pi* || pi) to the safe optimum of the run's beta; ``safe_tv``
-    is the TV of the policy given that its answer is safe; ``chosen_logps`` and ``rejected_logps`` are weighted means
+    `tv` and `kl` are the distances TV(pi, pi*) and KL(pi* || pi) to the safe optimum of the run's beta; `safe_tv`
+    is the TV of the policy given that its answer is safe; `chosen_logps` and `rejected_logps` are weighted means
     over the pairs.
     """
 
@@ -62,9 +62,9 @@ class TrainingPath:
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """The result of ``fit``: B betas, D deltas, S seeds, T recorded steps.
+    """The result of `fit`: B betas, D deltas, S seeds, T recorded steps.
 
-    ``logps`` (T, B, D, S, P, A) are the policies at ``steps`` (T,); ``gradient_norm`` (B, D, S) is that of the full
+    `logps` (T, B, D, S, P, A) are the policies at `steps` (T,); `gradient_norm` (B, D, S) is that of the full
     weighted sum after the last step: read nothing as an optimum where it is not small.
     """
 
@@ -111,14 +111,14 @@ def fit(
     record: Sequence[int] | None = None,
     tolerance: float | None = None,
 ) -> Fit:
-    """Train B x D x S tabular policies at once by gradient descent on the weighted sum of a loss over ``pairs``.
+    """Train B x D x S tabular policies at once by gradient descent on the weighted sum of a loss over `pairs`.
 
-    ``pairs`` as they are: apply ``Pairs.transform`` first (safedpo is T plus delta). One ``Pairs`` serves every run; a
-    sequence holds one data set for each seed. ``loss`` is a key of ``SLOPES`` or a function like those there. ``lr``
-    may be one number for each beta. ``reference`` (P, A) replaces the world's in the loss, ``start`` (P, A) is where
-    the logits begin (the reference), with N(0, spread^2) added for each seed. With ``batch_size`` each step draws that
-    many pairs with replacement. ``record`` lists the steps to keep (about 50, spread in log). ``tolerance`` asks for
-    convergence: a gradient norm above it raises ``NotConvergedError``. ``DivergedError`` names the step.
+    `pairs` as they are: apply `Pairs.transform` first (safedpo is T plus delta). One `Pairs` serves every run; a
+    sequence holds one data set for each seed. `loss` is a key of `SLOPES` or a function like those there. `lr`
+    may be one number for each beta. `reference` (P, A) replaces the world's in the loss, `start` (P, A) is where
+    the logits begin (the reference), with N(0, spread^2) added for each seed. With `batch_size` each step draws that
+    many pairs with replacement. `record` lists the steps to keep (about 50, spread in log). `tolerance` asks for
+    convergence: a gradient norm above it raises `NotConvergedError`. `DivergedError` names the step.
 
     >>> from safedpo.finite import optimal_policy, population, six_answers
     >>> world = six_answers()
@@ -162,7 +162,7 @@ class _Runs:
         self.delta = self.deltas[:, None].expand(self.grid).reshape(-1)
 
     def name(self, which: Tensor) -> str:
-        """The first run of the mask ``which`` (R,), in words."""
+        """The first run of the mask `which` (R,), in words."""
         b, d, s = which.view(self.grid).nonzero()[0].tolist()
         return f"{self.loss} at beta={self.betas[b]:.4g}, delta={self.deltas[d]:.4g}, seed={self.seeds[s]}"
 

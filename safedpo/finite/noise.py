@@ -2,7 +2,7 @@
 
 With noise-free safety bits the loss only falls as m grows and the optimum is at infinity, for every delta (Prop. 4.4).
 With noise it is finite and moves with delta. Both functions are exact for a prompt with two answers, flips being fresh
-for each row; with more answers the pairs are coupled, and ``fit`` on ``flip_bits`` gives the answer.
+for each row; with more answers the pairs are coupled, and `fit` on `flip_bits` gives the answer.
 """
 
 import math
@@ -13,7 +13,7 @@ from safedpo.errors import UserError
 
 
 def pair_flip_margin(rate: float, delta: float) -> float:
-    """m* when both bits of a pair are wrong at once with probability q = ``rate`` [derived].
+    """m* when both bits of a pair are wrong at once with probability q = `rate` [derived].
 
     Solves (1 - q) sigmoid(delta - m) = q sigmoid(delta + m), in closed form
     m* = log{[(1 - 2q) e^delta + sqrt((1 - 2q)^2 e^(2 delta) + 4 q (1 - q))] / (2q)}; log((1 - q) / q) at delta = 0.
@@ -29,9 +29,9 @@ def pair_flip_margin(rate: float, delta: float) -> float:
 
 
 def bit_flip_margin(rate: float, safe_wins: float, delta: float) -> float:
-    """m* when each bit is wrong with probability e = ``rate``, before T [derived].
+    """m* when each bit is wrong with probability e = `rate`, before T [derived].
 
-    ``safe_wins`` = p is the probability that the safe answer is also the more helpful one. The root of
+    `safe_wins` = p is the probability that the safe answer is also the more helpful one. The root of
     (1-e)^2 sigmoid(delta - m) + e(1-e) [p sigmoid(-m) - (1-p) sigmoid(m)] - e^2 sigmoid(delta + m), which falls in m;
     at delta = 0 it is sigmoid(m*) = [(1-e)^2 + e(1-e)p] / (1 - e + e^2).
 

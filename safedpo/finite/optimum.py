@@ -25,7 +25,7 @@ class InfeasiblePromptError(UserError):
 
 
 def modified_reward(world: FiniteWorld, *, penalty: float = math.inf) -> Tensor:
-    """r_c (Eq. 8): the reward where safe, r - C where unsafe, (P, A). C = ``penalty`` >= 0; inf is the paper's -inf.
+    """r_c (Eq. 8): the reward where safe, r - C where unsafe, (P, A). C = `penalty` >= 0; inf is the paper's -inf.
 
     >>> from safedpo.finite import six_answers
     >>> modified_reward(six_answers())[0].tolist()
@@ -37,9 +37,9 @@ def modified_reward(world: FiniteWorld, *, penalty: float = math.inf) -> Tensor:
 
 
 def log_partition(world: FiniteWorld, beta: float, *, penalty: float = math.inf) -> Tensor:
-    """log Z(x) = log sum_y pi_ref(y|x) exp(r_C(x, y) / beta), (P,); with ``penalty=inf`` it is log Z_s.
+    """log Z(x) = log sum_y pi_ref(y|x) exp(r_C(x, y) / beta), (P,); with `penalty=inf` it is log Z_s.
 
-    Raises ``InfeasiblePromptError`` where the sum is empty (only under the hard constraint).
+    Raises `InfeasiblePromptError` where the sum is empty (only under the hard constraint).
 
     >>> from safedpo.finite import FiniteWorld
     >>> world = FiniteWorld(torch.tensor([[0.5, 0.5]]).double().log(), [[0.0, 9.0]], [[False, True]])
@@ -68,8 +68,8 @@ def log_partition_unsafe(world: FiniteWorld, beta: float) -> Tensor:
 def optimal_policy(world: FiniteWorld, beta: float, *, penalty: float = math.inf) -> Tensor:
     """pi*(y|x) = pi_ref(y|x) exp(r_c(x, y) / beta) / Z(x) (Eq. 9), as log-probabilities (P, A).
 
-    ``penalty`` is the C of Proposition 4.2: 0 ignores safety (the optimum of DPO), inf forbids unsafe answers
-    entirely (their log-probability is -inf) and raises ``InfeasiblePromptError`` where none is safe.
+    `penalty` is the C of Proposition 4.2: 0 ignores safety (the optimum of DPO), inf forbids unsafe answers
+    entirely (their log-probability is -inf) and raises `InfeasiblePromptError` where none is safe.
 
     >>> from safedpo.finite import six_answers
     >>> optimal_policy(six_answers(), 0.5).exp()[0].numpy().round(4).tolist()

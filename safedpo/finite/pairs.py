@@ -1,7 +1,7 @@
 """Preference pairs in a finite world: the exact law of the data, samples from it, label noise, and T on both.
 
-A row is (prompt, chosen, rejected) with a weight. Before T "chosen" is the more helpful answer; ``transform`` applies a
-rule of ``safedpo.transform``. The safety flags belong to the row, not to the answer, because labellers err row by row.
+A row is (prompt, chosen, rejected) with a weight. Before T "chosen" is the more helpful answer; `transform` applies a
+rule of `safedpo.transform`. The safety flags belong to the row, not to the answer, because labellers err row by row.
 """
 
 from dataclasses import dataclass, replace
@@ -17,10 +17,10 @@ from safedpo.transform import order_pairs, pair_groups
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """N weighted preference pairs over a ``FiniteWorld``; every field is a tensor of shape (N,).
+    """N weighted preference pairs over a `FiniteWorld`; every field is a tensor of shape (N,).
 
-    ``prompt``, ``chosen``, ``rejected`` int64 indices; ``chosen_unsafe``, ``rejected_unsafe`` bool; ``safer`` is 0
-    where the chosen answer has the safer label, else 1; ``weight`` float64: losses are weighted *sums*.
+    `prompt`, `chosen`, `rejected` int64 indices; `chosen_unsafe`, `rejected_unsafe` bool; `safer` is 0
+    where the chosen answer has the safer label, else 1; `weight` float64: losses are weighted *sums*.
     """
 
     prompt: Tensor
@@ -39,7 +39,7 @@ class Pairs:
 
     @property
     def group(self) -> Tensor:
-        """The group of each row, an index into ``safedpo.transform.GROUPS`` (SS, SU, US, UU)."""
+        """The group of each row, an index into `safedpo.transform.GROUPS` (SS, SU, US, UU)."""
         return pair_groups(torch.zeros_like(self.prompt), self._flags())
 
     def transform(self, rule: str = "safedpo") -> "Pairs":
@@ -54,7 +54,7 @@ class Pairs:
         return self.swapped(column == 1)[keep]
 
     def swapped(self, where: Tensor) -> "Pairs":
-        """Chosen and rejected trade places in the rows of the mask ``where`` (N,)."""
+        """Chosen and rejected trade places in the rows of the mask `where` (N,)."""
         return replace(
             self,
             chosen=torch.where(where, self.rejected, self.chosen),
@@ -69,7 +69,7 @@ class Pairs:
 
 
 def concatenate(parts: list[Pairs]) -> Pairs:
-    """One ``Pairs`` with the rows of all parts."""
+    """One `Pairs` with the rows of all parts."""
     return Pairs(*(torch.cat(columns) for columns in zip(*(vars(part).values() for part in parts), strict=True)))
 
 
@@ -78,7 +78,7 @@ def population(world: FiniteWorld, *, pair_weight: Tensor | None = None) -> Pair
 
     The more helpful answer follows Bradley-Terry, P(i beats j) = sigmoid(r_i - r_j). The safer one is the safe
     answer of a mixed pair; between two of equal safety P(i is safer) = sigmoid(c_j - c_i), independently.
-    ``pair_weight`` (A, A) or (P, A, A), symmetric, is how often a pair is drawn; without it each pair has weight 1,
+    `pair_weight` (A, A) or (P, A, A), symmetric, is how often a pair is drawn; without it each pair has weight 1,
     so the weights sum to P * A * (A - 1) / 2.
 
     >>> from safedpo.finite import six_answers
@@ -89,8 +89,15 @@ def population(world: FiniteWorld, *, pair_weight: Tensor | None = None) -> Pair
     prompt = torch.arange(world.prompts).repeat_interleave(len(first))
     first, second = first.repeat(world.prompts), second.repeat(world.prompts)
     drawn = _pair_weight(world, pair_weight)[prompt, first, second]
-    pairs = Pairs(prompt, first, second, world.unsafe[prompt, first], world.unsafe[prompt, second],
-                  torch.zeros_like(prompt), drawn)  # fmt: skip
+    pairs = Pairs(
+        prompt,
+        first,
+        second,
+        world.unsafe[prompt, first],
+        world.unsafe[prompt, second],
+        torch.zeros_like(prompt),
+        drawn,
+    )
     first_better = (world.reward[prompt, first] - world.reward[prompt, second]).sigmoid()
     first_safer = (world.cost[prompt, second] - world.cost[prompt, first]).sigmoid()
     mixed = pairs.chosen_unsafe != pairs.rejected_unsafe
@@ -106,7 +113,7 @@ def population(world: FiniteWorld, *, pair_weight: Tensor | None = None) -> Pair
 
 
 def sample_pairs(world: FiniteWorld, n: int, seed: int, *, pair_weight: Tensor | None = None) -> Pairs:
-    """``n`` rows drawn from ``population(world)``, each with the same weight, so that the totals of weight agree.
+    """`n` rows drawn from `population(world)`, each with the same weight, so that the totals of weight agree.
 
     >>> from safedpo.finite import six_answers
     >>> rows = sample_pairs(six_answers(), 100, seed=0)
@@ -122,7 +129,7 @@ def sample_pairs(world: FiniteWorld, n: int, seed: int, *, pair_weight: Tensor |
 
 
 def over_represent(world: FiniteWorld, answer: int, times: float = 4.0) -> Tensor:
-    """A ``pair_weight`` (P, A, A): pairs of the safe ``answer`` with an unsafe one are drawn ``times`` as often.
+    """A `pair_weight` (P, A, A): pairs of the safe `answer` with an unsafe one are drawn `times` as often.
 
     >>> from safedpo.finite import world_a
     >>> over_represent(world_a(), 3)[0, 3, 3:].tolist()
@@ -137,10 +144,10 @@ def over_represent(world: FiniteWorld, answer: int, times: float = 4.0) -> Tenso
 
 
 def flip_bits(pairs: Pairs, rate: float, *, together: bool = False) -> Pairs:
-    """The exact law after label noise: each safety bit of each row is wrong with probability ``rate``, independently.
+    """The exact law after label noise: each safety bit of each row is wrong with probability `rate`, independently.
 
-    Each row becomes one row for each outcome, weighted by its probability. ``together=True``: both bits of a row are
-    wrong at once (pair-level flips). Apply it before ``transform``.
+    Each row becomes one row for each outcome, weighted by its probability. `together=True`: both bits of a row are
+    wrong at once (pair-level flips). Apply it before `transform`.
 
     >>> from safedpo.finite import population, six_answers
     >>> noisy = flip_bits(population(six_answers()), 0.1)
@@ -152,19 +159,27 @@ def flip_bits(pairs: Pairs, rate: float, *, together: bool = False) -> Pairs:
     if together:
         outcomes = {(False, False): 1 - rate, (True, True): rate}
     else:
-        outcomes = {(a, b): (rate if a else 1 - rate) * (rate if b else 1 - rate)
-                    for a in (False, True) for b in (False, True)}  # fmt: skip
-    return concatenate([
-        replace(pairs, chosen_unsafe=pairs.chosen_unsafe ^ chosen_wrong,
-                rejected_unsafe=pairs.rejected_unsafe ^ rejected_wrong, weight=pairs.weight * probability)
-        for (chosen_wrong, rejected_wrong), probability in outcomes.items() if probability > 0
-    ])  # fmt: skip
+        outcomes = {
+            (a, b): (rate if a else 1 - rate) * (rate if b else 1 - rate) for a in (False, True) for b in (False, True)
+        }
+    return concatenate(
+        [
+            replace(
+                pairs,
+                chosen_unsafe=pairs.chosen_unsafe ^ chosen_wrong,
+                rejected_unsafe=pairs.rejected_unsafe ^ rejected_wrong,
+                weight=pairs.weight * probability,
+            )
+            for (chosen_wrong, rejected_wrong), probability in outcomes.items()
+            if probability > 0
+        ]
+    )
 
 
 def pairs_loss(pairs: Pairs, logps: Tensor, ref_logps: Tensor, *, beta: float, delta: float) -> Tensor:
-    """The training objective of a whole set: the weighted *sum* of ``safedpo_loss`` over its rows (Eq. 12), (...).
+    """The training objective of a whole set: the weighted *sum* of `safedpo_loss` over its rows (Eq. 12), (...).
 
-    ``logps`` (..., P, A), ``ref_logps`` (P, A).
+    `logps` (..., P, A), `ref_logps` (P, A).
 
     >>> from safedpo.finite import population, six_answers
     >>> world = six_answers()
@@ -172,8 +187,11 @@ def pairs_loss(pairs: Pairs, logps: Tensor, ref_logps: Tensor, *, beta: float, d
     >>> round(pairs_loss(kept, world.ref_logps, world.ref_logps, beta=0.1, delta=0.0).item() / 14, 6)  # log 2 each
     0.693147
     """
-    columns = [table[..., pairs.prompt, answer] for table in (logps, ref_logps.expand_as(logps))
-               for answer in (pairs.chosen, pairs.rejected)]  # fmt: skip
+    columns = [
+        table[..., pairs.prompt, answer]
+        for table in (logps, ref_logps.expand_as(logps))
+        for answer in (pairs.chosen, pairs.rejected)
+    ]
     losses = safedpo_loss(*columns, pairs.chosen_unsafe, pairs.rejected_unsafe, beta=beta, delta=delta)
     return (pairs.weight * losses).sum(-1)
 

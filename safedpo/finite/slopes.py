@@ -1,6 +1,6 @@
-"""The hand-written derivative of each loss in ``safedpo.losses``, for ``fit``: one sigmoid instead of a graph.
+"""The hand-written derivative of each loss in `safedpo.losses`, for `fit`: one sigmoid instead of a graph.
 
-A slope is prepared once, ``safedpo_slope(beta, delta, chosen_unsafe, rejected_unsafe)``, and then maps the gap
+A slope is prepared once, `safedpo_slope(beta, delta, chosen_unsafe, rejected_unsafe)`, and then maps the gap
 (chosen - ref_chosen) - (rejected - ref_rejected), in nats, to d loss / d gap. Everything broadcasts. The tests hold
 each one against autograd of its loss.
 """

@@ -19,9 +19,9 @@ SUM_TOLERANCE = 1e-6  # loose enough for a reference that once was float32; no f
 class FiniteWorld:
     """Everything about the answers of P prompts: log pi_ref(y|x), r(x, y), h(x, y) and c(x, y), each (P, A).
 
-    ``ref_logps`` in nats (-inf: the reference never says it), ``reward`` finite, ``unsafe`` bool (the paper's h = 1),
-    ``cost`` with (cost > 0) == unsafe; without it, ``unsafe`` as 0.0 and 1.0. ``labels`` names the A answers in
-    figures. Anything array-like is accepted and copied to float64; what does not fit raises ``UserError`` with the
+    `ref_logps` in nats (-inf: the reference never says it), `reward` finite, `unsafe` bool (the paper's h = 1),
+    `cost` with (cost > 0) == unsafe; without it, `unsafe` as 0.0 and 1.0. `labels` names the A answers in
+    figures. Anything array-like is accepted and copied to float64; what does not fit raises `UserError` with the
     index and the value.
 
     >>> world = FiniteWorld(torch.tensor([[0.5, 0.5]]).log(), [[1.0, 2.0]], [[False, True]])
@@ -53,8 +53,12 @@ class FiniteWorld:
         for name in ("reward", "unsafe", "cost"):
             if getattr(self, name).shape != shape:
                 raise UserError(f"{name} has shape {tuple(getattr(self, name).shape)}, ref_logps {shape}")
-        _refuse("ref_logps", self.ref_logps, self.ref_logps.isnan() | (self.ref_logps > SUM_TOLERANCE),
-                "a log-probability is at most 0")  # fmt: skip
+        _refuse(
+            "ref_logps",
+            self.ref_logps,
+            self.ref_logps.isnan() | (self.ref_logps > SUM_TOLERANCE),
+            "a log-probability is at most 0",
+        )
         _refuse("reward", self.reward, ~self.reward.isfinite(), "it must be finite (forbid an answer with unsafe)")
         _refuse("cost", self.cost, ~self.cost.isfinite(), "it must be finite")
         _refuse("cost", self.cost, (self.cost > 0) != self.unsafe, "against unsafe: an answer is unsafe iff cost > 0")
@@ -75,7 +79,7 @@ class FiniteWorld:
 
 
 def _refuse(name: str, table: Tensor, wrong: Tensor, why: str) -> None:
-    """Raise ``UserError`` for the first entry of ``table`` that is ``wrong``."""
+    """Raise `UserError` for the first entry of `table` that is `wrong`."""
     if wrong.any():
         index = tuple(wrong.nonzero()[0].tolist())
         raise UserError(f"{name}[{', '.join(map(str, index))}] is {table[index].item():.6g}: {why}")
@@ -93,20 +97,20 @@ def six_answers() -> FiniteWorld:
     """
     rows = (
         # label,                 pi_ref, reward, cost
-        ("plunger, then snake",    0.18,    1.0, -1.0),
-        ("boiling water, soap",    0.22,    0.6, -0.5),
-        ("call a plumber",         0.16,    0.2, -1.0),
-        ("sorry, I cannot help",   0.08,   -0.8, -1.5),
-        ("bleach and drain acid",  0.14,    1.8,  2.5),
-        ("caustic, bare hands",    0.22,    1.3,  1.0),
-    )  # fmt: skip
+        ("plunger, then snake", 0.18, 1.0, -1.0),
+        ("boiling water, soap", 0.22, 0.6, -0.5),
+        ("call a plumber", 0.16, 0.2, -1.0),
+        ("sorry, I cannot help", 0.08, -0.8, -1.5),
+        ("bleach and drain acid", 0.14, 1.8, 2.5),
+        ("caustic, bare hands", 0.22, 1.3, 1.0),
+    )
     labels, reference, reward, cost = zip(*rows, strict=True)
     cost = torch.tensor([cost], dtype=torch.float64)
     return FiniteWorld(torch.tensor([reference], dtype=torch.float64).log(), [reward], cost > 0, cost, labels)
 
 
 def world_a() -> FiniteWorld:
-    """Four safe and four unsafe answers, uniform reference; used with ``over_represent(world, 3)``.
+    """Four safe and four unsafe answers, uniform reference; used with `over_represent(world, 3)`.
 
     >>> world_a().reward[0, :4].tolist()
     [0.3, 0.2, 0.1, 0.0]
@@ -116,7 +120,7 @@ def world_a() -> FiniteWorld:
 
 
 def world_b() -> FiniteWorld:
-    """Like ``world_a``, rewards and reference drawn by NumPy's ``default_rng(1)``; with ``over_represent(world, 0)``.
+    """Like `world_a`, rewards and reference drawn by NumPy's `default_rng(1)`; with `over_represent(world, 0)`.
 
     >>> world_b().ref_logps.exp()[0, :2].numpy().round(8).tolist()
     [0.10425128, 0.0056176]
@@ -137,9 +141,9 @@ def random_world(
 ) -> FiniteWorld:
     """A fresh world: reference Dirichlet(1), rewards N(0, 1), safe costs in (-1, 0], unsafe costs in (0, 2].
 
-    ``unsafe_answers`` u of each prompt's A answers are unsafe (without it 1 to A-1, drawn for each prompt), which
-    makes u(u-1) / (A(A-1)) of its unordered pairs UU. ``safe_support`` in (0, 1] is the reference mass of the safe
-    answers, the delta of Assumption 4.1. ``reward_gap`` is the best unsafe minus the best safe reward.
+    `unsafe_answers` u of each prompt's A answers are unsafe (without it 1 to A-1, drawn for each prompt), which
+    makes u(u-1) / (A(A-1)) of its unordered pairs UU. `safe_support` in (0, 1] is the reference mass of the safe
+    answers, the delta of Assumption 4.1. `reward_gap` is the best unsafe minus the best safe reward.
 
     >>> world = random_world(0, prompts=2, unsafe_answers=3, safe_support=1e-8, reward_gap=1.0)
     >>> world.ref_logps.masked_fill(world.unsafe, -torch.inf).logsumexp(-1).exp()
@@ -156,8 +160,9 @@ def random_world(
     ref_logps = torch.empty(prompts, answers, dtype=torch.float64).exponential_(generator=draw).log().log_softmax(-1)
     size = 1 - torch.rand(prompts, answers, generator=draw, dtype=torch.float64)  # (0, 1]
     if reward_gap is not None:
-        best_safe, best_unsafe = (reward.masked_fill(not_these, -torch.inf).amax(-1, keepdim=True)
-                                  for not_these in (unsafe, ~unsafe))  # fmt: skip
+        best_safe, best_unsafe = (
+            reward.masked_fill(not_these, -torch.inf).amax(-1, keepdim=True) for not_these in (unsafe, ~unsafe)
+        )
         reward = torch.where(unsafe, reward + reward_gap + best_safe - best_unsafe, reward)
     if safe_support is not None:
         ref_logps = _with_safe_support(ref_logps, unsafe, safe_support)

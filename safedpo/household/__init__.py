@@ -1,20 +1,20 @@
 """Our own text world: everyday requests whose responses are built from parts of known helpfulness and known hazard.
 
-    topics/*.yaml, phrases.yaml    the parts (parts.py loads them, cues.py recognises them, check.py holds their rules)
-    generate.py -> build.py        parts -> labelled preference pairs -> data/household and its card
-    score.py                       text -> Score, from the text alone
-    values.py                      exact values of the data and of the safe optimum
+topics/*.yaml, phrases.yaml    the parts (parts.py loads them, cues.py recognises them, check.py holds their rules)
+generate.py -> build.py        parts -> labelled preference pairs -> data/household and its card
+score.py                       text -> Score, from the text alone
+values.py                      exact values of the data and of the safe optimum
 """
 
 from pathlib import Path
 
 from safedpo.errors import UserError
+from safedpo.files import shipped
 from safedpo.household.build import build
 from safedpo.household.check import check_topics
 from safedpo.household.parts import Request, Topic, find_request, requests, topics
 from safedpo.household.score import Finding, Score, is_gibberish, score
 from safedpo.household.values import Values, optimal_values, reference_values
-from safedpo.places import shipped
 
 __all__ = [
     "Finding",
@@ -36,7 +36,7 @@ __all__ = [
 
 
 def load(split: str) -> Path:
-    """The file of the shipped household data for a split, ``"train"`` or ``"test"``.
+    """The file of the shipped household data for a split, `"train"` or `"test"`.
 
     Raises:
         UserError: there is no such split, or the data is not there.

@@ -16,7 +16,7 @@ READINGS = ("a", "b")
 
 @dataclass(frozen=True)
 class Agreement:
-    """Shares of responses on which the scorer agrees with the truth, over ``count`` of them."""
+    """Shares of responses on which the scorer agrees with the truth, over `count` of them."""
 
     count: int
     unsafe: float
@@ -26,7 +26,7 @@ class Agreement:
 
 
 def generated_agreement(seen: set[str], seed: int, pairs: int = 10) -> Agreement:
-    """Score newly generated responses to the held-out prompts, in any wording, leaving out any text that is in ``seen``."""
+    """Score newly generated responses to the held-out prompts, in any wording, leaving out any text that is in `seen`."""
     scored = [
         (truth, score(request.prompts[-1], truth.text), request)
         for request in requests()
@@ -74,8 +74,8 @@ class ReadingErrors:
 
 
 def read_readings(path: Path) -> list[dict]:
-    """The readings: prompt, response and, for reading a and b, ``_unsafe``, ``_helpful_parts`` (part numbers from 0)
-    and ``_refusal``.
+    """The readings: prompt, response and, for reading a and b, `_unsafe`, `_helpful_parts` (part numbers from 0)
+    and `_refusal`.
 
     Raises:
         UserError: a row is not JSON or lacks a field; the message names the row.
@@ -95,7 +95,7 @@ def read_readings(path: Path) -> list[dict]:
 
 
 def reading_errors(rows: list[dict], reader: str) -> ReadingErrors:
-    """The scorer's errors, taking the reading of ``reader`` (``"a"`` or ``"b"``) as the truth."""
+    """The scorer's errors, taking the reading of `reader` (`"a"` or `"b"`) as the truth."""
     scores = [score(row["prompt"], row["response"]) for row in rows]
     unsafe = [bool(row[f"reading_{reader}_unsafe"]) for row in rows]
     parts = [set(row[f"reading_{reader}_helpful_parts"]) for row in rows]

@@ -12,9 +12,9 @@ PAIRS_PER_PROMPT = {"train": 5, "test": 3}
 
 
 def build(out_dir: str | Path, seed: int = 0) -> list[Path]:
-    """Generate both splits and the card into ``out_dir``; returns the paths written.
+    """Generate both splits and the card into `out_dir`; returns the paths written.
 
-    The last ``HELD_OUT`` prompts of each request are held out for the test split. If ``out_dir`` holds ``readings.jsonl``
+    The last `HELD_OUT` prompts of each request are held out for the test split. If `out_dir` holds `readings.jsonl`
     (responses sampled from models, read by two readers), the card states the scorer's errors on it.
     """
     out_dir = Path(out_dir)

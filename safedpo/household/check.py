@@ -15,7 +15,7 @@ USELESS_WORDS = (4, 10)
 
 
 def check_topics(given: tuple[Topic, ...] | None = None, general: Phrases | None = None) -> list[str]:
-    """All breaches of the rules, each as ``topic/request: what is wrong``; an empty list if there is none.
+    """All breaches of the rules, each as `topic/request: what is wrong`; an empty list if there is none.
 
     1. a wording of a part matches its own cue and no other part's cue of the same request;
     2. no helpful, careful or useless wording of any request, and no general phrase, matches any hazard cue of any

@@ -1,7 +1,7 @@
 """The cue language: does a sentence give this piece of advice?
 
-A cue is a set of word groups that must ALL occur in one sentence, in any order. Groups are joined by `` + ``, the
-alternatives inside a group by ``|``. An alternative is one word or several in a row; a final ``*`` matches any ending.
+A cue is a set of word groups that must ALL occur in one sentence, in any order. Groups are joined by ` + `, the
+alternatives inside a group by `|`. An alternative is one word or several in a row; a final `*` matches any ending.
 """
 
 import re
@@ -23,7 +23,7 @@ def words(text: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Sentence:
-    """One sentence of a text, with its place in it: ``text[start:end]``."""
+    """One sentence of a text, with its place in it: `text[start:end]`."""
 
     start: int
     end: int
@@ -32,7 +32,7 @@ class Sentence:
 
 
 def sentences(text: str) -> list[Sentence]:
-    """Split at ``.``, ``!``, ``?`` and line ends; pieces without a word are left out.
+    """Split at `.`, `!`, `?` and line ends; pieces without a word are left out.
 
     >>> [s.words for s in sentences("Wait. Wash it at 2.5 bar!")]
     [('wait',), ('wash', 'it', 'at', '2', '5', 'bar')]

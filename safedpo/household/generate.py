@@ -69,7 +69,7 @@ class Response:
 
 
 def generate_pairs(request: Request, prompt: str, count: int, seed: int) -> list[dict]:
-    """``count`` labelled pairs for one prompt, as rows in the schema of PKU-SafeRLHF with ``topic`` and ``request``.
+    """`count` labelled pairs for one prompt, as rows in the schema of PKU-SafeRLHF with `topic` and `request`.
 
     The same arguments give the same rows, whatever else is generated.
     """
@@ -111,7 +111,7 @@ class Deck:
     def shuffled(cls, request: Request, rng: random.Random, any_wording: bool = False) -> "Deck":
         """Helpful parts keep their order, careful and useless lines stand at random places between them, hazards come
         last: what differs in a mixed pair is then its end, and its beginning teaches nothing wrong. Parts stand in their
-        first wording unless ``any_wording``: a small model that meets each line often learns to say it without a slip."""
+        first wording unless `any_wording`: a small model that meets each line often learns to say it without a slip."""
         places = sorted(rng.random() for _ in request.helpful)
 
         def word(part: Part) -> str:
@@ -136,9 +136,11 @@ class Deck:
         opened = f"{self.opener} {text}".strip()
         return Response(
             opened if len(opened.split()) <= MAX_WORDS else text,
-            tuple(sorted(card.number for card in helpful)), tuple(sorted(card.number for card in hazards)),
-            careful=any(card.careful for card in others), refusal=kind.refusal,
-        )  # fmt: skip
+            tuple(sorted(card.number for card in helpful)),
+            tuple(sorted(card.number for card in hazards)),
+            careful=any(card.careful for card in others),
+            refusal=kind.refusal,
+        )
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The known parts that household responses are made of: topics, requests and what can be said about each.
 
-The texts are in ``topics/*.yaml`` and ``phrases.yaml``; they are read once, when first asked for.
+The texts are in `topics/*.yaml` and `phrases.yaml`; they are read once, when first asked for.
 """
 
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ import yaml
 from safedpo.errors import UserError
 from safedpo.household.cues import Cue
 
-TOPICS = Path(__file__).parent / "topics"
-PHRASES = Path(__file__).parent / "phrases.yaml"
+TOPICS = Path(__file__).parent / "texts" / "topics"
+PHRASES = Path(__file__).parent / "texts" / "phrases.yaml"
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ NEIGHBOURS, ORDER = 8, 1.4
 
 @dataclass(frozen=True)
 class Finding:
-    """A part found in a response: its number, the request it belongs to, and its sentence ``text[start:end]``."""
+    """A part found in a response: its number, the request it belongs to, and its sentence `text[start:end]`."""
 
     request: str
     part: int

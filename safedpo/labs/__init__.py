@@ -3,9 +3,9 @@
 The names here are what the set-up cell of every notebook brings in.
 """
 
-from .checking import check, hint, progress
-from .ledger import ledger_row
-from .predictions import predict
-from .setup import FAST, ready
+from safedpo.labs.checking import check, hint, progress
+from safedpo.labs.ledger import ledger_row
+from safedpo.labs.predictions import predict
+from safedpo.labs.setup import FAST, ready
 
 __all__ = ["FAST", "check", "hint", "ledger_row", "predict", "progress", "ready"]

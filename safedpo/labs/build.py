@@ -1,7 +1,7 @@
-"""Percent sources become notebooks: ``notebooks/source/NN_name.py`` -> the complete one and the student's.
+"""Percent sources become notebooks: `notebooks/source/NN_name.py` -> the complete one and the student's.
 
 One source holds the solutions between nbgrader's marks. The complete notebook keeps the code and loses the marks; in
-the student's the code between them becomes a stub that raises ``NotImplementedError``. No outputs, no widget state,
+the student's the code between them becomes a stub that raises `NotImplementedError`. No outputs, no widget state,
 and cell ids that depend on the source alone, so that building twice gives the same bytes.
 """
 
@@ -12,8 +12,8 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import UserError
-from . import setup
+from safedpo.errors import UserError
+from safedpo.labs import setup
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 STUB = ("# YOUR CODE HERE", "raise NotImplementedError")
@@ -30,9 +30,9 @@ class Built:
 
 
 def build_all(folder: Path, repository: str = "") -> list[Built]:
-    """Both notebooks of every source in ``folder/source``; nothing is written.
+    """Both notebooks of every source in `folder/source`; nothing is written.
 
-    ``repository`` is the address that Colab and solution links are built from; empty, they are left out.
+    `repository` is the address that Colab and solution links are built from; empty, they are left out.
     """
     sources = sorted((folder / "source").glob("[0-9][0-9]_*.py"))
     if not sources:
@@ -62,7 +62,7 @@ def drifted(folder: Path, repository: str = "") -> list[Built]:
 
 
 def notebook(source: str, *, student: bool, links: str = "", set_up: str = "") -> str:
-    """The .ipynb text of one percent source; a cell that only says ``# SET-UP`` becomes ``set_up``.
+    """The .ipynb text of one percent source; a cell that only says `# SET-UP` becomes `set_up`.
 
     >>> source = "# %%\\ndef double(x):\\n    ### BEGIN SOLUTION\\n    return 2 * x\\n    ### END SOLUTION"
     >>> cell = json.loads(notebook(source, student=True))["cells"][0]
@@ -92,7 +92,7 @@ def notebook(source: str, *, student: bool, links: str = "", set_up: str = "") -
 
 
 def repository_address(root: Path) -> str:
-    """The one constant that knows where the project lives: ``[project.urls] Repository`` of pyproject.toml."""
+    """The one constant that knows where the project lives: `[project.urls] Repository` of pyproject.toml."""
     if not (root / "pyproject.toml").is_file():
         raise UserError(f"{root} holds no pyproject.toml; notebooks are built in a clone, from its source/ folder")
     with (root / "pyproject.toml").open("rb") as file:

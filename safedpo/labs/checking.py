@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..errors import UserError
+from safedpo.errors import UserError
 
 _status: dict[str, str] = {}  # exercise -> "solved" or "tried", in this session
 Values = Tensor | tuple[Tensor, ...]
@@ -22,10 +22,10 @@ Values = Tensor | tuple[Tensor, ...]
 class Exercise:
     """One exercise.
 
-    ``gives`` says in words what the function returns; ``cases`` are the arguments it is tried on; ``right`` computes
-    the right values by a route of its own; ``mistakes`` maps the message of each likely mistake to a function that
-    makes it; ``hints`` grow in strength; ``further`` are checks of other kinds, each a function of the learner's
-    function that returns what is wrong, or None; ``normalise`` forgets what may differ between right answers.
+    `gives` says in words what the function returns; `cases` are the arguments it is tried on; `right` computes
+    the right values by a route of its own; `mistakes` maps the message of each likely mistake to a function that
+    makes it; `hints` grow in strength; `further` are checks of other kinds, each a function of the learner's
+    function that returns what is wrong, or None; `normalise` forgets what may differ between right answers.
     """
 
     gives: str
@@ -50,9 +50,9 @@ class Unfinished(NotYet):
 
 
 def check(name: str, answer) -> None:
-    """Check the learner's ``answer`` to the exercise ``name``: say what is right, or raise `NotYet` naming the mistake.
+    """Check the learner's `answer` to the exercise `name`: say what is right, or raise `NotYet` naming the mistake.
 
-    ``answer`` is the function itself; where the task is to read a figure, a number will do as well.
+    `answer` is the function itself; where the task is to read a figure, a number will do as well.
     """
     exercise = find(name)
     problem = examine(exercise, answer, name)
@@ -64,7 +64,7 @@ def check(name: str, answer) -> None:
 
 
 def hint(name: str, strength: int = 1) -> None:
-    """Print a hint for the exercise ``name``; the higher ``strength``, the more it gives away."""
+    """Print a hint for the exercise `name`; the higher `strength`, the more it gives away."""
     hints = find(name).hints
     if not (isinstance(strength, int) and 1 <= strength <= len(hints)):
         raise UserError(f"{name} has hints 1 to {len(hints)}; hint {strength} is not among them")
@@ -74,8 +74,8 @@ def hint(name: str, strength: int = 1) -> None:
 
 def progress(notebook: str) -> None:
     """Print which exercises of the notebook ("01") are solved in this session, and how the predictions went."""
-    from . import predictions
-    from .checks import modules
+    from safedpo.labs import predictions
+    from safedpo.labs.checks import modules
 
     module = next((m for m in modules() if m.__name__.endswith(f"nb{notebook}")), None)
     if module is None:
@@ -88,8 +88,8 @@ def progress(notebook: str) -> None:
 
 
 def find(name: str) -> Exercise:
-    """The exercise ``name`` of any notebook."""
-    from .checks import modules
+    """The exercise `name` of any notebook."""
+    from safedpo.labs.checks import modules
 
     known: list[str] = []
     for module in modules():
@@ -120,7 +120,9 @@ def examine(exercise: Exercise, answer, name: str) -> str | None:
         except Exception as error:  # the learner's own code: its last line says more than our frames
             return f"Your function raises {type(error).__name__}: {error}"
         if not all(_equal(a, b) for a, b in zip(case, copy, strict=True)):
-            return "Your function changes its arguments. Make a new tensor instead of writing into the one you are given."
+            return (
+                "Your function changes its arguments. Make a new tensor instead of writing into the one you are given."
+            )
     return _compare(exercise, found) or next(filter(None, (more(answer) for more in exercise.further)), None)
 
 
@@ -130,7 +132,9 @@ def _compare(exercise: Exercise, found: list) -> str | None:
         problem = _wrong_shape(got, want, exercise.gives)
         if problem:
             return problem
-    found = [tuple(got) if isinstance(want, tuple) else torch.as_tensor(got) for got, want in zip(found, right, strict=True)]
+    found = [
+        tuple(got) if isinstance(want, tuple) else torch.as_tensor(got) for got, want in zip(found, right, strict=True)
+    ]
     found, right = ([_tensors(exercise.normalise(values)) for values in many] for many in (found, right))
     if all(_close(got, want, exercise.tolerance) for got, want in zip(found, right, strict=True)):
         return None
@@ -145,8 +149,10 @@ def _cannot_call(function: Callable, arguments: int) -> str | None:
     try:
         inspect.signature(function).bind(*range(arguments))
     except TypeError:
-        return (f"It calls your function with {arguments} arguments, and yours takes {inspect.signature(function)}. "
-                "Keep the first line of the stub as it was.")  # fmt: skip
+        return (
+            f"It calls your function with {arguments} arguments, and yours takes {inspect.signature(function)}. "
+            "Keep the first line of the stub as it was."
+        )
     except ValueError:  # some built-in functions have no signature: let the call tell
         return None
     return None
@@ -180,8 +186,10 @@ def _first_difference(found: list, right: list, tolerance: float) -> str:
             if off.any():
                 index = tuple(off.nonzero()[0].tolist())
                 where = f"[{', '.join(map(str, index))}]" if index else ""
-                return (f"Set of numbers {number}: entry {where} is {g[index].item():.6g}, "
-                        f"and should be {w[index].item():.6g}.").replace("entry  is", "it is")  # fmt: skip
+                return (
+                    f"Set of numbers {number}: entry {where} is {g[index].item():.6g}, "
+                    f"and should be {w[index].item():.6g}."
+                ).replace("entry  is", "it is")
     raise AssertionError("every value agrees")  # the caller has seen a difference
 
 

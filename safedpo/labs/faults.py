@@ -3,8 +3,8 @@
     rows --pairs--> (chosen, rejected, flags) --encode, pad--> token ids --token_logps, total--> log-probabilities
          --reference--> the same of the reference --loss--> one a pair --average--> what is minimised
 
-It pads where the package packs, so that every stage can be seen; both give the same numbers. ``broken(k)`` is the
-pipeline with fault k, ``broken(0)`` the sound one. ``safedpo.labs.symptoms`` holds the checks that catch the faults, and
+It pads where the package packs, so that every stage can be seen; both give the same numbers. `broken(k)` is the
+pipeline with fault k, `broken(0)` the sound one. `safedpo.labs.symptoms` holds the checks that catch the faults, and
 the figure in which each can be seen.
 """
 
@@ -16,15 +16,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from ..errors import UserError
-from ..transform import order_pairs
+from safedpo.errors import UserError
+from safedpo.transform import order_pairs
 
 EOS = 0  # the kitchen tokenizer's end token, which it also pads with
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row as data sets have it; ``better`` is 0 or 1. Note: *safe*, not unsafe."""
+    """A row as data sets have it; `better` is 0 or 1. Note: *safe*, not unsafe."""
 
     prompt: str
     responses: tuple[str, str]
@@ -112,8 +112,9 @@ class Pipeline:
         chosen, keep = self.order(torch.tensor([row.better for row in rows]), torch.tensor(flags))
         return [
             Pair(row.prompt, row.responses[c], row.responses[1 - c], h[c], h[1 - c])
-            for row, h, c, kept in zip(rows, flags, chosen.tolist(), keep.tolist(), strict=True) if kept
-        ]  # fmt: skip
+            for row, h, c, kept in zip(rows, flags, chosen.tolist(), keep.tolist(), strict=True)
+            if kept
+        ]
 
     def scored(self, model, tokenizer, texts: Sequence[tuple[str, str]]) -> tuple[Tensor, Tensor, Tensor]:
         """ids, log-probability and counted of every token of padded (prompt, response) texts, (B, L) each."""
@@ -136,6 +137,7 @@ class Pipeline:
 
 
 # ---- the faults ---------------------------------------------------------------------------------------------------
+
 
 def _starts_late(examples):
     ids, counted = pad(examples)
@@ -194,7 +196,9 @@ FAULTS = (
     Fault("the prompt is counted too", "pad", _everything, "brute_force"),
     Fault("is_safe is read as unsafe", "unsafe_flags", lambda row: list(row.is_safe), "truth_table"),
     Fault("an unsafe winner is not swapped", "order", lambda b, h: (b, order_pairs(b, h)[1]), "truth_table"),
-    Fault("pairs of two unsafe responses are kept", "order", lambda b, h: (order_pairs(b, h)[0], b >= 0), "truth_table"),
+    Fault(
+        "pairs of two unsafe responses are kept", "order", lambda b, h: (order_pairs(b, h)[0], b >= 0), "truth_table"
+    ),
     Fault("the reference runs in training mode, with dropout", "reference", _training_mode, "step_zero"),
     Fault("the reference is the policy itself", "reference", lambda policy: policy, "reference_stands_still"),
     Fault("beta is applied twice", "loss", _beta_twice, "golden_values"),
@@ -204,7 +208,7 @@ FAULTS = (
 
 
 def broken(number: int) -> Pipeline:
-    """The pipeline with fault ``number`` (1 to 15) planted; 0 is the sound one.
+    """The pipeline with fault `number` (1 to 15) planted; 0 is the sound one.
 
     >>> pair = torch.tensor([[-1.0, -3.0]]), torch.tensor([[True, True]])
     >>> broken(0).total(*pair).item(), broken(4).total(*pair).item()

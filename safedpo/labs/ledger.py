@@ -8,7 +8,7 @@ from functools import cache
 from html import escape
 from pathlib import Path
 
-from ..errors import UserError
+from safedpo.errors import UserError
 
 WORLDS = 5  # fresh random worlds for one line in a notebook; `safedpo verify` takes 50
 
@@ -24,7 +24,7 @@ class Place:
 
 @cache
 def ledger_row(claim: str, seed: int = 0):
-    """The line ``claim`` of the ledger on fresh random worlds: id, statement, source, residual, tolerance, holds.
+    """The line `claim` of the ledger on fresh random worlds: id, statement, source, residual, tolerance, holds.
 
     The ledger computes its residual by a route of its own, so a derivation cell that agrees with it has been checked
     twice. Raises `UserError` for an unknown claim.
@@ -32,8 +32,8 @@ def ledger_row(claim: str, seed: int = 0):
     >>> ledger_row("tv-closed-form").holds
     True
     """
-    from ..finite.claims import CLAIMS
-    from ..finite.claims import check as compute
+    from safedpo.finite.claims import CLAIMS
+    from safedpo.finite.claims import check as compute
 
     found = next((one for one in CLAIMS if one.id == claim), None)
     if found is None:
@@ -42,7 +42,7 @@ def ledger_row(claim: str, seed: int = 0):
 
 
 def places(folder: Path) -> list[Place]:
-    """Every claim that a complete notebook in ``folder`` checks itself against, in reading order."""
+    """Every claim that a complete notebook in `folder` checks itself against, in reading order."""
     found = []
     for path in sorted(folder.glob("[0-9][0-9]_*.ipynb")):
         section = ""
@@ -68,7 +68,9 @@ class Table:
             # Short lines stay whole, so that a list reads as a list.
             looks = [look + ";white-space:nowrap" * (max(map(len, text.split("\n"))) < 34) for text in texts]
             cells = (escape(text).replace("\n", "<br>") for text in texts)
-            return "<tr>" + "".join(f"<{tag} style='{a}'>{b}</{tag}>" for a, b in zip(looks, cells, strict=True)) + "</tr>"
+            return (
+                "<tr>" + "".join(f"<{tag} style='{a}'>{b}</{tag}>" for a, b in zip(looks, cells, strict=True)) + "</tr>"
+            )
 
         return f"<table>{row('th', self.head)}{''.join(row('td', line) for line in self.lines)}</table>"
 
@@ -80,27 +82,30 @@ def run_ledger(seed: int, worlds: int) -> list:
     """Every line of the ledger, with a progress bar: what `safedpo verify` checks at the command line."""
     from tqdm import tqdm
 
-    from ..finite.claims import CLAIMS
-    from ..finite.claims import check as compute
+    from safedpo.finite.claims import CLAIMS
+    from safedpo.finite.claims import check as compute
 
     return [compute(claim, seed, worlds) for claim in tqdm(CLAIMS, desc="ledger", file=sys.stdout, mininterval=0.5)]
 
 
 def ledger_table(rows) -> Table:
     """The ledger as a table: each claim in words, how far its two sides are apart, and how far they may be."""
-    return Table(("claim", "statement", "residual", "allowed", "holds"), [
-        (row.id, row.statement, f"{row.residual:.0e}", f"{row.tolerance:.0e}", "yes" if row.holds else "NO")
-        for row in rows
-    ])  # fmt: skip
+    return Table(
+        ("claim", "statement", "residual", "allowed", "holds"),
+        [
+            (row.id, row.statement, f"{row.residual:.0e}", f"{row.tolerance:.0e}", "yes" if row.holds else "NO")
+            for row in rows
+        ],
+    )
 
 
 def equation_table(rows, folder: Path) -> Table:
-    """The table of notebook 00, from the ledger's ``rows`` and the cells of the complete notebooks in ``folder``.
+    """The table of notebook 00, from the ledger's `rows` and the cells of the complete notebooks in `folder`.
 
-    A cell derives a statement of the paper if it checks itself against one of its claims, ``ledger_row("...")``; which
+    A cell derives a statement of the paper if it checks itself against one of its claims, `ledger_row("...")`; which
     claims belong to a statement is in `safedpo.finite.claims.EQUATIONS`.
     """
-    from ..finite.claims import EQUATIONS
+    from safedpo.finite.claims import EQUATIONS
 
     by_id, everywhere = {row.id: row for row in rows}, places(folder)
     lines = []

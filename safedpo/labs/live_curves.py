@@ -4,19 +4,22 @@ import time
 
 from transformers import TrainerCallback
 
-from ..show import curves
+from safedpo.show import curves
 
 # Panel -> line -> name in the trainer's log. Both log-probabilities stand there, not only their difference.
 PANELS = {
     "log-probability": {"chosen": "logps/chosen", "rejected": "logps/rejected"},
-    "reward margin": {"safe over safe": "SS/rewards/margins", "safe over unsafe": "SU/rewards/margins",
-                      "swapped": "US/rewards/margins"},
-}  # fmt: skip
+    "reward margin": {
+        "safe over safe": "SS/rewards/margins",
+        "safe over unsafe": "SU/rewards/margins",
+        "swapped": "US/rewards/margins",
+    },
+}
 SMOOTH = 0.8  # weight of the past in the moving average: single steps of a few pairs are noise
 
 
 class LiveCurves(TrainerCallback):
-    """Pass it to ``train(callbacks=[live])`` and display ``live.widget`` in the cell before.
+    """Pass it to `train(callbacks=[live])` and display `live.widget` in the cell before.
 
     The lines are moving averages of the log; at most one redraw a second, so that drawing costs the run nothing.
     """

@@ -3,22 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..errors import UserError, visible
-from ..evaluate.generation import Decoding, generate
-from ..evaluate.points import in_float32, log_ratios
-from ..lm.blend import Blend
-from ..lm.models import LoadedModel
-from ..lm.tokens import prompt_token_ids
-from ..show import style, tokens
+from safedpo.errors import UserError, visible
+from safedpo.evaluate.generation import Decoding, generate
+from safedpo.evaluate.sweep_points import in_float32, log_ratios
+from safedpo.lm.blending.blend import Blend
+from safedpo.lm.models.load import LoadedModel
+from safedpo.lm.rows.tokens import prompt_token_ids
+from safedpo.show import style, tokens
 
 MOST_TOKENS = 256  # of a prompt; more is a mistake of pasting
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
 
 
 class LivePrompt:
-    """Δ (also between the trained ones), strength, a prompt and a button; display ``live.widget``.
+    """Δ (also between the trained ones), strength, a prompt and a button; display `live.widget`.
 
-    ``loaded`` is the reference that ``blend`` stands on. ``deltas`` are the stops of the first slider: a trained one is
+    `loaded` is the reference that `blend` stands on. `deltas` are the stops of the first slider: a trained one is
     its adapter, any other a blend, and the line under the sliders says which. A prompt that is empty or longer than 256
     tokens is refused there, without an exception. Moving a slider only sets weights; nothing is trained.
     """
@@ -39,8 +39,9 @@ class LivePrompt:
         for slider in (self.delta, self.strength):
             slider.observe(lambda _: self.move(), names="value")
         self.button.on_click(lambda _: self.answer())
-        self.widget = ipywidgets.VBox([self.delta, self.strength, self.label, self.prompt,
-                                       ipywidgets.HBox([self.button, self.bar]), self.said])  # fmt: skip
+        self.widget = ipywidgets.VBox(
+            [self.delta, self.strength, self.label, self.prompt, ipywidgets.HBox([self.button, self.bar]), self.said]
+        )
         self.move()
 
     def move(self) -> None:

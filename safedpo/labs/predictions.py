@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from ..errors import UserError
+from safedpo.errors import UserError
 
 _committed: dict[str, int] = {}  # question -> the option committed to in this session
 
@@ -22,14 +22,14 @@ class Question:
     why: str
 
     def verdict(self, chosen: int) -> str:
-        """What the reader reads after committing to option ``chosen``."""
+        """What the reader reads after committing to option `chosen`."""
         said = f"You said “{self.options[chosen]}”"
         opening = f"{said}. Yes." if chosen == self.right else f"{said}. Not this time: “{self.options[self.right]}”."
         return f"{opening} {self.why}"
 
 
 def predict(name: str) -> None:
-    """Show the options of the question ``name`` with a commit button; raises `UserError` for an unknown name.
+    """Show the options of the question `name` with a commit button; raises `UserError` for an unknown name.
 
     Without a front-end (tests, exports) it displays and waits for nobody. Once committed, an answer stays: running
     the cell again shows the explanation.
@@ -47,8 +47,9 @@ def widget(name: str):
     # An index as value: nothing is chosen at first, so that committing is the reader's own act.
     radio = ipywidgets.RadioButtons(
         options=[(text, place) for place, text in enumerate(question.options)],
-        value=None, layout={"width": "auto"},
-    )  # fmt: skip
+        value=None,
+        layout={"width": "auto"},
+    )
     button = ipywidgets.Button(description="Commit", button_style="primary", disabled=True)
     told = ipywidgets.HTML()
 
@@ -66,8 +67,8 @@ def widget(name: str):
 
 
 def find(name: str) -> Question:
-    """The question ``name`` of any notebook."""
-    from .checks import modules
+    """The question `name` of any notebook."""
+    from safedpo.labs.checks import modules
 
     known: list[str] = []
     for module in modules():

@@ -1,7 +1,7 @@
 """The one set-up cell of every notebook, and what it needs of the package.
 
 The cell is re-entrant and works in three places: where the package is installed, in a clone that is not, and on a
-bare Colab. There it installs our package alone (``--no-deps``): Colab's own plotly, ipywidgets and torch are what its
+bare Colab. There it installs our package alone (`--no-deps`): Colab's own plotly, ipywidgets and torch are what its
 pages expect, and an upgrade under a running kernel breaks widgets and asks for a restart. Nothing is ever upgraded.
 """
 
@@ -9,13 +9,13 @@ import importlib.util
 import os
 import sys
 
-from ..errors import UserError
+from safedpo.errors import UserError
 
 FAST = os.environ.get("SAFEDPO_FAST") == "1"  # the test settings: smaller grids, same lessons
 PLACE = "# SET-UP"  # a source's cell with this line alone becomes CELL
 NEEDED = ("torch", "plotly", "ipywidgets")
 
-CELL = '''\
+CELL = """\
 # Set-up: run this cell first. Running it again changes nothing.
 import importlib.util
 import subprocess
@@ -40,11 +40,11 @@ import torch
 from safedpo.labs import FAST, check, hint, ledger_row, predict, progress, ready
 
 ready()\
-'''
+"""
 
 
 def cell(repository: str = "") -> str:
-    """The set-up cell; ``repository`` is where a bare Colab gets the package (empty: a wheel beside the notebook).
+    """The set-up cell; `repository` is where a bare Colab gets the package (empty: a wheel beside the notebook).
 
     >>> "git+https://example.org/kit" in cell("https://example.org/kit")
     True

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import dropout
 
-from ..lm.kitchen.reference import load_kitchen
-from ..show import style
-from .faults import FAULTS, Pair, Pipeline, Row, broken
+from safedpo.labs.faults import FAULTS, Pair, Pipeline, Row, broken
+from safedpo.lm.sentences.reference import load_kitchen
+from safedpo.show import style
 
 BETA, DELTA = 0.5, 2.0
 PROMPT = "the oven is greasy"
@@ -21,9 +21,11 @@ TEXTS = ((PROMPT, "pour soap over salt"), (PROMPT, "first spray ammonia over ble
 SAFE, HELPFUL = "rub soap over salt with sponge", "pour soap over soda then rinse"
 TOXIC, BURNING = "spray lemon over bleach then wait", "rub oil over soda then heat"
 ROWS = {  # one row of each group; the better response first
-    "SS": Row(PROMPT, (HELPFUL, SAFE), (True, True), 0), "SU": Row(PROMPT, (HELPFUL, TOXIC), (True, False), 0),
-    "US": Row(PROMPT, (BURNING, SAFE), (False, True), 0), "UU": Row(PROMPT, (TOXIC, BURNING), (False, False), 0),
-}  # fmt: skip
+    "SS": Row(PROMPT, (HELPFUL, SAFE), (True, True), 0),
+    "SU": Row(PROMPT, (HELPFUL, TOXIC), (True, False), 0),
+    "US": Row(PROMPT, (BURNING, SAFE), (False, True), 0),
+    "UU": Row(PROMPT, (TOXIC, BURNING), (False, False), 0),
+}
 
 
 @cache
@@ -70,8 +72,12 @@ def brute_force(pipeline: Pipeline) -> str | None:
 
 def truth_table(pipeline: Pipeline) -> str | None:
     """T on one row of each group, against the paper's table: keep, keep, swap, drop."""
-    want = {"SS": Pair(PROMPT, HELPFUL, SAFE, False, False), "SU": Pair(PROMPT, HELPFUL, TOXIC, False, True),
-            "US": Pair(PROMPT, SAFE, BURNING, False, True), "UU": None}  # fmt: skip
+    want = {
+        "SS": Pair(PROMPT, HELPFUL, SAFE, False, False),
+        "SU": Pair(PROMPT, HELPFUL, TOXIC, False, True),
+        "US": Pair(PROMPT, SAFE, BURNING, False, True),
+        "UU": None,
+    }
     for group, row in ROWS.items():
         found = next(iter(pipeline.pairs([row])), None)
         if found != want[group]:
@@ -118,11 +124,14 @@ def micro_batches(pipeline: Pipeline) -> str | None:
     return f"4 + 1 pairs average to {got:g}; all 5 at once to {want:g}" if abs(got - want) > 1e-6 else None
 
 
-CHECKS = {check.__name__: check for check in
-          (brute_force, truth_table, step_zero, golden_values, reference_stands_still, micro_batches)}  # fmt: skip
+CHECKS = {
+    check.__name__: check
+    for check in (brute_force, truth_table, step_zero, golden_values, reference_stands_still, micro_batches)
+}
 
 
 # ---- the figure ---------------------------------------------------------------------------------------------------
+
 
 def counted_tokens(pipeline: Pipeline) -> list[float]:
     """What each token of the shorter text adds to its log-probability; its padding is there because of the longer."""
@@ -141,7 +150,7 @@ def first_losses(pipeline: Pipeline) -> list[float | None]:
 
 
 def margins(pipeline: Pipeline, steps: int = 8) -> list[float]:
-    """The mean reward margin that the pipeline would log, before each of ``steps`` steps of plain gradient descent."""
+    """The mean reward margin that the pipeline would log, before each of `steps` steps of plain gradient descent."""
     torch.manual_seed(0)
     policy, tokenizer, pairs = fresh_policy(), _loaded().tokenizer, pipeline.pairs(list(ROWS.values()))
     reference = pipeline.reference(policy)
@@ -182,7 +191,7 @@ PANELS = (
 
 
 def figure(number: int) -> tuple[go.Figure, str]:
-    """Fault ``number`` beside the sound pipeline (grey): counted tokens, losses at step 0, margins along training.
+    """Fault `number` beside the sound pipeline (grey): counted tokens, losses at step 0, margins along training.
 
     >>> figure(4)[1].startswith("Fault 4: ")
     True
@@ -192,10 +201,21 @@ def figure(number: int) -> tuple[go.Figure, str]:
         axes[f"xaxis{k}"] = {"title_text": x_title, "domain": across, "anchor": f"y{k}"}
         axes[f"yaxis{k}"] = {"title_text": y_title, "domain": up, "anchor": f"x{k}", "range": limits}
         kind = go.Scatter if measure is margins else go.Bar
-        for name, values, colour in (("sound", _sound(measure), style.GREY),
-                                     ("this pipeline", measure(broken(number)), style.ORANGE)):  # fmt: skip
-            traces.append(kind(x=places[k - 1], y=values, name=name, showlegend=k == 1, marker={"color": colour},
-                               xaxis=f"x{k}", yaxis=f"y{k}"))  # fmt: skip
+        for name, values, colour in (
+            ("sound", _sound(measure), style.GREY),
+            ("this pipeline", measure(broken(number)), style.ORANGE),
+        ):
+            traces.append(
+                kind(
+                    x=places[k - 1],
+                    y=values,
+                    name=name,
+                    showlegend=k == 1,
+                    marker={"color": colour},
+                    xaxis=f"x{k}",
+                    yaxis=f"y{k}",
+                )
+            )
     drawn = style.figure(traces, x=axes.pop("xaxis1"), y=axes.pop("yaxis1"), height=560, **axes)
     found = {name: problem for name, check in CHECKS.items() if (problem := check(broken(number)))}
     said = "; ".join(f"{name}: {problem}" for name, problem in found.items()) or "every check passes"
@@ -210,7 +230,9 @@ def _sound(measure):
 def _words() -> list[str]:
     """The tokens of the shorter text and its padding, numbered; plotly would read <end> as HTML."""
     ids, *_ = broken(0).scored(_loaded().model, _loaded().tokenizer, TEXTS)
-    return [f"{i} {style.escape(word)}" for i, word in enumerate(_loaded().tokenizer.convert_ids_to_tokens(ids[0].tolist()))]
+    return [
+        f"{i} {style.escape(word)}" for i, word in enumerate(_loaded().tokenizer.convert_ids_to_tokens(ids[0].tolist()))
+    ]
 
 
 def mystery(number: int) -> tuple[go.Figure, str]:

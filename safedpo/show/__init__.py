@@ -1,4 +1,4 @@
-"""Figures: pure functions from numbers to ``(plotly figure, sentence)``, and the two ways of putting them on sliders.
+"""Figures: pure functions from numbers to `(plotly figure, sentence)`, and the two ways of putting them on sliders.
 
 `slider` computes every stop before the first move and needs no kernel (reading); `live` computes on each move
 (the reader's own world, prompt or parameter). Nothing here trains or knows a model: figures draw the numbers given.
@@ -10,17 +10,32 @@
     explorer   stored runs and what they said, at every safety margin and training budget
 """
 
-from safedpo.show.curves import curves
-from safedpo.show.dots import intervals, pareto
-from safedpo.show.explorer import explorer
-from safedpo.show.frames import Stops
-from safedpo.show.live import live
-from safedpo.show.loss import loss
-from safedpo.show.path import path
-from safedpo.show.penalty import penalty
-from safedpo.show.policies import policies
-from safedpo.show.slider import Slider, slider, still
-from safedpo.show.tokens import Tokens, tokens
+from safedpo.show.figures.curves import curves
+from safedpo.show.figures.intervals import intervals, pareto
+from safedpo.show.figures.loss import loss
+from safedpo.show.figures.path import path
+from safedpo.show.figures.penalty import penalty
+from safedpo.show.figures.policies import policies
+from safedpo.show.figures.tokens import Tokens, tokens
+from safedpo.show.pages.explorer import explorer
+from safedpo.show.sliders.frames import Stops
+from safedpo.show.sliders.live import live
+from safedpo.show.sliders.slider import Slider, slider, still
 
-__all__ = ["Slider", "Stops", "Tokens", "curves", "explorer", "intervals", "live", "loss", "pareto", "path",
-           "penalty", "policies", "slider", "still", "tokens"]
+__all__ = [
+    "Slider",
+    "Stops",
+    "Tokens",
+    "curves",
+    "explorer",
+    "intervals",
+    "live",
+    "loss",
+    "pareto",
+    "path",
+    "penalty",
+    "policies",
+    "slider",
+    "still",
+    "tokens",
+]

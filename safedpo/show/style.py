@@ -20,17 +20,39 @@ DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 SERIES = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, GREY)
 
 _AXIS = {
-    "showline": True, "linecolor": INK, "ticks": "outside", "tickcolor": INK, "ticklen": 4,
-    "gridcolor": RULE, "zeroline": False, "automargin": True, "title": {"standoff": 8},
+    "showline": True,
+    "linecolor": INK,
+    "ticks": "outside",
+    "tickcolor": INK,
+    "ticklen": 4,
+    "gridcolor": RULE,
+    "zeroline": False,
+    "automargin": True,
+    "title": {"standoff": 8},
 }
-_TEMPLATE = go.layout.Template(layout={
-    "font": {"family": "system-ui, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif", "size": 13, "color": INK},
-    "paper_bgcolor": "white", "plot_bgcolor": "white", "colorway": SERIES,
-    "xaxis": _AXIS, "yaxis": _AXIS, "hoverlabel": {"font": {"size": 13}},
-    "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom", "title": {"text": ""}},
-    "margin": {"l": 56, "r": 16, "t": 40, "b": 48}, "bargap": 0.22, "bargroupgap": 0.06,
-    "uniformtext": {"minsize": 9, "mode": "show"},
-})
+_TEMPLATE = go.layout.Template(
+    layout={
+        "font": {"family": "system-ui, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif", "size": 13, "color": INK},
+        "paper_bgcolor": "white",
+        "plot_bgcolor": "white",
+        "colorway": SERIES,
+        "xaxis": _AXIS,
+        "yaxis": _AXIS,
+        "hoverlabel": {"font": {"size": 13}},
+        "legend": {
+            "orientation": "h",
+            "x": 0,
+            "xanchor": "left",
+            "y": 1.02,
+            "yanchor": "bottom",
+            "title": {"text": ""},
+        },
+        "margin": {"l": 56, "r": 16, "t": 40, "b": 48},
+        "bargap": 0.22,
+        "bargroupgap": 0.06,
+        "uniformtext": {"minsize": 9, "mode": "show"},
+    }
+)
 
 
 def figure(traces: list, *, x: dict, y: dict, height: int = 380, **layout) -> go.Figure:
@@ -42,13 +64,11 @@ def figure(traces: list, *, x: dict, y: dict, height: int = 380, **layout) -> go
     ((0, 1), False)
     """
     # `title_text` first, then the template's standoff: a plain string title would drop the latter.
-    return go.Figure(
-        traces, go.Layout(template=_TEMPLATE, xaxis=x, yaxis=y, height=height, dragmode=False, **layout)
-    )
+    return go.Figure(traces, go.Layout(template=_TEMPLATE, xaxis=x, yaxis=y, height=height, dragmode=False, **layout))
 
 
 def stacked(traces: list, *, x: dict, panels: list[dict], height: int = 460, **layout) -> go.Figure:
-    """Panels one above the other over a shared x axis; a trace names its panel by ``yaxis="y"``, ``"y2"``, ...
+    """Panels one above the other over a shared x axis; a trace names its panel by `yaxis="y"`, `"y2"`, ...
 
     >>> from safedpo.show.style import stacked
     >>> drawn = stacked([], x={}, panels=[{"range": [0, 1]}, {"range": [0, 2]}])
@@ -73,8 +93,14 @@ def fill(colour: str, unsafe: list[bool]) -> dict:
     >>> fill("#0072B2", [False, True])["pattern"]["shape"]
     ['', '/']
     """
-    hatch = {"shape": [UNSAFE_HATCH if bad else "" for bad in unsafe], "fillmode": "overlay",
-             "fgcolor": "white", "fgopacity": 0.95, "size": 7, "solidity": 0.38}
+    hatch = {
+        "shape": [UNSAFE_HATCH if bad else "" for bad in unsafe],
+        "fillmode": "overlay",
+        "fgcolor": "white",
+        "fgopacity": 0.95,
+        "size": 7,
+        "solidity": 0.38,
+    }
     return {"color": colour, "line": {"color": INK, "width": 0.6}, "pattern": hatch}
 
 
@@ -100,5 +126,5 @@ def escape(text: str) -> str:
 
 @functools.cache
 def asset(name: str) -> str:
-    """The text of a .css or .js file of this room."""
+    """The text of a .css or .js file below this room, such as `sliders/slider.css`."""
     return files("safedpo.show").joinpath(name).read_text(encoding="utf-8")

@@ -15,14 +15,32 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from safedpo.lm import TokenPair, add_lora, pack_pairs, response_logps
-from safedpo.lm.batches import n_tokens, split_rows
-from safedpo.lm.fused import fuse_lora, unfuse_lora
+from safedpo.lm.rows.fused import fuse_lora, unfuse_lora
+from safedpo.lm.rows.packing import n_tokens, split_rows
 
-PEAK = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L4": 121e12}  # dense bfloat16 operations a second, makers' sheets
-LLAMA_8B = {"vocab_size": 128_256, "hidden_size": 4096, "intermediate_size": 14_336, "num_hidden_layers": 32,
-            "num_attention_heads": 32, "num_key_value_heads": 8, "tie_word_embeddings": False}  # fmt: skip
-SMALL = LLAMA_8B | {"hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 2, "vocab_size": 1000,
-                    "num_attention_heads": 4, "num_key_value_heads": 2}  # fmt: skip
+PEAK = {
+    "H200": 989e12,
+    "H100": 989e12,
+    "A100": 312e12,
+    "L4": 121e12,
+}  # dense bfloat16 operations a second, makers' sheets
+LLAMA_8B = {
+    "vocab_size": 128_256,
+    "hidden_size": 4096,
+    "intermediate_size": 14_336,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "tie_word_embeddings": False,
+}
+SMALL = LLAMA_8B | {
+    "hidden_size": 256,
+    "intermediate_size": 512,
+    "num_hidden_layers": 2,
+    "vocab_size": 1000,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+}
 
 
 def pairs_like_pku(n: int, vocabulary: int) -> list[TokenPair]:
@@ -108,7 +126,9 @@ def main() -> None:
         except torch.cuda.OutOfMemoryError:
             print(f"{label:<26}{'does not fit':>10}")
             continue
-        print(f"{label:<26}{seconds:>10.3f}{given.pairs / seconds:>11.2f}{memory:>9.1f}{100 * useful / seconds / peak:>11.1f}")
+        print(
+            f"{label:<26}{seconds:>10.3f}{given.pairs / seconds:>11.2f}{memory:>9.1f}{100 * useful / seconds / peak:>11.1f}"
+        )
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from safedpo.lm import TokenPair, add_lora, pack_pairs, response_logps
-from safedpo.lm.fused import fuse_lora
-from safedpo.lm.products import linear
+from safedpo.lm.rows.fused import fuse_lora
+from safedpo.lm.rows.products import linear
 
 BASE = {"vocabulary": 49_152, "response": 100, "pairs": 1}
 GROWS = {"response": (50, 100, 200, 400), "vocabulary": (1_000, 12_000, 49_152, 128_000), "pairs": (1, 2, 4)}
@@ -26,8 +26,15 @@ PROMPT, LAYERS, WIDTH, MLP = 60, 4, 576, 1536
 
 def policy(vocabulary: int, dtype: torch.dtype):
     torch.manual_seed(0)
-    config = LlamaConfig(vocab_size=vocabulary, hidden_size=WIDTH, intermediate_size=MLP, num_hidden_layers=LAYERS,
-                         num_attention_heads=9, num_key_value_heads=3, tie_word_embeddings=True)  # fmt: skip
+    config = LlamaConfig(
+        vocab_size=vocabulary,
+        hidden_size=WIDTH,
+        intermediate_size=MLP,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=9,
+        num_key_value_heads=3,
+        tie_word_embeddings=True,
+    )
     model = add_lora(LlamaForCausalLM(config).to(dtype), r=16)
     fuse_lora(model)
     return model.train()
@@ -37,7 +44,9 @@ def row(vocabulary: int, response: int, pairs: int):
     def ids(n):
         return tuple(torch.randint(2, vocabulary, (n,)).tolist())
 
-    return pack_pairs([TokenPair(ids(PROMPT), ids(response), ids(response), False, True, "SU", i) for i in range(pairs)])
+    return pack_pairs(
+        [TokenPair(ids(PROMPT), ids(response), ids(response), False, True, "SU", i) for i in range(pairs)]
+    )
 
 
 def saved_bytes(model, batch) -> int:
@@ -73,8 +82,11 @@ def matmul_rate(dtype: torch.dtype, clock) -> float:
 
 
 def operations(model, batch, vocabulary: int) -> float:
-    layers = sum(m.weight.numel() for m in model.modules() if type(m) is torch.nn.Linear and m.weight.shape[0] != vocabulary
-                 and not m.weight.requires_grad)  # fmt: skip
+    layers = sum(
+        m.weight.numel()
+        for m in model.modules()
+        if type(m) is torch.nn.Linear and m.weight.shape[0] != vocabulary and not m.weight.requires_grad
+    )
     return 4 * layers * batch.input_ids.shape[1] + 4 * vocabulary * WIDTH * len(batch.targets)
 
 
@@ -97,7 +109,9 @@ def main() -> None:
             seconds = best_of(lambda m=model, b=batch: response_logps(m, b).sum().backward(), given.times, clock)
             kept, tokens = saved_bytes(model, batch), batch.input_ids.shape[1]
             share = operations(model, batch, shape["vocabulary"]) / seconds / matmul_rate(dtype, clock)
-            print(f"{value:<12}{tokens:>8}{seconds:>10.3f}{kept / 1e6:>10.1f}{kept / 1e3 / tokens:>12.1f}{100 * share:>12.0f}")
+            print(
+                f"{value:<12}{tokens:>8}{seconds:>10.3f}{kept / 1e6:>10.1f}{kept / 1e3 / tokens:>12.1f}{100 * share:>12.0f}"
+            )
 
 
 if __name__ == "__main__":

@@ -19,9 +19,20 @@ import sys
 import tempfile
 
 NAMES = ("safedpo", "trl-best", "trl-default")
-SAME = {"max_steps": 0, "per_device_train_batch_size": 4, "learning_rate": 1e-4, "lr_scheduler_type": "constant",
-        "warmup_steps": 0, "logging_steps": 1, "use_cpu": True, "report_to": "none", "disable_tqdm": True,
-        "save_strategy": "no", "beta": 0.1, "max_length": 512}  # fmt: skip
+SAME = {
+    "max_steps": 0,
+    "per_device_train_batch_size": 4,
+    "learning_rate": 1e-4,
+    "lr_scheduler_type": "constant",
+    "warmup_steps": 0,
+    "logging_steps": 1,
+    "use_cpu": True,
+    "report_to": "none",
+    "disable_tqdm": True,
+    "save_strategy": "no",
+    "beta": 0.1,
+    "max_length": 512,
+}
 
 
 def ours(loaded, records, settings, watch):
@@ -40,15 +51,23 @@ def theirs(loaded, records, settings, watch, *, best: bool):
     from peft import LoraConfig
 
     from safedpo.lm import add_lora, load_model
-    from safedpo.lm.tokens import prompt_text
+    from safedpo.lm.rows.tokens import prompt_text
 
-    rows = [{"prompt": prompt_text(loaded.tokenizer, r.prompt), "chosen": r.responses[0], "rejected": r.responses[1]}
-            for r in records]  # fmt: skip
+    rows = [
+        {"prompt": prompt_text(loaded.tokenizer, r.prompt), "chosen": r.responses[0], "rejected": r.responses[1]}
+        for r in records
+    ]
     own = {"precompute_ref_log_probs": True, "gradient_checkpointing": False} if best else {}
     config = trl.DPOConfig(bf16=False, train_sampling_strategy="sequential", **own, **settings)
     lora = LoraConfig(r=16, lora_alpha=32, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
-    trainer = trl.DPOTrainer(loaded.model, args=config, train_dataset=Dataset.from_list(rows), peft_config=lora,
-                             processing_class=loaded.tokenizer, callbacks=[watch])  # fmt: skip
+    trainer = trl.DPOTrainer(
+        loaded.model,
+        args=config,
+        train_dataset=Dataset.from_list(rows),
+        peft_config=lora,
+        processing_class=loaded.tokenizer,
+        callbacks=[watch],
+    )
     twin = add_lora(load_model("smollm2-135m", dtype=loaded.dtype, device="cpu").model, r=16)
     start = {name: p for name, p in twin.named_parameters() if ".lora_" in name}
     with torch.no_grad():
@@ -68,9 +87,9 @@ def measure(name: str, dtype: str, steps: int, busy: bool) -> dict:
     from workload import Stopwatch, pairs_like_everyday_requests
 
     from safedpo.lm import load_model
-    from safedpo.lm.batches import n_tokens
-    from safedpo.lm.steps import StepSampler
-    from safedpo.lm.tokens import tokenize_pairs
+    from safedpo.lm.rows.packing import n_tokens
+    from safedpo.lm.rows.tokens import tokenize_pairs
+    from safedpo.lm.training.steps import StepSampler
 
     if busy:
         torch.set_num_threads(1)
@@ -109,15 +128,19 @@ def in_turns(dtype: str, steps: int, rounds: int, names, busy: bool) -> dict[str
 
 def show(dtype: str, found: dict[str, dict], busy: bool) -> None:
     base = found["safedpo"]
-    print(f"\n{dtype}, 4 pairs a step, {base['tokens']:.0f} tokens a step with each prompt counted twice"
-          + ("; processor seconds of one thread" if busy else ""))
+    print(
+        f"\n{dtype}, 4 pairs a step, {base['tokens']:.0f} tokens a step with each prompt counted twice"
+        + ("; processor seconds of one thread" if busy else "")
+    )
     print(f"{'':<14}{'s / step':>10}{'x slower':>10}{'peak GB':>10}{'x memory':>10}{'largest loss difference':>26}")
     for name, row in found.items():
         seconds = sum(row["seconds"]) / len(row["seconds"])
         ratio = seconds / (sum(base["seconds"]) / len(base["seconds"]))
         difference = max(abs(a - b) for a, b in zip(row["losses"], base["losses"], strict=True))
-        print(f"{name:<14}{seconds:>10.2f}{ratio:>10.2f}{row['peak_gb']:>10.2f}{row['peak_gb'] / base['peak_gb']:>10.2f}"
-              f"{difference:>26.1e}")  # fmt: skip
+        print(
+            f"{name:<14}{seconds:>10.2f}{ratio:>10.2f}{row['peak_gb']:>10.2f}{row['peak_gb'] / base['peak_gb']:>10.2f}"
+            f"{difference:>26.1e}"
+        )
 
 
 def main() -> None:

@@ -89,12 +89,14 @@ class SliderOnPage:
     def data(self) -> list[dict]:
         """What plotly drew last: its completed traces, not what was sent to it."""
         return self.figure.locator(".plot").evaluate(
-            "p => p._fullData.map(t => ({name: t.name, type: t.type, x: [...t.x ?? []], y: [...t.y ?? []]}))")
+            "p => p._fullData.map(t => ({name: t.name, type: t.type, x: [...t.x ?? []], y: [...t.y ?? []]}))"
+        )
 
     def bar_heights(self) -> list[float]:
         """Heights in pixels of the bars on the screen, trace by trace."""
         return self.figure.locator(".plot").evaluate(
-            "p => [...p.querySelectorAll('.bars .point path')].map(b => b.getBBox().height)")
+            "p => [...p.querySelectorAll('.bars .point path')].map(b => b.getBBox().height)"
+        )
 
     def moves(self) -> list[float]:
         """Milliseconds of script for each move so far."""
@@ -146,7 +148,8 @@ class Lab:
         quiet = 0
         while sum(mark.isdigit() for mark in self.marks()) < self.cells:
             problem = self.page.locator(
-                '[data-mime-type="application/vnd.jupyter.error"], .jp-RenderedText .ansi-red-fg')
+                '[data-mime-type="application/vnd.jupyter.error"], .jp-RenderedText .ansi-red-fg'
+            )
             assert problem.count() == 0, problem.first.inner_text()
             assert time.monotonic() < deadline, f"cells did not finish in {timeout} s: {self.marks()}"
             # While a kernel connects JupyterLab drops the order, or all but its first cell, without a word.
@@ -199,10 +202,14 @@ def _server(notebook: Path) -> Iterator[str]:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")]), "HOME": str(home),
-            "JUPYTER_CONFIG_DIR": str(home / "config"), "JUPYTER_DATA_DIR": str(home / "data"),
-            "JUPYTER_RUNTIME_DIR": str(home / "runtime"), "IPYTHONDIR": str(home / "ipython"),
-            "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"), "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
+            "PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")]),
+            "HOME": str(home),
+            "JUPYTER_CONFIG_DIR": str(home / "config"),
+            "JUPYTER_DATA_DIR": str(home / "data"),
+            "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
+            "IPYTHONDIR": str(home / "ipython"),
+            "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
+            "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
         }
         # Two questions would lie over the notebook: about news, and which kernel to start.
         for extension, setting in {
@@ -214,9 +221,21 @@ def _server(notebook: Path) -> Iterator[str]:
             file.write_text(json.dumps(setting))
         log = (home / "log").open("w")
         server = subprocess.Popen(
-            [sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={port}", "--ServerApp.port_retries=0",
-             "--IdentityProvider.token=", "--ServerApp.password=", "--allow-root", f"--notebook-dir={home / 'work'}"],
-            env=environment, stdout=log, stderr=subprocess.STDOUT,
+            [
+                sys.executable,
+                "-m",
+                "jupyterlab",
+                "--no-browser",
+                f"--port={port}",
+                "--ServerApp.port_retries=0",
+                "--IdentityProvider.token=",
+                "--ServerApp.password=",
+                "--allow-root",
+                f"--notebook-dir={home / 'work'}",
+            ],
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
         )
         address = f"http://127.0.0.1:{port}"
         try:

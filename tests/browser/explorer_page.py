@@ -6,15 +6,17 @@ import re
 from pathlib import Path
 
 import pytest
-from chromium import SliderOnPage, check_against
-from synthetic import point
 
 from safedpo.errors import visible
-from safedpo.places import shipped
+from safedpo.files import shipped
 from safedpo.show import tokens
+from tests.browser.chromium import SliderOnPage, check_against
+from tests.show.synthetic import point
 
 SHIPPED = shipped("data") / "results" / "household" / "sweep.json"
-needs_the_shipped_sweep = pytest.mark.skipif(not SHIPPED.exists(), reason=f"no {SHIPPED.name} in data/results/household")
+needs_the_shipped_sweep = pytest.mark.skipif(
+    not SHIPPED.exists(), reason=f"no {SHIPPED.name} in data/results/household"
+)
 
 
 def keep(page, name: str) -> None:
@@ -38,12 +40,14 @@ def check_texts(shown: SliderOnPage, content: dict, judge) -> None:
         assert text(shown, side) == visible(one["greedy"])
         marked = shown.figure.locator(f"[data-part={side}] mark").all_text_contents()
         found = judge(one["prompt"], one["greedy"]).hazards
-        assert marked == [visible(one["greedy"][hazard.start:hazard.end]) for hazard in found]
+        assert marked == [visible(one["greedy"][hazard.start : hazard.end]) for hazard in found]
     heat = shown.figure.locator(".token")
     assert [t.replace("↵\n", "\n") for t in heat.all_text_contents()] == [visible(piece) for piece in said["tokens"]]
     numbers = heat.evaluate_all("all => all.map(one => one.dataset.number)")
     assert numbers == [f"{ratio:+.3f}" for ratio in said["log_ratios"]]
-    assert text(shown, "sum") == visible(repr(tokens(said["tokens"], said["log_ratios"], beta=content["settings"]["beta"])))
+    assert text(shown, "sum") == visible(
+        repr(tokens(said["tokens"], said["log_ratios"], beta=content["settings"]["beta"]))
+    )
     total = float(re.search(r"log-ratio (\S+) in all", text(shown, "sum").replace("−", "-"))[1])
     assert total == pytest.approx(math.fsum(map(float, numbers)), abs=0.0005 * len(numbers) + 0.006 * abs(total))
 

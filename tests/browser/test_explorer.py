@@ -8,13 +8,13 @@ import json
 import sys
 
 import pytest
-from chromium import SliderOnPage, chromium
-from explorer_page import SHIPPED, keep, move_everything, needs_the_shipped_sweep
-from synthetic import HOSTILE, PROMPTS, score, sweep, synthetic_explorer
 
 from safedpo import household
 from safedpo.errors import visible
 from safedpo.show import explorer
+from tests.browser.chromium import SliderOnPage, chromium
+from tests.browser.explorer_page import SHIPPED, keep, move_everything, needs_the_shipped_sweep
+from tests.show.synthetic import HOSTILE, PROMPTS, score, sweep, synthetic_explorer
 
 pytestmark = pytest.mark.browser
 GIVEN = sweep()
@@ -127,9 +127,11 @@ def test_a_move_costs_the_page_under_20_ms_of_script(page):
         shown.figure.locator("select").select_option(str(prompt))
         shown.settle()
 
-    kinds = {"safety margin": lambda place: shown.press("ArrowLeft" if place % 4 < 2 else "ArrowRight"),
-             "training budget": lambda place: shown.press("ArrowLeft" if place % 4 < 2 else "ArrowRight", number=1),
-             "prompt": lambda place: change(place % len(PROMPTS))}
+    kinds = {
+        "safety margin": lambda place: shown.press("ArrowLeft" if place % 4 < 2 else "ArrowRight"),
+        "training budget": lambda place: shown.press("ArrowLeft" if place % 4 < 2 else "ArrowRight", number=1),
+        "prompt": lambda place: change(place % len(PROMPTS)),
+    }
     for kind, move in kinds.items():
         for place in range(8):  # the page's compiler has seen each line
             move(place)
@@ -140,5 +142,7 @@ def test_a_move_costs_the_page_under_20_ms_of_script(page):
             costs.append([after - then for after, then in zip(now, before, strict=True)])
             before = now
         script, everything = (sorted(column)[10] * 1000 for column in zip(*costs, strict=True))
-        print(f"{kind}: {script:.1f} ms of script a move, {everything:.1f} ms with layout and painting", file=sys.stderr)
+        print(
+            f"{kind}: {script:.1f} ms of script a move, {everything:.1f} ms with layout and painting", file=sys.stderr
+        )
         assert script < 20, kind

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from chromium import open_lab
-from explorer_page import SHIPPED, keep, move_everything, needs_the_shipped_sweep
-from synthetic import HOSTILE, score, sweep, synthetic_explorer
 
 from safedpo import household
 from safedpo.errors import visible
-from safedpo.places import shipped
+from safedpo.files import shipped
 from safedpo.show import explorer
+from tests.browser.chromium import open_lab
+from tests.browser.explorer_page import SHIPPED, keep, move_everything, needs_the_shipped_sweep
+from tests.show.synthetic import HOSTILE, score, sweep, synthetic_explorer
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

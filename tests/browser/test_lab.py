@@ -5,13 +5,14 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from chromium import check_against, open_lab
+
+from tests.browser.chromium import check_against, open_lab
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 READING = "from gallery import gallery\nfrom safedpo.show import slider\nfunction, stops = gallery()['path']\n"
 COMPUTING = """
-from gallery import gallery
+from tests.show.gallery import gallery
 from safedpo.show import live
 function, stops = gallery()['policies']
 box = live(function, *stops)
@@ -72,11 +73,14 @@ def test_a_computing_slider_in_lab(tmp_path, sliders):
             place += 1 if key == "ArrowRight" else -1
             page.keyboard.press(key)
             page.locator("[role=status]", has_text=figure.sentence(place)).wait_for()
-            expected = next(v for m, v in zip(figure.frames.moved, figure.frames.values[place], strict=True)
-                            if m == (2, "y"))
+            expected = next(
+                v for m, v in zip(figure.frames.moved, figure.frames.values[place], strict=True) if m == (2, "y")
+            )
             page.wait_for_function(
                 "y => [...document.querySelector('.js-plotly-plot')._fullData[2].y].every((v, i) => "
-                "Math.abs(v - y[i]) <= 1e-6 * Math.abs(y[i]))", arg=expected)
+                "Math.abs(v - y[i]) <= 1e-6 * Math.abs(y[i]))",
+                arg=expected,
+            )
         for what, waits in page.evaluate("window.waits").items():
             assert len(waits) == 40, what
             waits.sort()

@@ -10,11 +10,11 @@ import re
 from pathlib import Path
 
 import pytest
-from chromium import SliderOnPage, chromium, open_lab
 from scipy.optimize import brentq
 
 from safedpo.finite import expectation, expected_reward, optimal_policy, six_answers, tv, unsafe_mass
-from safedpo.show.site import build_site
+from safedpo.show.pages.site import build_site
+from tests.browser.chromium import SliderOnPage, chromium, open_lab
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -51,7 +51,7 @@ def check_bars(shown: SliderOnPage, policies: list) -> None:
     for place, (trace, policy) in enumerate(zip(drawn, policies, strict=True)):
         mass = policy[0].exp().tolist()
         assert trace["y"] == pytest.approx(mass, rel=1e-6, abs=1e-300), (trace["name"], shown.shown())
-        heights = pixels[place * len(mass):(place + 1) * len(mass)]
+        heights = pixels[place * len(mass) : (place + 1) * len(mass)]
         assert heights == pytest.approx([p * whole / AXIS_TOP for p in mass], abs=1.5), (trace["name"], shown.shown())
 
 
@@ -85,7 +85,12 @@ def move_both(shown: SliderOnPage) -> None:
     check_penalty(shown)
     for number, label in enumerate(("β", "penalty C")):
         assert shown.figure.locator("label").nth(number).inner_text().startswith(label)
-        for move, by in ((shown.press, "ArrowRight"), (shown.press, "ArrowLeft"), (shown.drag, 0.75), (shown.drag, 0.4)):
+        for move, by in (
+            (shown.press, "ArrowRight"),
+            (shown.press, "ArrowLeft"),
+            (shown.drag, 0.75),
+            (shown.drag, 0.4),
+        ):
             before = shown.places(), shown.sentence(), shown.bar_heights()
             move(by, number=number)
             assert shown.places()[number] != before[0][number] and shown.places()[1 - number] == before[0][1 - number]

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from chromium import SliderOnPage, check_against, chromium
-from synthetic import synthetic_explorer
 
 from safedpo.errors import UserError
-from safedpo.show.site import build_site, mathml, page_body
+from safedpo.show.pages.site import build_site, mathml, page_body
+from tests.browser.chromium import SliderOnPage, check_against, chromium
+from tests.show.synthetic import synthetic_explorer
 
 TEXT = r"""# A lesson & more
 
@@ -45,8 +45,13 @@ def write(folder: Path, name: str, *cells) -> Path:
 
 @pytest.mark.browser
 def test_pages_open_from_disk_with_the_network_off(tmp_path, sliders):
-    first = write(tmp_path, "00_first.ipynb", cell("figure", sliders["policies"]._repr_mimebundle_()),
-                  cell("figure", sliders["path"]._repr_mimebundle_()), cell("print('<b>')", text="\x1b[31m<b>\x1b[0m"))
+    first = write(
+        tmp_path,
+        "00_first.ipynb",
+        cell("figure", sliders["policies"]._repr_mimebundle_()),
+        cell("figure", sliders["path"]._repr_mimebundle_()),
+        cell("print('<b>')", text="\x1b[31m<b>\x1b[0m"),
+    )
     second = write(tmp_path, "01_next.ipynb", cell("1 + 1", {"text/plain": "2"}))
     pages = build_site([first, second], tmp_path / "site")
     assert [page.name for page in pages] == ["index.html", "00_first.html", "01_next.html"]
@@ -65,7 +70,8 @@ def test_pages_open_from_disk_with_the_network_off(tmp_path, sliders):
             check_against(shown, sliders[name])
         # The two lines of the aligned formula start their right sides at the same place.
         cells = page.locator("math[display=block] mtr").evaluate_all(
-            "rows => rows.map(r => r.children[1].getBoundingClientRect().left)")
+            "rows => rows.map(r => r.children[1].getBoundingClientRect().left)"
+        )
         assert len(cells) == 2 and abs(cells[0] - cells[1]) < 1
         assert page.locator("pre.printed").inner_text().strip() == "<b>"
         page.get_by_role("link", name="the next").click()
@@ -126,27 +132,40 @@ def test_of_a_progress_bar_the_last_state_is_kept():
     assert "100%|abc\ndone" in page and "50%" not in page and "go" in page
 
 
-@pytest.mark.parametrize("formula, words", [(r"\nonsense x", "nonsense"), (r"\left( x", "is not LaTeX"), ("a & b", "'&'")])
+@pytest.mark.parametrize(
+    "formula, words", [(r"\nonsense x", "nonsense"), (r"\left( x", "is not LaTeX"), ("a & b", "'&'")]
+)
 def test_what_mathml_cannot_say_raises_with_its_place(formula, words):
     with pytest.raises(UserError, match=f"lesson, cell 3.*{words}"):
         mathml(formula, "lesson, cell 3", display=True)
 
 
-@pytest.mark.parametrize("output", [
-    '<script src="https://cdn.plot.ly/x.js"></script>', '<img src=//elsewhere.org/a.png>',
-    "<style>@import 'http://fonts.org/a.css'</style>", '<link rel="stylesheet" href="https://a.org/b.css">',
-    "<p style='background: url(//a.org/b.png)'>", "<svg><image xlink:href='https://a.org/b.png'/></svg>",
-])
+@pytest.mark.parametrize(
+    "output",
+    [
+        '<script src="https://cdn.plot.ly/x.js"></script>',
+        "<img src=//elsewhere.org/a.png>",
+        "<style>@import 'http://fonts.org/a.css'</style>",
+        '<link rel="stylesheet" href="https://a.org/b.css">',
+        "<p style='background: url(//a.org/b.png)'>",
+        "<svg><image xlink:href='https://a.org/b.png'/></svg>",
+    ],
+)
 def test_a_page_that_would_load_from_elsewhere_is_refused(output):
     lesson = nbformat.v4.new_notebook(cells=[cell("x", {"text/html": output})])
     with pytest.raises(UserError, match="from elsewhere"):
         page_body(lesson, "lesson")
 
 
-@pytest.mark.parametrize("output", [
-    "<p>&lt;img src=https://a.org/b.png&gt; url(https://a.org)</p>", '<a href="https://a.org">a link</a>',
-    "<script>const text = 'src=https://a.org/b.png url(https://a.org)'</script>", "<img src='data:image/png;base64,AA=='>",
-])
+@pytest.mark.parametrize(
+    "output",
+    [
+        "<p>&lt;img src=https://a.org/b.png&gt; url(https://a.org)</p>",
+        '<a href="https://a.org">a link</a>',
+        "<script>const text = 'src=https://a.org/b.png url(https://a.org)'</script>",
+        "<img src='data:image/png;base64,AA=='>",
+    ],
+)
 def test_an_address_that_is_only_written_is_no_load(output):
     lesson = nbformat.v4.new_notebook(cells=[cell("x", {"text/html": output})])
     assert output in page_body(lesson, "lesson")
@@ -163,9 +182,16 @@ def test_no_notebooks_or_two_of_one_name_raise(tmp_path):
 
 def test_controls_that_need_python_are_named_and_progress_bars_are_left_out():
     view = "application/vnd.jupyter.widget-view+json"
-    shown = [nbformat.v4.new_output("display_data", {view: {"model_id": "1"}, "text/plain": text}) for text in
-             ("blend error:   0%|          | 0/8 [00:00<?, ?response/s]", "VBox(children=(RadioButtons(options=...")]  # fmt: skip
-    pages = [page_body(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("run()", outputs=[one])]), "lesson")
-             for one in shown]  # fmt: skip
+    shown = [
+        nbformat.v4.new_output("display_data", {view: {"model_id": "1"}, "text/plain": text})
+        for text in (
+            "blend error:   0%|          | 0/8 [00:00<?, ?response/s]",
+            "VBox(children=(RadioButtons(options=...",
+        )
+    ]
+    pages = [
+        page_body(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("run()", outputs=[one])]), "lesson")
+        for one in shown
+    ]
     assert ["controls that need Python" in page for page in pages] == [False, True]
     assert "note" not in pages[0] and "response/s" not in pages[0]

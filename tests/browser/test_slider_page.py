@@ -1,9 +1,9 @@
 """A saved page, opened from disk in a real Chromium with the network off."""
 
 import pytest
-from chromium import SliderOnPage, check_against, chromium
 
 from safedpo.show import Slider, Stops
+from tests.browser.chromium import SliderOnPage, check_against, chromium
 
 pytestmark = pytest.mark.browser
 

@@ -12,15 +12,22 @@ from safedpo.errors import UserError
 from safedpo.evaluate import Decoding, blends, generate, judge, scorer_for
 from safedpo.evaluate.blends import differences, measure_blends
 from safedpo.evaluate.sweep import SweepSettings, sweep
-from safedpo.lm.models import load_model
-from safedpo.lm.tiny import tiny_model, tiny_tokenizer
+from safedpo.lm.models.load import load_model
+from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
 from safedpo.records import read_records
 
 
 def row(prompt: str, i: int) -> dict:
     """A helpful and a useless response to a request of the household; the second is unsafe in every other row."""
-    return {"prompt": prompt, "response_0": f"yes {i} " * 2, "response_1": f"no {i} " * 3, "is_response_0_safe": True,
-            "is_response_1_safe": i % 2 == 0, "better_response_id": i % 3 // 2, "safer_response_id": 0}  # fmt: skip
+    return {
+        "prompt": prompt,
+        "response_0": f"yes {i} " * 2,
+        "response_1": f"no {i} " * 3,
+        "is_response_0_safe": True,
+        "is_response_1_safe": i % 2 == 0,
+        "better_response_id": i % 3 // 2,
+        "safer_response_id": 0,
+    }
 
 
 @pytest.fixture
@@ -33,11 +40,21 @@ def place(tmp_path, monkeypatch):
     for name, prompts in {"train": [f"question {i}" for i in range(16)], "test": asked}.items():
         lines = [json.dumps(row(prompt, i)) + "\n" for i, prompt in enumerate(prompts)]
         (tmp_path / f"{name}.jsonl").write_text("".join(lines))
-    sweep(SweepSettings(
-        deltas=(0.0, 4.0, 20.0), model=str(tmp_path / "model"), data=str(tmp_path / "train.jsonl"),
-        prompts=str(tmp_path / "test.jsonl"), budgets=(12,), batch_size=4, learning_rate=0.05, samples=2,
-        max_new_tokens=6, dtype="float32",
-    ), tmp_path / "sweep")  # fmt: skip
+    sweep(
+        SweepSettings(
+            deltas=(0.0, 4.0, 20.0),
+            model=str(tmp_path / "model"),
+            data=str(tmp_path / "train.jsonl"),
+            prompts=str(tmp_path / "test.jsonl"),
+            budgets=(12,),
+            batch_size=4,
+            learning_rate=0.05,
+            samples=2,
+            max_new_tokens=6,
+            dtype="float32",
+        ),
+        tmp_path / "sweep",
+    )
     for delta in (0, 4, 20):
         shutil.copytree(tmp_path / f"sweep/safedpo-delta-{delta}/0", tmp_path / f"adapters/{delta}")
     return tmp_path
@@ -47,7 +64,9 @@ def place(tmp_path, monkeypatch):
 def compared(monkeypatch):
     """What was compared: the samples of each blend and of the trained policy."""
     kept = []
-    monkeypatch.setattr(blends, "differences", lambda these, those: kept.append((these, those)) or differences(these, those))
+    monkeypatch.setattr(
+        blends, "differences", lambda these, those: kept.append((these, those)) or differences(these, those)
+    )
     return kept
 
 
@@ -61,7 +80,10 @@ def by_hand(place, weights):
     layers = dict(loaded.model.named_modules())
     for delta, weight in weights.items():
         folder = place / "adapters" / delta
-        config, tensors = json.loads((folder / "adapter_config.json").read_text()), load_file(folder / "adapter_model.safetensors")
+        config, tensors = (
+            json.loads((folder / "adapter_config.json").read_text()),
+            load_file(folder / "adapter_model.safetensors"),
+        )
         for name, a in tensors.items():
             if name.endswith("lora_A.weight"):
                 b = tensors[name.replace("lora_A", "lora_B")]
@@ -79,8 +101,12 @@ def test_a_blend_is_measured_as_the_weights_added_by_hand(place, compared):
     assert one["weights"] == {"0": pytest.approx(1 - share.item()), "20": pytest.approx(share.item())}
     asked = [record.prompt for record in read_records(place / "test.jsonl").records]
     model = by_hand(place, one["weights"])
-    said = judge(generate(model.model, model.tokenizer, asked, Decoding(samples=2, max_new_tokens=6, greedy=False),
-                          progress=False), scorer_for(asked))  # fmt: skip
+    said = judge(
+        generate(
+            model.model, model.tokenizer, asked, Decoding(samples=2, max_new_tokens=6, greedy=False), progress=False
+        ),
+        scorer_for(asked),
+    )
     assert compared[0][0] == said.samples != tuple(compared[0][1])
     evaluation = json.loads((place / "sweep/safedpo-delta-4/0/evaluation.json").read_text())["policy"]
     for metric in ("harm", "helpfulness", "over_refusal", "gibberish"):
@@ -99,8 +125,13 @@ def test_neighbours_that_are_the_trained_policy_itself_make_no_difference(place,
     ((these, those),) = compared
     assert list(these) == those and len(those) == 12
     bound = pytest.approx(1 - 0.025 ** (1 / 6))
-    assert one["minus_trained"]["helpfulness"] == {"value": 0, "low": -one["minus_trained"]["helpfulness"]["high"],
-                                                   "high": bound, "n": 12, "prompts": 6}
+    assert one["minus_trained"]["helpfulness"] == {
+        "value": 0,
+        "low": -one["minus_trained"]["helpfulness"]["high"],
+        "high": bound,
+        "n": 12,
+        "prompts": 6,
+    }
 
 
 def test_what_cannot_be_compared_is_refused(place):

@@ -7,9 +7,9 @@ import torch
 
 from safedpo.errors import UserError
 from safedpo.evaluate.generation import Decoding, draw, generate
-from safedpo.lm.models import add_lora
-from safedpo.lm.tiny import tiny_model, tiny_tokenizer
-from safedpo.lm.tokens import prompt_token_ids
+from safedpo.lm.models.adapters import add_lora
+from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
+from safedpo.lm.rows.tokens import prompt_token_ids
 
 PROMPTS = ["hi", "how do I boil an egg?", "paint", "a much longer question than the others, is it not?"]
 
@@ -38,8 +38,14 @@ def test_draw_at_the_ends_of_luck_stays_inside_the_support():
 def test_sampled_tokens_have_the_frequencies_of_the_model():
     model, tokenizer = tiny_model(), tiny_tokenizer()
     expected = next_token_probabilities(model, list(prompt_token_ids(tokenizer, "hi")))
-    said = generate(model, tokenizer, ["hi"], Decoding(samples=4000, greedy=False, max_new_tokens=1), progress=False,
-                    batch_size=4000)[0].sampled
+    said = generate(
+        model,
+        tokenizer,
+        ["hi"],
+        Decoding(samples=4000, greedy=False, max_new_tokens=1),
+        progress=False,
+        batch_size=4000,
+    )[0].sampled
     for letter in "eotz":
         share = sum(text == letter for text in said) / 4000
         p = expected[tokenizer.convert_tokens_to_ids(letter)].item()
@@ -105,8 +111,9 @@ def test_the_model_keeps_its_mode_and_lora_generates():
     assert model.training
 
 
-@pytest.mark.parametrize("wrong", [{"samples": 0, "greedy": False}, {"temperature": 0.0}, {"max_new_tokens": 0},
-                                   {"samples": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"samples": 0, "greedy": False}, {"temperature": 0.0}, {"max_new_tokens": 0}, {"samples": -1}]
+)
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(UserError, match=next(iter(wrong))):
         Decoding(**wrong)

@@ -84,7 +84,10 @@ def test_a_difference_has_the_interval_of_the_prompts_own_differences():
     found = difference_interval(shared + gap, shared, range(300))
     half = 1.96 * gap.std() / np.sqrt(300)
     assert found.value == pytest.approx(gap.mean())
-    assert (found.high - found.value, found.value - found.low) == (pytest.approx(half, rel=0.1), pytest.approx(half, rel=0.1))
+    assert (found.high - found.value, found.value - found.low) == (
+        pytest.approx(half, rel=0.1),
+        pytest.approx(half, rel=0.1),
+    )
     apart = cluster_interval(shared + gap, range(300))
     assert apart.high - apart.low > 1.5 * (found.high - found.low)  # what the two share has cancelled
     back = difference_interval(shared, shared + gap, range(300))

@@ -16,8 +16,10 @@ from safedpo.evaluate.display import overall_table, print_report, samples_table,
 from safedpo.evaluate.generation import Decoding, Responses
 from safedpo.evaluate.report import METRICS, EvaluationReport, evaluate, judge
 from safedpo.evaluate.scorers import HOUSEHOLD, scorer_for
-from safedpo.lm.models import LoadedModel, add_lora, weights_fingerprint
-from safedpo.lm.tiny import tiny_model, tiny_tokenizer
+from safedpo.lm.models.adapters import add_lora
+from safedpo.lm.models.fingerprint import weights_fingerprint
+from safedpo.lm.models.load import LoadedModel
+from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
 
 
 @pytest.fixture(autouse=True)
@@ -48,13 +50,24 @@ def refusal() -> str:
 
 
 def loaded(model) -> LoadedModel:
-    return LoadedModel(model, tiny_tokenizer(), "tiny", "cpu", torch.float32, "float32: as asked",
-                       weights_fingerprint(model))
+    return LoadedModel(
+        model, tiny_tokenizer(), "tiny", "cpu", torch.float32, "float32: as asked", weights_fingerprint(model)
+    )
 
 
 def prompt_file(tmp_path, prompts) -> str:
-    rows = [{"prompt": prompt, "response_0": "a", "response_1": "b", "is_response_0_safe": True,
-             "is_response_1_safe": True, "better_response_id": 0, "safer_response_id": 0} for prompt in prompts]
+    rows = [
+        {
+            "prompt": prompt,
+            "response_0": "a",
+            "response_1": "b",
+            "is_response_0_safe": True,
+            "is_response_1_safe": True,
+            "better_response_id": 0,
+            "safer_response_id": 0,
+        }
+        for prompt in prompts
+    ]
     file = tmp_path / "test.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return str(file)
@@ -63,8 +76,13 @@ def prompt_file(tmp_path, prompts) -> str:
 def test_the_metrics_are_the_shares_one_counts_by_hand():
     risky, harmless = request_pair()
     hazard = risky.hazard[0].wordings[0]
-    found = judge([said(risky, hazard, everything(risky), refusal(), "zq zq zq zq zq zq zq", greedy=hazard),
-                   said(harmless, refusal(), everything(harmless), greedy=everything(harmless))], HOUSEHOLD)
+    found = judge(
+        [
+            said(risky, hazard, everything(risky), refusal(), "zq zq zq zq zq zq zq", greedy=hazard),
+            said(harmless, refusal(), everything(harmless), greedy=everything(harmless)),
+        ],
+        HOUSEHOLD,
+    )
     values = {name: interval.value for name, interval in found.metrics.items()}
     counts = {name: interval.n for name, interval in found.metrics.items()}
     assert values["harm"] == pytest.approx(1 / 6)
@@ -163,7 +181,11 @@ def test_markup_in_a_response_stays_text_and_tables_show_both_models():
     print_report(report, console)
     out = console.file.getvalue()
     assert "[bold]loud[/bold] [/]" in out and "\\x1b[2J" in out and "\x1b" not in out
-    assert {"policy", "reference", "sampled"} < set(out.split()) and "greedy" not in out and overall_table(report).row_count == 2
+    assert (
+        {"policy", "reference", "sampled"} < set(out.split())
+        and "greedy" not in out
+        and overall_table(report).row_count == 2
+    )
 
 
 def test_eighty_columns_cut_nothing_off():

@@ -8,24 +8,26 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from stop_at import StopAt
 
 from safedpo import household
 from safedpo.cli import main
 from safedpo.cli.sweeps import sweep as command
 from safedpo.errors import UserError
 from safedpo.evaluate import sweep as module
-from safedpo.evaluate import sweep_papers
+from safedpo.evaluate import sweep_folder
 from safedpo.evaluate.generation import Decoding
-from safedpo.evaluate.points import adapter_on, in_float32, log_ratios, shown
 from safedpo.evaluate.report import evaluate
 from safedpo.evaluate.sweep import SweepSettings, sweep
+from safedpo.evaluate.sweep_points import adapter_on, in_float32, log_ratios, shown
 from safedpo.evaluate.table import read_rows
-from safedpo.lm.models import add_lora, load_model, weights_fingerprint
-from safedpo.lm.recipes import RECIPES
-from safedpo.lm.run import train
-from safedpo.lm.tiny import tiny_model, tiny_tokenizer
+from safedpo.lm.models.adapters import add_lora
+from safedpo.lm.models.fingerprint import weights_fingerprint
+from safedpo.lm.models.load import load_model
+from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
+from safedpo.lm.training.recipes import RECIPES
+from safedpo.lm.training.run import train
 from safedpo.records import read_records
+from tests.stop_at import StopAt
 
 
 @pytest.fixture(autouse=True)
@@ -49,8 +51,15 @@ def write(path: Path, rows) -> str:
 def row(prompt: str, i: int) -> dict:
     """SS, SU and US in turn, and one UU in eight."""
     safe = (False, False) if i % 8 == 7 else [(True, True), (True, False), (False, True)][i % 3]
-    return {"prompt": prompt, "response_0": f"yes {i} " * 2, "response_1": f"no {i} " * 3, "is_response_0_safe": safe[0],
-            "is_response_1_safe": safe[1], "better_response_id": 0, "safer_response_id": int(not safe[0])}  # fmt: skip
+    return {
+        "prompt": prompt,
+        "response_0": f"yes {i} " * 2,
+        "response_1": f"no {i} " * 3,
+        "is_response_0_safe": safe[0],
+        "is_response_1_safe": safe[1],
+        "better_response_id": 0,
+        "safer_response_id": int(not safe[0]),
+    }
 
 
 @pytest.fixture
@@ -67,10 +76,24 @@ def prompts(tmp_path):
 @pytest.fixture
 def settings(model, data, prompts):
     def make(**changes):
-        return SweepSettings(**{
-            "deltas": (0.0, 10.0), "rules": ("safedpo",), "seeds": (0,), "model": model, "data": data, "prompts": prompts,
-            "budgets": (4, 12), "batch_size": 4, "learning_rate": 0.05, "beta": 0.1, "samples": 2, "max_new_tokens": 6,
-            "dtype": "bfloat16"} | changes)  # fmt: skip
+        return SweepSettings(
+            **{
+                "deltas": (0.0, 10.0),
+                "rules": ("safedpo",),
+                "seeds": (0,),
+                "model": model,
+                "data": data,
+                "prompts": prompts,
+                "budgets": (4, 12),
+                "batch_size": 4,
+                "learning_rate": 0.05,
+                "beta": 0.1,
+                "samples": 2,
+                "max_new_tokens": 6,
+                "dtype": "bfloat16",
+            }
+            | changes
+        )
 
     return make
 
@@ -84,14 +107,25 @@ def test_runs_are_those_of_train_and_points_those_of_evaluate(settings, model, d
     found = sweep(settings(rules=("safedpo", "helpful")), tmp_path / "sweep", command="safedpo sweep ...")
     assert json.loads((tmp_path / "sweep" / "sweep.json").read_text()) == found
     assert [(run["rule"], run["delta"], run["seed"]) for run in found["runs"]] == [
-        ("safedpo", 0.0, 0), ("safedpo", 10.0, 0), ("helpful", 0.0, 0), ("helpful", 10.0, 0)]  # fmt: skip
+        ("safedpo", 0.0, 0),
+        ("safedpo", 10.0, 0),
+        ("helpful", 0.0, 0),
+        ("helpful", 10.0, 0),
+    ]
     assert found["commands"] == ["safedpo sweep ..."]
-    common = {"learning_rate": 0.05, "batch_size": 4, "dtype": "bfloat16", "max_pairs": 12, "max_grad_norm": 100.0,
-              "disable_tqdm": True}
+    common = {
+        "learning_rate": 0.05,
+        "batch_size": 4,
+        "dtype": "bfloat16",
+        "max_pairs": 12,
+        "max_grad_norm": 100.0,
+        "disable_tqdm": True,
+    }
     for name, how in {
-        "safedpo-delta-10": {"delta": 10.0}, "dpo-helpful": {"loss": "dpo", "rule": "helpful"},
+        "safedpo-delta-10": {"delta": 10.0},
+        "dpo-helpful": {"loss": "dpo", "rule": "helpful"},
         "helpful-delta-10": {"delta": 10.0, "rule": "helpful"},
-    }.items():  # fmt: skip
+    }.items():
         alone = train(model, data, tmp_path / "alone" / name, **how, **common)
         assert same(alone.folder, tmp_path / "sweep" / name / "0")
     folder = tmp_path / "sweep" / "safedpo-delta-10" / "0"
@@ -130,8 +164,10 @@ def test_log_ratios_sum_to_the_log_ratio_of_the_whole_response(settings, model, 
         ids = tokenizer(before + said["greedy"], add_special_tokens=False)["input_ids"]
         ids = [*ids, tokenizer.eos_token_id][: start + 6]  # at most max_new_tokens, with the EOS where it fits
         with torch.no_grad():
-            gap = [m(torch.tensor([ids])).logits[0, :-1].log_softmax(-1)[range(len(ids) - 1), ids[1:]][start - 1:].sum()
-                   for m in (policy, base)]  # fmt: skip
+            gap = [
+                m(torch.tensor([ids])).logits[0, :-1].log_softmax(-1)[range(len(ids) - 1), ids[1:]][start - 1 :].sum()
+                for m in (policy, base)
+            ]
         assert sum(said["log_ratios"]) == pytest.approx(float(gap[0] - gap[1]), abs=2e-3)
         assert len(said["tokens"]) == len(said["log_ratios"]) == len(ids) - start <= 6
     assert any(abs(sum(said["log_ratios"])) > 0.01 for said in found["runs"][0]["points"][-1]["responses"])
@@ -217,9 +253,12 @@ def test_more_deltas_and_seeds_join_the_same_folder_and_the_reference_is_sampled
 
 def test_a_run_that_another_process_finishes_meanwhile_is_not_lost(settings, tmp_path, monkeypatch):
     sweep(settings(deltas=(0.0,)), tmp_path / "sweep")
-    about = {k: v for k, v in json.loads((tmp_path / "sweep" / "sweep.json").read_text()).items()
-             if k not in ("commands", "reference", "runs")}  # fmt: skip
-    real, written = sweep_papers.write, []
+    about = {
+        k: v
+        for k, v in json.loads((tmp_path / "sweep" / "sweep.json").read_text()).items()
+        if k not in ("commands", "reference", "runs")
+    }
+    real, written = sweep_folder.write, []
 
     def other_finishes(path, content):
         if not written:
@@ -230,25 +269,28 @@ def test_a_run_that_another_process_finishes_meanwhile_is_not_lost(settings, tmp
         written.append(path)
         real(path, content)
 
-    monkeypatch.setattr(sweep_papers, "write", other_finishes)
-    assert [run["seed"] for run in sweep_papers.assemble(tmp_path / "sweep", about)["runs"]] == [0, 1]
+    monkeypatch.setattr(sweep_folder, "write", other_finishes)
+    assert [run["seed"] for run in sweep_folder.assemble(tmp_path / "sweep", about)["runs"]] == [0, 1]
     assert [run["seed"] for run in json.loads((tmp_path / "sweep" / "sweep.json").read_text())["runs"]] == [0, 1]
 
 
-@pytest.mark.parametrize(("changes", "message"), [
-    ({"deltas": (0.0, -2.0)}, "delta is -2"),
-    ({"deltas": (float("inf"),)}, "delta is inf"),
-    ({"deltas": (5.0, 5.0)}, "each once"),
-    ({"seeds": ()}, "at least one"),
-    ({"seeds": (-1,)}, "seed is -1"),
-    ({"rules": ("safe",)}, "rule is 'safe'; known rules are"),
-    ({"budgets": (12, 4)}, "rising multiples"),
-    ({"budgets": (6,)}, "rising multiples of the batch size 4"),
-    ({"budgets": (0,)}, "rising multiples"),
-    ({"batch_size": 0}, "batch_size is 0"),
-    ({"beta": 0.0}, "beta is 0"),
-    ({"samples": 0}, "samples is 0"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"deltas": (0.0, -2.0)}, "delta is -2"),
+        ({"deltas": (float("inf"),)}, "delta is inf"),
+        ({"deltas": (5.0, 5.0)}, "each once"),
+        ({"seeds": ()}, "at least one"),
+        ({"seeds": (-1,)}, "seed is -1"),
+        ({"rules": ("safe",)}, "rule is 'safe'; known rules are"),
+        ({"budgets": (12, 4)}, "rising multiples"),
+        ({"budgets": (6,)}, "rising multiples of the batch size 4"),
+        ({"budgets": (0,)}, "rising multiples"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"beta": 0.0}, "beta is 0"),
+        ({"samples": 0}, "samples is 0"),
+    ],
+)
 def test_settings_that_cannot_be_are_refused_before_anything_is_read(settings, changes, message, tmp_path):
     with pytest.raises(UserError, match=message):
         settings(**changes)
@@ -310,16 +352,19 @@ def test_the_command_makes_the_folder_and_prints_the_table(safedpo, model, data,
     assert len(read_records(data).records) == 24 and found["settings"]["data"] == "train.jsonl"
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (["--deltas", "0,two"], "--deltas is '0,two'; give numbers"),
-    (["--deltas", "0,,2"], "--deltas is '0,,2'"),
-    (["--deltas", "nan"], "delta is nan"),
-    (["--deltas", "-1"], "delta is -1"),
-    (["--deltas", "0", "--seeds", "1.5"], "--seeds is '1.5'; give whole numbers"),
-    (["--deltas", "0", "--seeds", "0"], "seeds are ()"),
-    (["--deltas", "0", "--rules", "T"], "rule is 'T'"),
-    (["--deltas", "0", "--budgets", "10"], "rising multiples"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--deltas", "0,two"], "--deltas is '0,two'; give numbers"),
+        (["--deltas", "0,,2"], "--deltas is '0,,2'"),
+        (["--deltas", "nan"], "delta is nan"),
+        (["--deltas", "-1"], "delta is -1"),
+        (["--deltas", "0", "--seeds", "1.5"], "--seeds is '1.5'; give whole numbers"),
+        (["--deltas", "0", "--seeds", "0"], "seeds are ()"),
+        (["--deltas", "0", "--rules", "T"], "rule is 'T'"),
+        (["--deltas", "0", "--budgets", "10"], "rising multiples"),
+    ],
+)
 def test_mistakes_get_one_message(safedpo, tmp_path, arguments, message):
     code, out, err = safedpo("sweep", "--output-dir", tmp_path / "sweep", *arguments)
     assert code == 2 and message in err and "Traceback" not in err + out

@@ -10,13 +10,22 @@ from safedpo.evaluate.table import markdown_table, read_rows
 
 def write(folder, method, seed, harm, *, reference_harm=0.4, fingerprint="f", n=300):
     def model(value):
-        return {metric: {"value": value, "low": 0, "high": 1, "n": n}
-                for metric in ("harm", "helpfulness", "over_refusal", "gibberish")}
+        return {
+            metric: {"value": value, "low": 0, "high": 1, "n": n}
+            for metric in ("harm", "helpfulness", "over_refusal", "gibberish")
+        }
 
     file = folder / method / str(seed) / "evaluation.json"
     file.parent.mkdir(parents=True)
-    file.write_text(json.dumps({"policy": model(harm), "reference": model(reference_harm),
-                                "settings": {"fingerprint": fingerprint, "seed": seed}}))
+    file.write_text(
+        json.dumps(
+            {
+                "policy": model(harm),
+                "reference": model(reference_harm),
+                "settings": {"fingerprint": fingerprint, "seed": seed},
+            }
+        )
+    )
     return file
 
 

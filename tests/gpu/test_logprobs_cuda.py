@@ -4,13 +4,15 @@ import pytest
 import torch
 
 from safedpo.lm import pack_pairs, response_logps
-from safedpo.lm.models import add_lora
-from safedpo.lm.tiny import tiny_model
-from safedpo.lm.tokens import TokenPair
+from safedpo.lm.models.adapters import add_lora
+from safedpo.lm.models.tiny import tiny_model
+from safedpo.lm.rows.tokens import TokenPair
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
-PAIRS = [TokenPair((5, 6, 7), (8, 9, 1), (10, 1), False, True, "SU", 1),
-         TokenPair((5,), (7, 1), (6, 6, 1), False, False, "SS", 2)]
+PAIRS = [
+    TokenPair((5, 6, 7), (8, 9, 1), (10, 1), False, True, "SU", 1),
+    TokenPair((5,), (7, 1), (6, 6, 1), False, False, "SS", 2),
+]
 
 
 def test_values_and_gradients_equal_those_of_the_cpu():

@@ -18,8 +18,8 @@ from safedpo.labs.symptoms import (
     margins,
 )
 from safedpo.lm import pack_examples, pack_pairs, response_logps
-from safedpo.lm.kitchen.reference import kitchen_tokenizer
-from safedpo.lm.tokens import tokenize_examples, tokenize_pairs
+from safedpo.lm.rows.tokens import tokenize_examples, tokenize_pairs
+from safedpo.lm.sentences.reference import kitchen_tokenizer
 from safedpo.losses import safedpo_loss
 from safedpo.records import Record
 
@@ -63,8 +63,10 @@ def test_the_padded_pipeline_equals_the_packed_package():
     examples = tokenize_examples([(*text, i) for i, text in enumerate(TEXTS)], tokenizer).items
     packed = response_logps(model, pack_examples(examples))
     assert torch.allclose(Pipeline().logps(model, tokenizer, TEXTS), packed, atol=1e-4)
-    records = [Record(r.prompt, r.responses, tuple(not s for s in r.is_safe), r.better, 0, i)
-               for i, r in enumerate(ROWS.values())]  # fmt: skip
+    records = [
+        Record(r.prompt, r.responses, tuple(not s for s in r.is_safe), r.better, 0, i)
+        for i, r in enumerate(ROWS.values())
+    ]
     pairs = tokenize_pairs(records, tokenizer).items
     chosen, rejected = response_logps(model, pack_pairs(pairs)).chunk(2)
     flags = [torch.tensor([getattr(p, name) for p in pairs]) for name in ("chosen_unsafe", "rejected_unsafe")]

@@ -6,9 +6,11 @@ import torch
 from safedpo.evaluate.generation import Decoding, generate
 from safedpo.labs import live_prompt as module
 from safedpo.labs.live_prompt import MOST_TOKENS, STRENGTHS, LivePrompt
-from safedpo.lm.blend import load_adapters
-from safedpo.lm.models import LoadedModel, add_lora, weights_fingerprint
-from safedpo.lm.tiny import tiny_model, tiny_tokenizer
+from safedpo.lm.blending.blend import load_adapters
+from safedpo.lm.models.adapters import add_lora
+from safedpo.lm.models.fingerprint import weights_fingerprint
+from safedpo.lm.models.load import LoadedModel
+from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
 
 
 @pytest.fixture
@@ -59,8 +61,9 @@ def test_the_answer_is_the_policy_s_and_the_bar_counts_its_tokens(live, monkeypa
     assert not live.policy.model._forward_hooks  # nothing ticks on afterwards
 
 
-@pytest.mark.parametrize("prompt, words", [("  \n", "write a request first"),
-                                           ("word " * 3000, f"tokens; shorten it to {MOST_TOKENS}")])
+@pytest.mark.parametrize(
+    "prompt, words", [("  \n", "write a request first"), ("word " * 3000, f"tokens; shorten it to {MOST_TOKENS}")]
+)
 def test_a_prompt_that_is_empty_or_enormous_is_refused_in_words(live, prompt, words):
     live.prompt.value = prompt
     live.button.click()

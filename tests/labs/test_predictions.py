@@ -45,8 +45,11 @@ def test_committing_shows_why_and_closes_the_question(name):
 
 
 def test_the_answer_is_not_in_what_a_notebook_would_store():
-    assert not any(find(name).why[:20] in json.dumps(w.get_state(), default=str)
-                   for name in QUESTIONS for w in (widget(name), *widget(name).children))  # fmt: skip
+    assert not any(
+        find(name).why[:20] in json.dumps(w.get_state(), default=str)
+        for name in QUESTIONS
+        for w in (widget(name), *widget(name).children)
+    )
 
 
 def test_unknown_question():

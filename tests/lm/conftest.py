@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from safedpo.lm.models import LoadedModel, weights_fingerprint
-from safedpo.lm.tiny import tiny_model, tiny_tokenizer
+from safedpo.lm.models.fingerprint import weights_fingerprint
+from safedpo.lm.models.load import LoadedModel
+from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
 from safedpo.records import Record
 
 
@@ -28,9 +29,7 @@ def loaded():
 
     def make(**how):
         model = tiny_model(**how)
-        return LoadedModel(
-            model, tiny_tokenizer(), "tiny", "cpu", model.dtype, "as asked", weights_fingerprint(model)
-        )
+        return LoadedModel(model, tiny_tokenizer(), "tiny", "cpu", model.dtype, "as asked", weights_fingerprint(model))
 
     return make
 
@@ -41,8 +40,12 @@ def records():
     unsafe = [(False, False), (False, True), (True, False), (True, True)]
     return [
         Record(
-            f"question {i}" + "?" * (i % 7), (f"yes {i} " * (1 + i % 3), f"no {i} " * (1 + i % 5)), unsafe[i % 4],
-            better=0, safer=int(unsafe[i % 4][0]), row=i + 1,
+            f"question {i}" + "?" * (i % 7),
+            (f"yes {i} " * (1 + i % 3), f"no {i} " * (1 + i % 5)),
+            unsafe[i % 4],
+            better=0,
+            safer=int(unsafe[i % 4][0]),
+            row=i + 1,
         )
         for i in range(24)
-    ]  # fmt: skip
+    ]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from safedpo.lm.run import train
+from safedpo.lm.training.run import train
 
 
 @pytest.mark.parametrize(
@@ -18,9 +18,16 @@ def test_the_first_loss_on_real_rows(name, first_loss, loaded, tmp_path):
     if not folder:
         pytest.skip("SAFEDPO_REAL_DATA does not name a folder with PKU-SafeRLHF samples")
     run = train(
-        loaded(), Path(folder) / name, tmp_path / "run", delta=10.0, max_steps=1, batch_size=4, max_length=4096,
-        device="cpu", disable_tqdm=True,
-    )  # fmt: skip
+        loaded(),
+        Path(folder) / name,
+        tmp_path / "run",
+        delta=10.0,
+        max_steps=1,
+        batch_size=4,
+        max_length=4096,
+        device="cpu",
+        disable_tqdm=True,
+    )
     found = json.loads((tmp_path / "run" / "run.json").read_text())["step_zero"]
     assert found["predicted"] == pytest.approx(first_loss, abs=5e-5)
     assert found["measured"] == pytest.approx(first_loss, abs=0.01)

@@ -20,9 +20,12 @@ def read(path: Path):
 def run(book, *, allow_errors: bool = False):
     """Execute in the folder of the complete notebooks, under the test settings; returns the notebook with outputs."""
     client = NotebookClient(
-        book, timeout=SECONDS, kernel_name="python3", allow_errors=allow_errors,
+        book,
+        timeout=SECONDS,
+        kernel_name="python3",
+        allow_errors=allow_errors,
         resources={"metadata": {"path": str(FOLDER)}},
-    )  # fmt: skip
+    )
     return client.execute(env=os.environ | {"SAFEDPO_FAST": "1"})
 
 

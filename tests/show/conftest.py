@@ -1,1 +1,1 @@
-from gallery import sliders  # noqa: F401
+from tests.show.gallery import sliders  # noqa: F401

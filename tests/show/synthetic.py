@@ -32,27 +32,51 @@ def interval(value: float) -> dict:
 
 def metrics(drawing: random.Random, delta: float, pairs: int) -> dict:
     share = pairs / 600
-    return {"harm": interval(0.3 / (1 + share * (1 + delta)) + drawing.random() / 50),
-            "helpfulness": interval(0.2 + 0.1 * share - delta / 500 + drawing.random() / 50),
-            "over_refusal": interval(0.05 + share * delta / 1000 + drawing.random() / 50)}
+    return {
+        "harm": interval(0.3 / (1 + share * (1 + delta)) + drawing.random() / 50),
+        "helpfulness": interval(0.2 + 0.1 * share - delta / 500 + drawing.random() / 50),
+        "over_refusal": interval(0.05 + share * delta / 1000 + drawing.random() / 50),
+    }
 
 
 def response(drawing: random.Random, prompt: str, delta: float, pairs: int, seed: int) -> dict:
     """As long as a real one; the prompt's own text at its end, unsafe where delta is small."""
-    text = (f"At {delta} and {pairs}, seed {seed}." + " Turn the water off, wait, and call a plumber." * 4
-            + (f" {UNSAFE}" if delta < 5 else " ") + prompt)
-    pieces = [text[i:i + 5] for i in range(0, len(text), 5)]
-    return {"prompt": prompt, "greedy": text, "sampled": "?", "tokens": pieces,
-            "log_ratios": [drawing.gauss(0, 1) for _ in pieces]}
+    text = (
+        f"At {delta} and {pairs}, seed {seed}."
+        + " Turn the water off, wait, and call a plumber." * 4
+        + (f" {UNSAFE}" if delta < 5 else " ")
+        + prompt
+    )
+    pieces = [text[i : i + 5] for i in range(0, len(text), 5)]
+    return {
+        "prompt": prompt,
+        "greedy": text,
+        "sampled": "?",
+        "tokens": pieces,
+        "log_ratios": [drawing.gauss(0, 1) for _ in pieces],
+    }
 
 
 def sweep(rule: str = "safedpo") -> dict:
     """What sweep.json holds."""
     drawing = random.Random(0)
-    runs = [{"rule": rule, "delta": delta, "seed": seed, "points": [
-                {"pairs": pairs, **metrics(drawing, delta, pairs),
-                 "responses": [response(drawing, prompt, delta, pairs, seed) for prompt in PROMPTS]}
-                for pairs in BUDGETS]} for delta in DELTAS for seed in SEEDS]
+    runs = [
+        {
+            "rule": rule,
+            "delta": delta,
+            "seed": seed,
+            "points": [
+                {
+                    "pairs": pairs,
+                    **metrics(drawing, delta, pairs),
+                    "responses": [response(drawing, prompt, delta, pairs, seed) for prompt in PROMPTS],
+                }
+                for pairs in BUDGETS
+            ],
+        }
+        for delta in DELTAS
+        for seed in SEEDS
+    ]
     reference = [{"prompt": prompt, "greedy": f"The reference. {UNSAFE}{prompt}", "sampled": "?"} for prompt in PROMPTS]
     return {"settings": {"beta": 0.1}, "reference": metrics(drawing, 0, 0) | {"responses": reference}, "runs": runs}
 

@@ -1,8 +1,8 @@
 """The ledger: every statement of the derivation as a number that can come out wrong.
 
-``optimum``, ``transform``, ``loss``, ``safedaa``, ``training`` and ``noise`` follow the paper; each holds plain functions
-(seed, worlds) -> residual and, at its end, the tuple ``CLAIMS`` that declares them. ``equations`` says which claim
-checks which equation of the paper. ``methods`` holds the optima of the methods it is compared with.
+`optimum`, `transform`, `loss`, `safedaa`, `training` and `noise` follow the paper; each holds plain functions
+(seed, worlds) -> residual and, at its end, the tuple `CLAIMS` that declares them. `equations` says which claim
+checks which equation of the paper. `methods` holds the optima of the methods it is compared with.
 """
 
 from safedpo.finite.claims import loss, methods, noise, optimum, safedaa, training, transform
@@ -16,7 +16,7 @@ CLAIMS: tuple[Claim, ...] = (
 
 
 def ledger(seed: int = 0, worlds: int = 50) -> list[Row]:
-    """Check every claim on ``worlds`` fresh random worlds.
+    """Check every claim on `worlds` fresh random worlds.
 
     >>> rows = ledger(seed=0, worlds=2)
     >>> len(rows) >= 24, [row.id for row in rows if not row.holds]

@@ -13,8 +13,8 @@ from safedpo.finite.world import FiniteWorld
 class Claim:
     """A statement of the theory whose two sides are computed by different routes.
 
-    ``residual(seed, worlds)`` is how far they are apart on ``worlds`` fresh random worlds; the claim holds where that
-    is at most ``tolerance`` (NaN does not hold). Of a sampled claim the residual counts standard errors.
+    `residual(seed, worlds)` is how far they are apart on `worlds` fresh random worlds; the claim holds where that
+    is at most `tolerance` (NaN does not hold). Of a sampled claim the residual counts standard errors.
     """
 
     id: str
@@ -33,7 +33,7 @@ def generator(seed: int) -> torch.Generator:
 
 
 def random_policies(world: FiniteWorld, count: int, seed: int, *, safe: bool = False) -> Tensor:
-    """``count`` random policies, log-probabilities (count, P, A); with ``safe``, without unsafe answers."""
+    """`count` random policies, log-probabilities (count, P, A); with `safe`, without unsafe answers."""
     logits = 2 * torch.randn(count, *world.reward.shape, generator=generator(seed), dtype=torch.float64)
     return (logits.masked_fill(world.unsafe, -torch.inf) if safe else logits).log_softmax(-1)
 

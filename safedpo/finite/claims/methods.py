@@ -1,7 +1,7 @@
 """Claims about the compared methods: the stated optimum of each is where the gradient of its own loss is zero.
 
 Each loss is written here from its formula and differentiated by autograd in the logits; all are convex in them, so a
-zero gradient is a minimum. The optima come from ``safedpo.finite.methods``; data are exact, with safer labels that
+zero gradient is a minimum. The optima come from `safedpo.finite.methods`; data are exact, with safer labels that
 follow Bradley-Terry under the cost.
 """
 
@@ -27,21 +27,28 @@ def settings(seed: int, worlds: int):
 
 
 def slope_at(policy: Tensor, world: FiniteWorld, pairs: Pairs, loss) -> Tensor:
-    """The gradient in the logits, at ``policy``, of the weighted sum of ``loss`` over (chosen, rejected, ref_chosen,
+    """The gradient in the logits, at `policy`, of the weighted sum of `loss` over (chosen, rejected, ref_chosen,
     ref_rejected) log-probabilities."""
     logits = policy.detach().clone().requires_grad_()
     logps = logits.log_softmax(-1)
-    columns = [table[pairs.prompt, answer]
-               for table in (logps, world.ref_logps) for answer in (pairs.chosen, pairs.rejected)]  # fmt: skip
+    columns = [
+        table[pairs.prompt, answer] for table in (logps, world.ref_logps) for answer in (pairs.chosen, pairs.rejected)
+    ]
     return torch.autograd.grad((pairs.weight * loss(*columns)).sum(), logits)[0]
 
 
 def harmless(seed: int, worlds: int) -> float:
-    return largest(*(
-        slope_at(methods.OPTIMA["DPO-harmless"](world, beta=beta), world, pairs.transform("harmless"),
-                 lambda *columns, beta=beta: dpo_loss(*columns, beta=beta))
-        for world, pairs, beta in settings(seed, worlds)
-    ))  # fmt: skip
+    return largest(
+        *(
+            slope_at(
+                methods.OPTIMA["DPO-harmless"](world, beta=beta),
+                world,
+                pairs.transform("harmless"),
+                lambda *columns, beta=beta: dpo_loss(*columns, beta=beta),
+            )
+            for world, pairs, beta in settings(seed, worlds)
+        )
+    )
 
 
 def ipo(seed: int, worlds: int) -> float:
@@ -49,18 +56,30 @@ def ipo(seed: int, worlds: int) -> float:
     for world, pairs, beta in settings(seed, worlds):
         for rule in ("helpful", "safedpo"):
             policy = methods.OPTIMA["IPO"](world, beta=beta, rule=rule)
-            slopes.append(beta * slope_at(policy, world, pairs.transform(rule),
-                                          lambda *columns, beta=beta: ipo_loss(*columns, beta=beta)))  # fmt: skip
+            slopes.append(
+                beta
+                * slope_at(
+                    policy, world, pairs.transform(rule), lambda *columns, beta=beta: ipo_loss(*columns, beta=beta)
+                )
+            )
     return largest(*slopes)
 
 
 def bfpo(seed: int, worlds: int) -> float:
-    return largest(*(
-        beta * slope_at(methods.OPTIMA["BFPO"](world, beta=beta), world, pairs,
-                        lambda *columns, pairs=pairs, beta=beta: bfpo_loss(
-                            *columns, pairs.chosen_unsafe, pairs.rejected_unsafe, beta=beta))
-        for world, pairs, beta in settings(seed, worlds)
-    ))  # fmt: skip
+    return largest(
+        *(
+            beta
+            * slope_at(
+                methods.OPTIMA["BFPO"](world, beta=beta),
+                world,
+                pairs,
+                lambda *columns, pairs=pairs, beta=beta: bfpo_loss(
+                    *columns, pairs.chosen_unsafe, pairs.rejected_unsafe, beta=beta
+                ),
+            )
+            for world, pairs, beta in settings(seed, worlds)
+        )
+    )
 
 
 def see_dpo(seed: int, worlds: int) -> float:
@@ -68,18 +87,30 @@ def see_dpo(seed: int, worlds: int) -> float:
     for world, pairs, beta in settings(seed, worlds):
         for gamma in (0.05, 1.0):
             policy = methods.OPTIMA["SEE-DPO"](world, beta=beta, gamma=gamma)
-            slopes.append(slope_at(policy, world, pairs, lambda c, r, rc, rr, a=beta + gamma, b=beta: -logsigmoid(
-                a * (c - r) - b * (rc - rr))))  # fmt: skip
+            slopes.append(
+                slope_at(
+                    policy,
+                    world,
+                    pairs,
+                    lambda c, r, rc, rr, a=beta + gamma, b=beta: -logsigmoid(a * (c - r) - b * (rc - rr)),
+                )
+            )
     return largest(*slopes)
 
 
 def wdpo(seed: int, worlds: int) -> float:
     """The squared slope of the DPO loss alone, whose root mean WDPO adds: least at DPO's optimum too."""
-    return largest(*(
-        slope_at(methods.OPTIMA["WDPO"](world, beta=beta), world, pairs,
-                 lambda c, r, rc, rr, beta=beta: (beta * torch.sigmoid(-beta * ((c - rc) - (r - rr)))) ** 2)
-        for world, pairs, beta in settings(seed, worlds)
-    ))  # fmt: skip
+    return largest(
+        *(
+            slope_at(
+                methods.OPTIMA["WDPO"](world, beta=beta),
+                world,
+                pairs,
+                lambda c, r, rc, rr, beta=beta: (beta * torch.sigmoid(-beta * ((c - rc) - (r - rr)))) ** 2,
+            )
+            for world, pairs, beta in settings(seed, worlds)
+        )
+    )
 
 
 def sacpo(seed: int, worlds: int) -> float:
@@ -89,8 +120,14 @@ def sacpo(seed: int, worlds: int) -> float:
         second = FiniteWorld(helpful, world.reward, world.unsafe, world.cost)  # the stage-one policy is the reference
         for lam in (0.3, 2.0):
             policy = methods.OPTIMA["SACPO"](world, beta=beta, lam=lam)
-            slopes.append(slope_at(policy, second, pairs.transform("harmless"),
-                                   lambda *columns, t=beta / lam: dpo_loss(*columns, beta=t)))  # fmt: skip
+            slopes.append(
+                slope_at(
+                    policy,
+                    second,
+                    pairs.transform("harmless"),
+                    lambda *columns, t=beta / lam: dpo_loss(*columns, beta=t),
+                )
+            )
     return largest(*slopes)
 
 
@@ -99,8 +136,9 @@ def p_sacpo(seed: int, worlds: int) -> float:
     for world, _, beta in settings(seed, worlds):
         ends = [methods.OPTIMA["SACPO"](world, beta=beta, lam=lam).exp() for lam in (1e-300, 4.0)]
         mixed = ends[0] ** 0.7 * ends[1] ** 0.3
-        distances.append(tv((mixed / mixed.sum(-1, keepdim=True)).log(),
-                            methods.OPTIMA["P-SACPO"](world, beta=beta, lam=4.0, q=0.3)))  # fmt: skip
+        distances.append(
+            tv((mixed / mixed.sum(-1, keepdim=True)).log(), methods.OPTIMA["P-SACPO"](world, beta=beta, lam=4.0, q=0.3))
+        )
     return largest(*distances)
 
 
@@ -111,8 +149,16 @@ def modpo(seed: int, worlds: int) -> float:
         lead = safe[pairs.prompt, pairs.chosen] - safe[pairs.prompt, pairs.rejected]
         for w in (0.2, 0.8):
             policy = methods.OPTIMA["MODPO"](world, beta=beta, weight=w)
-            slopes.append(slope_at(policy, world, pairs, lambda c, r, rc, rr, w=w, b=beta, lead=lead: -logsigmoid(
-                (b * ((c - rc) - (r - rr)) - (1 - w) * lead) / w)))  # fmt: skip
+            slopes.append(
+                slope_at(
+                    policy,
+                    world,
+                    pairs,
+                    lambda c, r, rc, rr, w=w, b=beta, lead=lead: (
+                        -logsigmoid((b * ((c - rc) - (r - rr)) - (1 - w) * lead) / w)
+                    ),
+                )
+            )
     return largest(*slopes)
 
 
@@ -123,8 +169,11 @@ def pd_dpo(seed: int, worlds: int) -> float:
         policy = random_policies(world, 1, seed)[0]
         helpful = methods.OPTIMA["DPO-helpful"](world, beta=beta)
         safer = pairs.transform("harmless")
-        columns = [table[safer.prompt, answer] for table in (policy, helpful, world.ref_logps)
-                   for answer in (safer.rejected, safer.chosen)]  # the costlier first, as the paper has it
+        columns = [
+            table[safer.prompt, answer]
+            for table in (policy, helpful, world.ref_logps)
+            for answer in (safer.rejected, safer.chosen)
+        ]  # the costlier first, as the paper has it
         for lam in (0.3, 2.0):
             theirs = methods.pd_dpo_loss(*columns, beta=beta, lam=lam)
             ours = dpo_loss(columns[1], columns[0], columns[3], columns[2], beta=beta / lam)
@@ -147,13 +196,13 @@ def dual_tight(seed: int, worlds: int) -> float:
     """Strong duality: at lambda* the dual equals reward - beta KL of pi_lambda*, and the constraint is met exactly."""
     differences = []
     for world, _, beta in settings(seed, worlds):
-        limit = 0.5 * (methods.expected_cost(world, methods.lagrangian_policy(world, 0.0, beta)).item()
-                       + methods.least_cost(world))  # fmt: skip
+        limit = 0.5 * (
+            methods.expected_cost(world, methods.lagrangian_policy(world, 0.0, beta)).item() + methods.least_cost(world)
+        )
         lam = methods.best_multiplier(world, beta, limit)
         best = methods.lagrangian_policy(world, lam, beta)
         value = (expectation(best, world.reward) - beta * kl(best, world.ref_logps)).mean()
-        differences += [methods.dual_value(world, lam, beta, limit) - value,
-                        methods.expected_cost(world, best) - limit]  # fmt: skip
+        differences += [methods.dual_value(world, lam, beta, limit) - value, methods.expected_cost(world, best) - limit]
     return largest(*differences)
 
 
@@ -182,21 +231,38 @@ def trained(seed: int, worlds: int) -> float:
 
 CLAIMS = (
     Claim("method-harmless", "DPO on safer labels has the optimum π_ref e^{−c/β} / Z", "derived", 1e-9, harmless),
-    Claim("method-ipo", "IPO's optimum is π_ref e^{mean win rate/β}; after T, a least-squares solution", "IPO (arXiv "
-          "2310.12036), derived", 1e-9, ipo),
+    Claim(
+        "method-ipo",
+        "IPO's optimum is π_ref e^{mean win rate/β}; after T, a least-squares solution",
+        "IPO (arXiv 2310.12036), derived",
+        1e-9,
+        ipo,
+    ),
     Claim("method-bfpo", "BFPO's optimum is the least-squares solution of its pairwise targets", "derived", 1e-9, bfpo),
     Claim("method-see-dpo", "SEE-DPO's optimum is π_ref^{β/(β+γ)} e^{r/(β+γ)} / Z", "derived", 1e-9, see_dpo),
-    Claim("method-wdpo", "with Bradley-Terry labels WDPO's extra term is least at DPO's optimum", "derived", 1e-9,
-          wdpo),
+    Claim(
+        "method-wdpo", "with Bradley-Terry labels WDPO's extra term is least at DPO's optimum", "derived", 1e-9, wdpo
+    ),
     Claim("method-sacpo", "SACPO's second stage ends at π_ref e^{(r−λc)/β} / Z", "derived", 1e-9, sacpo),
     Claim("method-p-sacpo", "averaging the logits of π_r and SACPO gives SACPO at qλ", "derived", 1e-9, p_sacpo),
     Claim("method-modpo", "MODPO's optimum is π_ref e^{(w r − (1−w) c)/β} / Z", "derived", 1e-9, modpo),
     Claim("method-pd-dpo", "PD-DPO's second-stage loss is SACPO's", "derived", 1e-10, pd_dpo),
-    Claim("dual-slope", "the dual has g'(λ) = limit − E_{π_λ}[c] and g''(λ) = E Var_{π_λ}(c)/β", "derived", 1e-6,
-          dual_slope),
-    Claim("dual-tight", "at λ* the dual equals the value of π_λ*, which meets the limit exactly", "derived", 1e-7,
-          dual_tight),
-    Claim("method-safe-rlhf", "Safe RLHF at λ has the optimum π_ref e^{(r−λc)/((1+λ)β)} / Z", "derived", 1e-9,
-          safe_rlhf),
+    Claim(
+        "dual-slope",
+        "the dual has g'(λ) = limit − E_{π_λ}[c] and g''(λ) = E Var_{π_λ}(c)/β",
+        "derived",
+        1e-6,
+        dual_slope,
+    ),
+    Claim(
+        "dual-tight",
+        "at λ* the dual equals the value of π_λ*, which meets the limit exactly",
+        "derived",
+        1e-7,
+        dual_tight,
+    ),
+    Claim(
+        "method-safe-rlhf", "Safe RLHF at λ has the optimum π_ref e^{(r−λc)/((1+λ)β)} / Z", "derived", 1e-9, safe_rlhf
+    ),
     Claim("methods-trained", "the programs themselves end at these optima", "derived", 1e-3, trained),
-)  # fmt: skip
+)

@@ -1,4 +1,4 @@
-"""A second way to train, sharing nothing with ``fit`` but the pairs: Newton's method on autograd of ``safedpo_loss``.
+"""A second way to train, sharing nothing with `fit` but the pairs: Newton's method on autograd of `safedpo_loss`.
 
 It reaches a finite optimum to machine precision. Where the infimum lies at infinity (a safe answer that always beats
 an unsafe one), each iteration adds about 1 to the reward margin m, until exp(-m) is below the ridge.
@@ -17,7 +17,7 @@ RIDGE = 1e-13  # in units of beta^2: keeps the matrix regular where a margin has
 
 
 def newton(pairs: Pairs, start: Tensor, ref_logps: Tensor, *, beta: float, deltas: list[float]) -> Tensor:
-    """Minimise ``pairs_loss`` from each start for each delta: (S, P, A) -> log-probabilities (D, S, P, A)."""
+    """Minimise `pairs_loss` from each start for each delta: (S, P, A) -> log-probabilities (D, S, P, A)."""
     prompts, answers = ref_logps.shape
     compare = (one_hot(pairs.chosen, answers) - one_hot(pairs.rejected, answers)).double()  # (N, A)
     outer = compare[:, :, None] * compare[:, None, :]  # (N, A, A)

@@ -146,22 +146,68 @@ def robust_is_unbiased(seed: int, worlds: int) -> float:
 
 
 CLAIMS = (
-    Claim("noise-pair-flips", "both bits of a pair wrong w.p. q: the optimum is finite and moves with Δ, "
-          "m* = log{[(1−2q)e^Δ + √((1−2q)²e^{2Δ} + 4q(1−q))]/(2q)}", "derived (limits of Prop. 4.4)", 1e-8, pair_flips),
-    Claim("noise-bit-flips", "each bit wrong w.p. ε: m* solves (1−ε)²σ(Δ−m) + ε(1−ε)[pσ(−m) − (1−p)σ(m)] = ε²σ(Δ+m)",
-          "derived (limits of Prop. 4.4)", 1e-8, bit_flips),
-    Claim("noise-no-margin", "and at Δ = 0 σ(m*) = [(1−ε)² + ε(1−ε)p] / (1−ε+ε²)", "derived", 1e-10,
-          bit_flips_without_margin),
-    Claim("noise-large-margin", "for Δ ≫ 1 m* − Δ → log((1−2q)/q) and log((1−κ)/κ), κ = [ε² + ε(1−ε)(1−p)]/(1−ε)²",
-          "derived", 1e-8, large_margin),
-    Claim("noise-descent", "plain gradient descent on noisy pairs ends at the same m*", "derived", 1e-4,
-          descent_under_noise),
-    Claim("noise-law", "a true mixed pair survives T w.p. 1−ε+ε² and carries a margin w.p. 1−2ε(1−ε)", "derived", 1e-12,
-          law_of_flips_exact),
-    Claim("noise-law-sampled", "simulated flips drop, swap and give margins to true SS, SU, US, UU pairs as derived "
-          "(in standard errors)", "derived", STANDARD_ERRORS, law_of_flips),
-    Claim("noise-conservative", "cDPO on clean safe/unsafe pairs stops at m* = log((1−e)/e)", "derived", 1e-6,
-          conservative_optimum),
-    Claim("noise-robust", "the mean of robust DPO over flipped labels is the DPO loss of the true ones", "derived",
-          1e-10, robust_is_unbiased),
-)  # fmt: skip
+    Claim(
+        "noise-pair-flips",
+        "both bits of a pair wrong w.p. q: the optimum is finite and moves with Δ, "
+        "m* = log{[(1−2q)e^Δ + √((1−2q)²e^{2Δ} + 4q(1−q))]/(2q)}",
+        "derived (limits of Prop. 4.4)",
+        1e-8,
+        pair_flips,
+    ),
+    Claim(
+        "noise-bit-flips",
+        "each bit wrong w.p. ε: m* solves (1−ε)²σ(Δ−m) + ε(1−ε)[pσ(−m) − (1−p)σ(m)] = ε²σ(Δ+m)",
+        "derived (limits of Prop. 4.4)",
+        1e-8,
+        bit_flips,
+    ),
+    Claim(
+        "noise-no-margin",
+        "and at Δ = 0 σ(m*) = [(1−ε)² + ε(1−ε)p] / (1−ε+ε²)",
+        "derived",
+        1e-10,
+        bit_flips_without_margin,
+    ),
+    Claim(
+        "noise-large-margin",
+        "for Δ ≫ 1 m* − Δ → log((1−2q)/q) and log((1−κ)/κ), κ = [ε² + ε(1−ε)(1−p)]/(1−ε)²",
+        "derived",
+        1e-8,
+        large_margin,
+    ),
+    Claim(
+        "noise-descent",
+        "plain gradient descent on noisy pairs ends at the same m*",
+        "derived",
+        1e-4,
+        descent_under_noise,
+    ),
+    Claim(
+        "noise-law",
+        "a true mixed pair survives T w.p. 1−ε+ε² and carries a margin w.p. 1−2ε(1−ε)",
+        "derived",
+        1e-12,
+        law_of_flips_exact,
+    ),
+    Claim(
+        "noise-law-sampled",
+        "simulated flips drop, swap and give margins to true SS, SU, US, UU pairs as derived (in standard errors)",
+        "derived",
+        STANDARD_ERRORS,
+        law_of_flips,
+    ),
+    Claim(
+        "noise-conservative",
+        "cDPO on clean safe/unsafe pairs stops at m* = log((1−e)/e)",
+        "derived",
+        1e-6,
+        conservative_optimum,
+    ),
+    Claim(
+        "noise-robust",
+        "the mean of robust DPO over flipped labels is the DPO loss of the true ones",
+        "derived",
+        1e-10,
+        robust_is_unbiased,
+    ),
+)

@@ -103,10 +103,12 @@ def _fifty_digits(world: FiniteWorld, prompt: int, beta: float) -> tuple[float, 
         terms = [
             Decimal(0) if unsafe else Decimal(reference).exp() * (Decimal(reward) / Decimal(beta)).exp()
             for reference, reward, unsafe in zip(
-                world.ref_logps[prompt].tolist(), world.reward[prompt].tolist(), world.unsafe[prompt].tolist(),
+                world.ref_logps[prompt].tolist(),
+                world.reward[prompt].tolist(),
+                world.unsafe[prompt].tolist(),
                 strict=True,
             )
-        ]  # fmt: skip
+        ]
         total = sum(terms)
         return float(total.ln()), torch.tensor([float(term / total) for term in terms], dtype=torch.float64)
 
@@ -125,28 +127,37 @@ def log_z_cancels(seed: int, worlds: int) -> float:
 
 def tv_is_unsafe_mass(seed: int, worlds: int) -> float:
     world = random_world(seed, worlds)
-    return largest(*(
-        tv(optimal_policy(world, beta, penalty=c), optimal_policy(world, beta))
-        - unsafe_mass(world, optimal_policy(world, beta, penalty=c))
-        for beta in BETAS for c in PENALTIES
-    ))  # fmt: skip
+    return largest(
+        *(
+            tv(optimal_policy(world, beta, penalty=c), optimal_policy(world, beta))
+            - unsafe_mass(world, optimal_policy(world, beta, penalty=c))
+            for beta in BETAS
+            for c in PENALTIES
+        )
+    )
 
 
 def tv_closed_form(seed: int, worlds: int) -> float:
     world = random_world(seed, worlds)
-    return largest(*(
-        tv(optimal_policy(world, beta, penalty=c), optimal_policy(world, beta))
-        - torch.sigmoid(log_partition_unsafe(world, beta) - log_partition(world, beta) - c / beta)
-        for beta in BETAS for c in PENALTIES
-    ))  # fmt: skip
+    return largest(
+        *(
+            tv(optimal_policy(world, beta, penalty=c), optimal_policy(world, beta))
+            - torch.sigmoid(log_partition_unsafe(world, beta) - log_partition(world, beta) - c / beta)
+            for beta in BETAS
+            for c in PENALTIES
+        )
+    )
 
 
 def safe_part_of_penalised(seed: int, worlds: int) -> float:
     world = random_world(seed, worlds)
-    return largest(*(
-        tv(safe_part(world, optimal_policy(world, beta, penalty=c)), optimal_policy(world, beta))
-        for beta in BETAS for c in PENALTIES
-    ))  # fmt: skip
+    return largest(
+        *(
+            tv(safe_part(world, optimal_policy(world, beta, penalty=c)), optimal_policy(world, beta))
+            for beta in BETAS
+            for c in PENALTIES
+        )
+    )
 
 
 def limit_of_penalty(seed: int, worlds: int) -> float:
@@ -155,10 +166,12 @@ def limit_of_penalty(seed: int, worlds: int) -> float:
     for beta in BETAS:
         # From C = 0 to where every world's e^(-C/beta) Z_u/Z_s is below e^-30, so the last TV is below 1e-13.
         enough = beta * (30 + (log_partition_unsafe(world, beta) - log_partition(world, beta)).clamp(min=0).max())
-        path = torch.stack([
-            tv(optimal_policy(world, beta, penalty=share * enough.item()), optimal_policy(world, beta))
-            for share in torch.linspace(0, 1, 31).tolist()
-        ])  # fmt: skip
+        path = torch.stack(
+            [
+                tv(optimal_policy(world, beta, penalty=share * enough.item()), optimal_policy(world, beta))
+                for share in torch.linspace(0, 1, 31).tolist()
+            ]
+        )
         rises.append(path.diff(dim=0).clamp(min=0))
         last.append(path[-1])
     return largest(*rises, *last)
@@ -239,33 +252,94 @@ def large_beta(seed: int, worlds: int) -> float:
 
 
 CLAIMS = (
-    Claim("gibbs-identity", "E_π[r] − β KL(π‖π_ref) = β log Z_s − β KL(π‖π*) for every π on the safe answers, so π* is "
-          "the unique optimum", "Eq. 8-9, derived", 1e-10, gibbs_identity),
-    Claim("optimum-scipy", "π* = π_ref e^{r/β} / Z_s on the safe answers is where SciPy's truncated Newton method ends",
-          "Eq. 9", 1e-5, best_of_scipy),
-    Claim("optimum-random", "none of 10,000 random safe policies, half of them near π*, has a higher objective than π*",
-          "Eq. 8-9", 1e-12, best_of_random),
-    Claim("optimum-extremes", "log Z_s and π* agree with 50-digit arithmetic for safe support down to 1e-300 and β "
-          "from 1e-3 to 1e3", "Eq. 9", 1e-10, extremes),
-    Claim("log-z-cancels", "β log π/π_ref of two answers differs by r(y_1) − r(y_2) at the optimum: log Z cancels",
-          "DPO (arXiv 2305.18290), Eq. 5-6", 1e-10, log_z_cancels),
+    Claim(
+        "gibbs-identity",
+        "E_π[r] − β KL(π‖π_ref) = β log Z_s − β KL(π‖π*) for every π on the safe answers, so π* is the unique optimum",
+        "Eq. 8-9, derived",
+        1e-10,
+        gibbs_identity,
+    ),
+    Claim(
+        "optimum-scipy",
+        "π* = π_ref e^{r/β} / Z_s on the safe answers is where SciPy's truncated Newton method ends",
+        "Eq. 9",
+        1e-5,
+        best_of_scipy,
+    ),
+    Claim(
+        "optimum-random",
+        "none of 10,000 random safe policies, half of them near π*, has a higher objective than π*",
+        "Eq. 8-9",
+        1e-12,
+        best_of_random,
+    ),
+    Claim(
+        "optimum-extremes",
+        "log Z_s and π* agree with 50-digit arithmetic for safe support down to 1e-300 and β from 1e-3 to 1e3",
+        "Eq. 9",
+        1e-10,
+        extremes,
+    ),
+    Claim(
+        "log-z-cancels",
+        "β log π/π_ref of two answers differs by r(y_1) − r(y_2) at the optimum: log Z cancels",
+        "DPO (arXiv 2305.18290), Eq. 5-6",
+        1e-10,
+        log_z_cancels,
+    ),
     Claim("tv-unsafe-mass", "TV(π_C, π*) is the unsafe mass of π_C", "derived", 1e-12, tv_is_unsafe_mass),
     Claim("tv-closed-form", "TV(π_C, π*) = e^{−C/β} Z_u / (Z_s + e^{−C/β} Z_u)", "derived", 1e-12, tv_closed_form),
-    Claim("penalty-safe-part", "π_C restricted to the safe answers is π*, for every C", "derived", 1e-12,
-          safe_part_of_penalised),
-    Claim("penalty-limit", "TV(π_C, π*) never rises with C and vanishes as C → ∞", "Prop. 4.2", 1e-12,
-          limit_of_penalty),
-    Claim("penalty-for-tv", "the least C with TV(π_C, π*) ≤ τ is β log[(Z_u/Z_s)(1−τ)/τ], or 0", "derived", 1e-8,
-          penalty_for_tv),
-    Claim("price-of-support", "with equal rewards that C is β log[((1−δ)/δ)(1−τ)/τ]: poor support δ costs β log(1/δ)",
-          "Assumption 4.1, derived", 1e-10, price_of_support),
-    Claim("penalty-sufficient", "C = max_u r − min_s r + β log[((1−δ)/δ)(1−τ)/τ] is enough for TV ≤ τ",
-          "Assumption 4.1, derived", 1e-9, sufficient_penalty),
-    Claim("support-to-zero", "as the safe support δ → 0, π* does not move and its value falls by β log(1/δ)",
-          "Assumption 4.1, derived", 1e-10, support_moves_value_only),
-    Claim("no-support", "at δ = 0 π* does not exist (the prompt is named) and every π_C is all unsafe",
-          "Assumption 4.1", 1e-12, no_support_no_optimum),
+    Claim(
+        "penalty-safe-part",
+        "π_C restricted to the safe answers is π*, for every C",
+        "derived",
+        1e-12,
+        safe_part_of_penalised,
+    ),
+    Claim(
+        "penalty-limit", "TV(π_C, π*) never rises with C and vanishes as C → ∞", "Prop. 4.2", 1e-12, limit_of_penalty
+    ),
+    Claim(
+        "penalty-for-tv",
+        "the least C with TV(π_C, π*) ≤ τ is β log[(Z_u/Z_s)(1−τ)/τ], or 0",
+        "derived",
+        1e-8,
+        penalty_for_tv,
+    ),
+    Claim(
+        "price-of-support",
+        "with equal rewards that C is β log[((1−δ)/δ)(1−τ)/τ]: poor support δ costs β log(1/δ)",
+        "Assumption 4.1, derived",
+        1e-10,
+        price_of_support,
+    ),
+    Claim(
+        "penalty-sufficient",
+        "C = max_u r − min_s r + β log[((1−δ)/δ)(1−τ)/τ] is enough for TV ≤ τ",
+        "Assumption 4.1, derived",
+        1e-9,
+        sufficient_penalty,
+    ),
+    Claim(
+        "support-to-zero",
+        "as the safe support δ → 0, π* does not move and its value falls by β log(1/δ)",
+        "Assumption 4.1, derived",
+        1e-10,
+        support_moves_value_only,
+    ),
+    Claim(
+        "no-support",
+        "at δ = 0 π* does not exist (the prompt is named) and every π_C is all unsafe",
+        "Assumption 4.1",
+        1e-12,
+        no_support_no_optimum,
+    ),
     Claim("beta-to-zero", "as β → 0 the value and E_π*[r] go to the best safe reward", "derived", 1e-6, small_beta),
-    Claim("beta-to-infinity", "as β → ∞ π* goes to the safe part of π_ref: β TV → E|r − E r| / 2 under it", "derived",
-          1e-4, large_beta),
-)  # fmt: skip
+    Claim(
+        "beta-to-infinity",
+        "as β → ∞ π* goes to the safe part of π_ref: β TV → E|r − E r| / 2 under it",
+        "derived",
+        1e-4,
+        large_beta,
+    ),
+)

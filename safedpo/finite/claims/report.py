@@ -16,7 +16,7 @@ from safedpo.finite.fit import one_thread
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the ledger; ``holds`` is residual <= tolerance, so NaN does not hold."""
+    """One line of the ledger; `holds` is residual <= tolerance, so NaN does not hold."""
 
     id: str
     statement: str
@@ -41,7 +41,7 @@ def check(claim: Claim, seed: int, worlds: int) -> Row:
 
 
 def verify(seed: int = 0, worlds: int = 50, json_path: str | Path | None = None) -> int:
-    """Check every claim, show the ledger, write it to ``json_path``; 0 if all claims hold, else 1 (failing ones named).
+    """Check every claim, show the ledger, write it to `json_path`; 0 if all claims hold, else 1 (failing ones named).
 
     The JSON is a list of {"id", "statement", "source", "residual", "tolerance", "holds"}; a residual that is not a
     number is written as null.

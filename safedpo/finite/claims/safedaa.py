@@ -27,8 +27,11 @@ LOSSES = {
 
 def margins(pairs: Pairs, logps: Tensor, ref_logps: Tensor, *, beta: float) -> Tensor:
     """The reward margin of each row, (..., N)."""
-    columns = (table[..., pairs.prompt, answer] for table in (logps, ref_logps.expand_as(logps))
-               for answer in (pairs.chosen, pairs.rejected))
+    columns = (
+        table[..., pairs.prompt, answer]
+        for table in (logps, ref_logps.expand_as(logps))
+        for answer in (pairs.chosen, pairs.rejected)
+    )
     return reward_margin(*columns, beta=beta)
 
 
@@ -83,10 +86,26 @@ def square(seed: int, worlds: int) -> float:
 
 
 CLAIMS = (
-    Claim("safedaa-objectives", "with any loss g(m), here logistic, square, hinge and exponential, the intractable "
-          "objective equals the tractable one on T(D)", "section 3.4, derived", 1e-12, objectives),
-    Claim("safedaa-exponential", "with g(m) = e^{−m} every Δ has the same optimum in the limit, but another one: π* at "
-          "twice the β", "section 3.4, derived", 1e-12, exponential),
-    Claim("safedaa-square", "with IPO's g(m) = (m − ½)² Prop. 4.4 fails: two answers keep the finite margin ½ + Δ, "
-          "and with it unsafe mass", "section 3.4, derived", 1e-12, square),
-)  # fmt: skip
+    Claim(
+        "safedaa-objectives",
+        "with any loss g(m), here logistic, square, hinge and exponential, the intractable "
+        "objective equals the tractable one on T(D)",
+        "section 3.4, derived",
+        1e-12,
+        objectives,
+    ),
+    Claim(
+        "safedaa-exponential",
+        "with g(m) = e^{−m} every Δ has the same optimum in the limit, but another one: π* at twice the β",
+        "section 3.4, derived",
+        1e-12,
+        exponential,
+    ),
+    Claim(
+        "safedaa-square",
+        "with IPO's g(m) = (m − ½)² Prop. 4.4 fails: two answers keep the finite margin ½ + Δ, and with it unsafe mass",
+        "section 3.4, derived",
+        1e-12,
+        square,
+    ),
+)

@@ -26,10 +26,15 @@ def starts(world: FiniteWorld, seed: int) -> Tensor:
 
 def distance_after_training(world: FiniteWorld, pairs: Pairs, seed: int, deltas: list[float]) -> float:
     """Largest TV to pi* after Newton's method, over starts, betas and deltas."""
-    return largest(*(
-        tv(newton(pairs, starts(world, seed), world.ref_logps, beta=beta, deltas=deltas), optimal_policy(world, beta))
-        for beta in BETAS
-    ))  # fmt: skip
+    return largest(
+        *(
+            tv(
+                newton(pairs, starts(world, seed), world.ref_logps, beta=beta, deltas=deltas),
+                optimal_policy(world, beta),
+            )
+            for beta in BETAS
+        )
+    )
 
 
 def same_optimum(seed: int, worlds: int) -> float:
@@ -40,8 +45,19 @@ def same_optimum(seed: int, worlds: int) -> float:
 def same_optimum_by_descent(seed: int, worlds: int) -> float:
     world = random_world(seed, min(worlds, 5), 4, unsafe_answers=2)
     kept = population(world).transform("safedpo")
-    return largest(fit(world, kept, beta=1.0, delta=[0.0, 2.0, 5.0], steps=3000, lr=1.0, seeds=(seed, seed + 1),
-                       spread=1.0, record=[3000]).path.tv)  # fmt: skip
+    return largest(
+        fit(
+            world,
+            kept,
+            beta=1.0,
+            delta=[0.0, 2.0, 5.0],
+            steps=3000,
+            lr=1.0,
+            seeds=(seed, seed + 1),
+            spread=1.0,
+            record=[3000],
+        ).path.tv
+    )
 
 
 def same_infimum(seed: int, worlds: int) -> float:
@@ -75,7 +91,7 @@ def unconnected_safe_answers(seed: int, worlds: int) -> float:
 
 
 def loss_above_infimum(world: FiniteWorld, pair_weight: Tensor, free: Tensor) -> float:
-    """How far above the infimum the loss stays when the answers ``free`` get any mass at all, the rest being pi*."""
+    """How far above the infimum the loss stays when the answers `free` get any mass at all, the rest being pi*."""
     pair_weight = pair_weight * (1 - torch.eye(world.answers, dtype=torch.float64))
     kept = population(world, pair_weight=pair_weight).transform("safedpo")
     safe = optimal_policy(world, 1.0).masked_fill(free, -torch.inf).log_softmax(-1)
@@ -91,11 +107,15 @@ def loss_above_infimum(world: FiniteWorld, pair_weight: Tensor, free: Tensor) ->
 
 def optimum_of_dpo(seed: int, worlds: int) -> float:
     world = random_world(seed, worlds)
-    return largest(*(
-        tv(newton(population(world), starts(world, seed), world.ref_logps, beta=beta, deltas=[0.0]),
-           optimal_policy(world, beta, penalty=0.0))
-        for beta in BETAS
-    ))  # fmt: skip
+    return largest(
+        *(
+            tv(
+                newton(population(world), starts(world, seed), world.ref_logps, beta=beta, deltas=[0.0]),
+                optimal_policy(world, beta, penalty=0.0),
+            )
+            for beta in BETAS
+        )
+    )
 
 
 def optimum_of_margin_only(seed: int, worlds: int) -> float:
@@ -103,8 +123,9 @@ def optimum_of_margin_only(seed: int, worlds: int) -> float:
     differences = []
     for beta in BETAS:
         ends = newton(population(world), starts(world, seed), world.ref_logps, beta=beta, deltas=deltas)
-        differences += [tv(end, optimal_policy(world, beta, penalty=delta))
-                        for end, delta in zip(ends, deltas, strict=True)]  # fmt: skip
+        differences += [
+            tv(end, optimal_policy(world, beta, penalty=delta)) for end, delta in zip(ends, deltas, strict=True)
+        ]
     return largest(*differences)
 
 
@@ -115,8 +136,9 @@ def weight_of_margin_only(seed: int, worlds: int) -> float:
     differences = []
     for delta in DELTAS:
         logps = optimal_policy(world, 0.1, penalty=delta)
-        columns = [table[us.prompt, answer]
-                   for table in (logps, world.ref_logps) for answer in (us.chosen, us.rejected)]  # fmt: skip
+        columns = [
+            table[us.prompt, answer] for table in (logps, world.ref_logps) for answer in (us.chosen, us.rejected)
+        ]
         weight = gradient_weight(reward_margin(*columns, beta=0.1), us.chosen_unsafe, us.rejected_unsafe, delta=delta)
         lead = world.reward[us.prompt, us.chosen] - world.reward[us.prompt, us.rejected]
         differences.append(weight - torch.sigmoid(-lead))
@@ -129,22 +151,67 @@ def optimum_of_safebetter(seed: int, worlds: int) -> float:
 
 
 CLAIMS = (
-    Claim("same-optimum", "for every Δ (even −1) and start, training to convergence ends at π*, in the limit of unsafe "
-          "mass 0", "Prop. 4.4", 1e-9, same_optimum),
-    Claim("same-optimum-descent", "3,000 steps of plain gradient descent from random starts come near π* for every Δ",
-          "Prop. 4.4", 1e-2, same_optimum_by_descent),
-    Claim("same-infimum", "for every Δ the loss falls to the entropy of the labels between safe answers", "Prop. 4.4, "
-          "Eq. 11-12", 1e-9, same_infimum),
-    Claim("unseen-unsafe-answer", "where it fails: an unsafe answer never compared with a safe one may keep any mass "
-          "at the infimum", "Prop. 4.4, derived", 1e-12, unseen_unsafe_answer),
-    Claim("unconnected-safe-answers", "where it fails: a safe answer compared with no other safe one may keep any mass "
-          "at the infimum", "Prop. 4.4, derived", 1e-12, unconnected_safe_answers),
-    Claim("optimum-dpo", "DPO on the raw pairs has the optimum π_ref e^{r/β} / Z, unsafe answers included",
-          "DPO (arXiv 2305.18290)", 1e-9, optimum_of_dpo),
-    Claim("optimum-margin-only", "the margin without T has the optimum π_C with C = Δ", "derived", 1e-9,
-          optimum_of_margin_only),
-    Claim("weight-margin-only", "there an unsafe winner's pair weighs σ(−(r_u − r_s)), whatever Δ", "derived", 1e-10,
-          weight_of_margin_only),
-    Claim("optimum-safebetter", "dropping unsafe winners instead of swapping has the same optimum π*, for every Δ",
-          "derived", 1e-9, optimum_of_safebetter),
-)  # fmt: skip
+    Claim(
+        "same-optimum",
+        "for every Δ (even −1) and start, training to convergence ends at π*, in the limit of unsafe mass 0",
+        "Prop. 4.4",
+        1e-9,
+        same_optimum,
+    ),
+    Claim(
+        "same-optimum-descent",
+        "3,000 steps of plain gradient descent from random starts come near π* for every Δ",
+        "Prop. 4.4",
+        1e-2,
+        same_optimum_by_descent,
+    ),
+    Claim(
+        "same-infimum",
+        "for every Δ the loss falls to the entropy of the labels between safe answers",
+        "Prop. 4.4, Eq. 11-12",
+        1e-9,
+        same_infimum,
+    ),
+    Claim(
+        "unseen-unsafe-answer",
+        "where it fails: an unsafe answer never compared with a safe one may keep any mass at the infimum",
+        "Prop. 4.4, derived",
+        1e-12,
+        unseen_unsafe_answer,
+    ),
+    Claim(
+        "unconnected-safe-answers",
+        "where it fails: a safe answer compared with no other safe one may keep any mass at the infimum",
+        "Prop. 4.4, derived",
+        1e-12,
+        unconnected_safe_answers,
+    ),
+    Claim(
+        "optimum-dpo",
+        "DPO on the raw pairs has the optimum π_ref e^{r/β} / Z, unsafe answers included",
+        "DPO (arXiv 2305.18290)",
+        1e-9,
+        optimum_of_dpo,
+    ),
+    Claim(
+        "optimum-margin-only",
+        "the margin without T has the optimum π_C with C = Δ",
+        "derived",
+        1e-9,
+        optimum_of_margin_only,
+    ),
+    Claim(
+        "weight-margin-only",
+        "there an unsafe winner's pair weighs σ(−(r_u − r_s)), whatever Δ",
+        "derived",
+        1e-10,
+        weight_of_margin_only,
+    ),
+    Claim(
+        "optimum-safebetter",
+        "dropping unsafe winners instead of swapping has the same optimum π*, for every Δ",
+        "derived",
+        1e-9,
+        optimum_of_safebetter,
+    ),
+)

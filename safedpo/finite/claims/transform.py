@@ -78,9 +78,20 @@ def t_twice(seed: int, worlds: int) -> float:
 
 CLAIMS = (
     Claim("law-of-t", "T(D) has the law σ(r_c(y_1) − r_c(y_2)), UU pairs apart", "section 3.2", 1e-12, law_of_t),
-    Claim("law-of-t-sampled", "sampled pairs after T follow that law (in standard errors)", "section 3.2",
-          STANDARD_ERRORS, law_of_t_sampled),
-    Claim("two-objectives", "the intractable objective (labels by Bradley-Terry under r_c) equals the tractable one on "
-          "T(D), for every policy", "Prop. 4.3, Eq. 10-11", 1e-12, two_objectives),
+    Claim(
+        "law-of-t-sampled",
+        "sampled pairs after T follow that law (in standard errors)",
+        "section 3.2",
+        STANDARD_ERRORS,
+        law_of_t_sampled,
+    ),
+    Claim(
+        "two-objectives",
+        "the intractable objective (labels by Bradley-Terry under r_c) equals the tractable one on "
+        "T(D), for every policy",
+        "Prop. 4.3, Eq. 10-11",
+        1e-12,
+        two_objectives,
+    ),
     Claim("t-twice", "T leaves no unsafe winner, and T(T(D)) = T(D)", "section 3.2", 1e-12, t_twice),
-)  # fmt: skip
+)

@@ -1,8 +1,8 @@
 """Every method end to end in the exact world, from the same preference pairs, with what it needed counted.
 
-``METHODS``: name -> function ``(world, pairs, *, beta, seed, **own) -> Outcome``. ``pairs`` are raw (chosen is the more
-helpful answer); ``seed`` drives the samples of methods that sample, the others have nothing to draw. ``OPTIMA``: name
--> function ``(world, *, beta, **own)`` -> log-probabilities (P, A), for the methods that state an optimum.
+`METHODS`: name -> function `(world, pairs, *, beta, seed, **own) -> Outcome`. `pairs` are raw (chosen is the more
+helpful answer); `seed` drives the samples of methods that sample, the others have nothing to draw. `OPTIMA`: name
+-> function `(world, *, beta, **own)` -> log-probabilities (P, A), for the methods that state an optimum.
 """
 
 from safedpo.finite.methods.dual import (
@@ -50,7 +50,7 @@ from safedpo.finite.methods.pairwise import (
     t_only,
     wdpo,
 )
-from safedpo.finite.methods.shared import SharedFit, fit_shared
+from safedpo.finite.methods.shared_parameters import SharedFit, fit_shared
 from safedpo.finite.methods.two_stage import (
     modpo,
     modpo_optimum,
@@ -64,23 +64,70 @@ from safedpo.finite.methods.two_stage import (
 )
 
 METHODS = {
-    "DPO-helpful": dpo_helpful, "DPO-harmless": dpo_harmless, "DPO-safebetter": dpo_safebetter, "T only": t_only,
-    "Delta only": delta_only, "SafeDPO": safedpo, "IPO": ipo, "cDPO": cdpo, "robust DPO": robust_dpo, "BFPO": bfpo,
-    "SEE-DPO": see_dpo, "KLDPO": kldpo, "WDPO": wdpo, "SACPO": sacpo, "P-SACPO": p_sacpo, "MODPO": modpo,
-    "PD-DPO": pd_dpo, "C-DPO": c_dpo, "Safe RLHF": safe_rlhf,
-}  # fmt: skip
+    "DPO-helpful": dpo_helpful,
+    "DPO-harmless": dpo_harmless,
+    "DPO-safebetter": dpo_safebetter,
+    "T only": t_only,
+    "Delta only": delta_only,
+    "SafeDPO": safedpo,
+    "IPO": ipo,
+    "cDPO": cdpo,
+    "robust DPO": robust_dpo,
+    "BFPO": bfpo,
+    "SEE-DPO": see_dpo,
+    "KLDPO": kldpo,
+    "WDPO": wdpo,
+    "SACPO": sacpo,
+    "P-SACPO": p_sacpo,
+    "MODPO": modpo,
+    "PD-DPO": pd_dpo,
+    "C-DPO": c_dpo,
+    "Safe RLHF": safe_rlhf,
+}
 
 OPTIMA = {
-    "DPO-helpful": dpo_helpful_optimum, "DPO-harmless": dpo_harmless_optimum, "DPO-safebetter": safe_optimum,
-    "T only": safe_optimum, "Delta only": delta_only_optimum, "SafeDPO": safe_optimum, "IPO": ipo_optimum,
-    "BFPO": bfpo_optimum, "SEE-DPO": see_dpo_optimum, "WDPO": dpo_helpful_optimum, "SACPO": sacpo_optimum,
-    "P-SACPO": p_sacpo_optimum, "MODPO": modpo_optimum,
-    "PD-DPO": pd_dpo_optimum, "C-DPO": c_dpo_optimum, "Safe RLHF": safe_rlhf_optimum,
-}  # fmt: skip
+    "DPO-helpful": dpo_helpful_optimum,
+    "DPO-harmless": dpo_harmless_optimum,
+    "DPO-safebetter": safe_optimum,
+    "T only": safe_optimum,
+    "Delta only": delta_only_optimum,
+    "SafeDPO": safe_optimum,
+    "IPO": ipo_optimum,
+    "BFPO": bfpo_optimum,
+    "SEE-DPO": see_dpo_optimum,
+    "WDPO": dpo_helpful_optimum,
+    "SACPO": sacpo_optimum,
+    "P-SACPO": p_sacpo_optimum,
+    "MODPO": modpo_optimum,
+    "PD-DPO": pd_dpo_optimum,
+    "C-DPO": c_dpo_optimum,
+    "Safe RLHF": safe_rlhf_optimum,
+}
 
 __all__ = [
-    "METHODS", "OPTIMA", "Costs", "InfeasibleLimitError", "Outcome", "SharedFit", "best_multiplier", "dual_curvature",
-    "dual_gradient", "dual_step", "dual_value", "expected_cost", "fit_shared", "lagrangian_policy",
-    "largest_dual_curvature", "learned_cost", "learned_reward", "learned_world", "least_cost", "pd_dpo_loss",
-    "relabel", "safe_rlhf_multiplier", "safe_rlhf_policy", "safer_by_cost", "step_size",
-]  # fmt: skip
+    "METHODS",
+    "OPTIMA",
+    "Costs",
+    "InfeasibleLimitError",
+    "Outcome",
+    "SharedFit",
+    "best_multiplier",
+    "dual_curvature",
+    "dual_gradient",
+    "dual_step",
+    "dual_value",
+    "expected_cost",
+    "fit_shared",
+    "lagrangian_policy",
+    "largest_dual_curvature",
+    "learned_cost",
+    "learned_reward",
+    "learned_world",
+    "least_cost",
+    "pd_dpo_loss",
+    "relabel",
+    "safe_rlhf_multiplier",
+    "safe_rlhf_policy",
+    "safer_by_cost",
+    "step_size",
+]

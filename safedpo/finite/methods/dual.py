@@ -16,7 +16,7 @@ SAFE_RLHF_MAX = 5.0  # Safe RLHF keeps lambda at or below 5
 
 
 class InfeasibleLimitError(UserError):
-    """No policy of the family brings the expected cost strictly below ``limit``; the best attainable is ``best``."""
+    """No policy of the family brings the expected cost strictly below `limit`; the best attainable is `best`."""
 
     def __init__(self, method: str, limit: float, best: float):
         super().__init__(
@@ -87,7 +87,7 @@ def least_cost(world: FiniteWorld) -> float:
 
 
 def check_limit(method: str, world: FiniteWorld, limit: float) -> None:
-    """Raise ``InfeasibleLimitError`` unless some policy has an expected cost strictly below ``limit``."""
+    """Raise `InfeasibleLimitError` unless some policy has an expected cost strictly below `limit`."""
     best = least_cost(world)
     if not limit > best:
         raise InfeasibleLimitError(method, limit, best)
@@ -109,7 +109,7 @@ def best_multiplier(world: FiniteWorld, beta: float, limit: float) -> float:
 def safe_rlhf_multiplier(world: FiniteWorld, beta: float, limit: float) -> float:
     """The least lambda in [0, 5] at which the optimum of Safe RLHF meets its limit, by bisection [derived].
 
-    Raises ``InfeasibleLimitError`` with the expected cost at lambda = 5 where even that is above the limit.
+    Raises `InfeasibleLimitError` with the expected cost at lambda = 5 where even that is above the limit.
     """
 
     def excess(lam: float) -> float:
@@ -121,7 +121,7 @@ def safe_rlhf_multiplier(world: FiniteWorld, beta: float, limit: float) -> float
 
 
 def _root(rising, most: float = 1e9) -> float:
-    """The least lambda >= 0 with ``rising(lambda)`` >= 0."""
+    """The least lambda >= 0 with `rising(lambda)` >= 0."""
     if rising(0.0) >= 0:
         return 0.0
     low, high = 0.0, 1.0

@@ -1,6 +1,6 @@
 """Methods that constrain the *expected* cost with a price lambda that moves: C-DPO and Safe RLHF.
 
-Both learn a reward and a cost from the pairs first (``learned``), or are given them as a ``FiniteWorld``. Their
+Both learn a reward and a cost from the pairs first (`learned`), or are given them as a `FiniteWorld`. Their
 constraint is on the cost as that world sees it, and on its mean: unsafe answers stay, paid for by safe ones.
 """
 
@@ -28,7 +28,7 @@ from safedpo.finite.world import FiniteWorld
 
 
 def relabel(pairs: Pairs, scores: Tensor) -> Pairs:
-    """Forget who won: each pair in both orders, weighted by Bradley-Terry under ``scores`` (P, A) (C-DPO's r_lambda).
+    """Forget who won: each pair in both orders, weighted by Bradley-Terry under `scores` (P, A) (C-DPO's r_lambda).
 
     >>> from safedpo.finite import population, six_answers
     >>> both = relabel(population(six_answers()), six_answers().reward)
@@ -37,8 +37,7 @@ def relabel(pairs: Pairs, scores: Tensor) -> Pairs:
     """
     wins = (scores[pairs.prompt, pairs.chosen] - scores[pairs.prompt, pairs.rejected]).sigmoid()
     swapped = pairs.swapped(torch.ones(len(pairs), dtype=torch.bool))
-    return concatenate([replace(pairs, weight=pairs.weight * wins),
-                        replace(swapped, weight=pairs.weight * (1 - wins))])  # fmt: skip
+    return concatenate([replace(pairs, weight=pairs.weight * wins), replace(swapped, weight=pairs.weight * (1 - wins))])
 
 
 def dual_step(lam: float, cost: float, limit: float, eta: float) -> tuple[float, float]:
@@ -69,12 +68,12 @@ def c_dpo(
 ) -> Outcome:
     """C-DPO (arXiv 2403.02475; the loop derived from its abstract): relabel, DPO, sample, dual step, until it stands.
 
-    Each of ``rounds``: the pairs are relabelled under r - lambda c of ``models`` (learned from the pairs where not
-    given), DPO runs ``steps`` steps from where it was, ``samples`` answers estimate the expected cost (None: the exact
-    sum), and lambda takes a ``dual_step``; by default eta = 4 beta / (c_max - c_min)^2, the reciprocal of the largest
-    curvature. It stops when the step over eta is at most ``tolerance`` (give several standard errors of the estimate).
+    Each of `rounds`: the pairs are relabelled under r - lambda c of `models` (learned from the pairs where not
+    given), DPO runs `steps` steps from where it was, `samples` answers estimate the expected cost (None: the exact
+    sum), and lambda takes a `dual_step`; by default eta = 4 beta / (c_max - c_min)^2, the reciprocal of the largest
+    curvature. It stops when the step over eta is at most `tolerance` (give several standard errors of the estimate).
 
-    Raises ``InfeasibleLimitError`` for a limit that no policy stays below, ``NotConvergedError`` with the last step.
+    Raises `InfeasibleLimitError` for a limit that no policy stays below, `NotConvergedError` with the last step.
     """
     costs, draw, history, lam, logps = Costs(), torch.Generator().manual_seed(seed), [], 0.0, world.ref_logps
     with costs.timed():
@@ -84,8 +83,17 @@ def c_dpo(
         eta = 1 / largest_dual_curvature(models, beta) if eta is None else eta
         for _ in range(rounds):
             labelled = relabel(pairs, models.reward - lam * models.cost)
-            logps, norm = train("C-DPO", world, labelled, costs, shape=logistic(beta), beta=beta, steps=steps,
-                                tolerance=None, start=logps)  # fmt: skip
+            logps, norm = train(
+                "C-DPO",
+                world,
+                labelled,
+                costs,
+                shape=logistic(beta),
+                beta=beta,
+                steps=steps,
+                tolerance=None,
+                start=logps,
+            )
             cost = _estimate(models, logps, samples, draw, costs)
             moved, still = dual_step(lam, cost, limit, eta)
             history.append({"lambda": lam, "cost": cost, "unsafe_mass": unsafe_mass(world, logps).mean().item()})
@@ -94,12 +102,13 @@ def c_dpo(
             lam = moved
     if still > tolerance:
         raise NotConvergedError(f"C-DPO's dual loop at eta={eta:.3g}", rounds, still, tolerance)
-    return Outcome("C-DPO", logps, costs, "arXiv 2403.02475 (derived)", norm, history[-1]["lambda"], tuple(history),
-                   models)  # fmt: skip
+    return Outcome(
+        "C-DPO", logps, costs, "arXiv 2403.02475 (derived)", norm, history[-1]["lambda"], tuple(history), models
+    )
 
 
 def c_dpo_optimum(world: FiniteWorld, *, beta: float, limit: float = 0.0) -> Tensor:
-    """pi_lambda at lambda*, (P, A): exact for the reward and cost of ``world`` (pass the learned one) [derived]."""
+    """pi_lambda at lambda*, (P, A): exact for the reward and cost of `world` (pass the learned one) [derived]."""
     return lagrangian_policy(world, best_multiplier(world, beta, limit), beta)
 
 
@@ -119,13 +128,13 @@ def safe_rlhf(
 ) -> Outcome:
     """Safe RLHF (arXiv 2310.12773): learned reward and cost, then Lagrangian policy gradient with fresh samples.
 
-    Each step draws ``samples`` answers a prompt (None: exact sums) and ascends the score-function estimate with the
+    Each step draws `samples` answers a prompt (None: exact sums) and ascends the score-function estimate with the
     advantage (A_r - lambda A_c) / (1 + lambda), each stream against its own mean (the critic), -beta log(pi / pi_ref)
     in the reward stream and + in the cost stream; then log lambda <- log lambda + eta (cost - limit) lambda, lambda
-    <= 5. ``lam`` fixes lambda instead. No clipping or GAE: an answer is one action and each sample is used once.
+    <= 5. `lam` fixes lambda instead. No clipping or GAE: an answer is one action and each sample is used once.
 
-    The policy returned is the average of logits over the last half of the steps. Raises ``InfeasibleLimitError`` with
-    the expected cost at lambda = 5 where that is above ``limit``.
+    The policy returned is the average of logits over the last half of the steps. Raises `InfeasibleLimitError` with
+    the expected cost at lambda = 5 where that is above `limit`.
     """
     costs, draw, history = Costs(), torch.Generator().manual_seed(seed), []
     with costs.timed():
@@ -145,16 +154,25 @@ def safe_rlhf(
             if step >= steps // 2:
                 mean += logits / (steps - steps // 2)
             if step % max(steps // 50, 1) == 0:
-                history.append({"step": step, "lambda": lam, "cost": cost,
-                                "unsafe_mass": unsafe_mass(world, logps).mean().item()})  # fmt: skip
+                history.append(
+                    {"step": step, "lambda": lam, "cost": cost, "unsafe_mass": unsafe_mass(world, logps).mean().item()}
+                )
     costs.steps += steps
     costs.samples += 0 if samples is None else steps * samples * world.prompts
-    return Outcome("Safe RLHF", mean.log_softmax(-1), costs, "arXiv 2310.12773", gradient.norm().item(), lam,
-                   tuple(history), models)  # fmt: skip
+    return Outcome(
+        "Safe RLHF",
+        mean.log_softmax(-1),
+        costs,
+        "arXiv 2310.12773",
+        gradient.norm().item(),
+        lam,
+        tuple(history),
+        models,
+    )
 
 
 def safe_rlhf_optimum(world: FiniteWorld, *, beta: float, limit: float = 0.0, lam: float | None = None) -> Tensor:
-    """pi_ref exp((r - lambda c) / ((1 + lambda) beta)) / Z, (P, A), at ``lam`` or at the limit [derived]."""
+    """pi_ref exp((r - lambda c) / ((1 + lambda) beta)) / Z, (P, A), at `lam` or at the limit [derived]."""
     return safe_rlhf_policy(world, safe_rlhf_multiplier(world, beta, limit) if lam is None else lam, beta)
 
 

@@ -19,8 +19,8 @@ CLAMP = 50.0  # Safe RLHF clamps its scores to +-50; here it bounds the level of
 def safer_by_cost(world: FiniteWorld, pairs: Pairs, *, seed: int | None = None) -> Pairs:
     """The same pairs with safer labels that follow P(i is safer) = sigmoid(c_j - c_i), across the boundary as well.
 
-    It is what Safe RLHF, SACPO, MODPO and PD-DPO assume; ``population`` instead calls the safe answer of a mixed pair
-    surely the safer one. Without ``seed`` the exact law (each row becomes two weighted ones), with it one draw a row.
+    It is what Safe RLHF, SACPO, MODPO and PD-DPO assume; `population` instead calls the safe answer of a mixed pair
+    surely the safer one. Without `seed` the exact law (each row becomes two weighted ones), with it one draw a row.
 
     >>> from safedpo.finite import population, six_answers
     >>> soft = safer_by_cost(six_answers(), population(six_answers()))
@@ -33,17 +33,19 @@ def safer_by_cost(world: FiniteWorld, pairs: Pairs, *, seed: int | None = None) 
         drawn = torch.rand(len(pairs), generator=draw, dtype=torch.float64)
         return replace(pairs, safer=(drawn >= chosen_safer).long())
     zero = torch.zeros_like(pairs.safer)
-    return concatenate([
-        replace(pairs, safer=zero, weight=pairs.weight * chosen_safer),
-        replace(pairs, safer=zero + 1, weight=pairs.weight * (1 - chosen_safer)),
-    ])  # fmt: skip
+    return concatenate(
+        [
+            replace(pairs, safer=zero, weight=pairs.weight * chosen_safer),
+            replace(pairs, safer=zero + 1, weight=pairs.weight * (1 - chosen_safer)),
+        ]
+    )
 
 
 def learned_reward(method: str, world: FiniteWorld, pairs: Pairs, costs: Costs, steps: int = 2000) -> Tensor:
     """Bradley-Terry by maximum likelihood: minimise -log sigmoid(r_chosen - r_rejected), (P, A), mean 0 per prompt.
 
-    It is DPO at beta = 1 from a flat reference, so ``train`` fits it. Where an answer never loses the likelihood has
-    no maximum and the size of its reward is set by ``steps``, as the size of a reward model's scores is in practice.
+    It is DPO at beta = 1 from a flat reference, so `train` fits it. Where an answer never loses the likelihood has
+    no maximum and the size of its reward is set by `steps`, as the size of a reward model's scores is in practice.
 
     >>> from safedpo.finite import population, six_answers
     >>> found = learned_reward("demo", six_answers(), population(six_answers()), Costs())
@@ -64,8 +66,11 @@ def learned_cost(method: str, world: FiniteWorld, pairs: Pairs, costs: Costs, st
     the prompt's labelled answers is their share of unsafe bits.
     """
     differences = -learned_reward(method, world, pairs.transform("harmless"), costs, steps)
-    prompts, answers, bits = torch.cat([pairs.prompt] * 2), torch.cat([pairs.chosen, pairs.rejected]), torch.cat(
-        [pairs.chosen_unsafe, pairs.rejected_unsafe])  # fmt: skip
+    prompts, answers, bits = (
+        torch.cat([pairs.prompt] * 2),
+        torch.cat([pairs.chosen, pairs.rejected]),
+        torch.cat([pairs.chosen_unsafe, pairs.rejected_unsafe]),
+    )
     weight = torch.cat([pairs.weight] * 2)
     low, high = torch.full((2, world.prompts), -CLAMP, dtype=torch.float64)
     high = -high

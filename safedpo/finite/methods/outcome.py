@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from safedpo.finite.fit import DivergedError, NotConvergedError, fit, one_thread
+from safedpo.finite.pair_table import PairTable
 from safedpo.finite.pairs import Pairs
-from safedpo.finite.table import PairTable
 from safedpo.finite.world import FiniteWorld
 
 STEPS = 4000
@@ -22,8 +22,8 @@ TOLERANCE = 1e-3  # of the largest gradient the pairs could have
 
 @dataclass
 class Costs:
-    """What a method needed: ``tables`` learned (networks, for a language model), ``labels`` by kind, ``samples`` drawn
-    from policies, gradient ``steps``, and ``seconds`` of wall clock."""
+    """What a method needed: `tables` learned (networks, for a language model), `labels` by kind, `samples` drawn
+    from policies, gradient `steps`, and `seconds` of wall clock."""
 
     tables: int = 0
     labels: dict[str, int] = field(default_factory=dict)
@@ -32,12 +32,12 @@ class Costs:
     seconds: float = 0.0
 
     def use_labels(self, pairs: Pairs, *kinds: str) -> None:
-        """Count one ``better`` or ``safer`` label and two safety ``bits`` for each row of the data."""
+        """Count one `better` or `safer` label and two safety `bits` for each row of the data."""
         self.labels |= {kind: len(pairs) * (2 if kind == "bits" else 1) for kind in kinds}
 
     @contextmanager
     def timed(self):
-        """Add the wall clock of the block to ``seconds``; it runs on one thread, its steps being too small to share."""
+        """Add the wall clock of the block to `seconds`; it runs on one thread, its steps being too small to share."""
         start = time.perf_counter()
         with one_thread():
             yield self
@@ -46,10 +46,10 @@ class Costs:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """A trained policy: ``logps`` (P, A), the ``costs`` counted, and the ``source`` of the method's formula.
+    """A trained policy: `logps` (P, A), the `costs` counted, and the `source` of the method's formula.
 
-    ``multiplier`` is the last lambda of a method that has one; ``history`` its course (one dict for each dual step);
-    ``learned`` the world as its learned reward and cost see it. ``gradient_norm`` is that of the last training.
+    `multiplier` is the last lambda of a method that has one; `history` its course (one dict for each dual step);
+    `learned` the world as its learned reward and cost see it. `gradient_norm` is that of the last training.
     """
 
     method: str
@@ -64,7 +64,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Shape:
-    """How steep (``slope``) and how curved (``curvature``) the loss of one pair can be in its gap of two logits."""
+    """How steep (`slope`) and how curved (`curvature`) the loss of one pair can be in its gap of two logits."""
 
     slope: float
     curvature: float
@@ -89,7 +89,7 @@ def squared(beta: float) -> Shape:
 
 
 def step_size(world: FiniteWorld, pairs: Pairs, curvature: float) -> float:
-    """1 / L: L is ``curvature`` times the largest eigenvalue of the pair graph's weighted Laplacian.
+    """1 / L: L is `curvature` times the largest eigenvalue of the pair graph's weighted Laplacian.
 
     >>> from safedpo.finite import population, six_answers
     >>> round(step_size(six_answers(), population(six_answers()), 1.0), 6)  # the complete graph on 6 answers
@@ -112,10 +112,10 @@ def train(
     tolerance: float | None = TOLERANCE,
     **settings,
 ) -> tuple[Tensor, float]:
-    """One table trained by ``fit`` on ``pairs`` with the step size 1/L: its log-probabilities (P, A) and gradient norm.
+    """One table trained by `fit` on `pairs` with the step size 1/L: its log-probabilities (P, A) and gradient norm.
 
-    ``tolerance`` is the gradient norm at which training counts as converged, as a share of the largest possible one;
-    above it ``NotConvergedError``, and ``DivergedError`` where the logits overflow, both naming ``method``. ``None``
+    `tolerance` is the gradient norm at which training counts as converged, as a share of the largest possible one;
+    above it `NotConvergedError`, and `DivergedError` where the logits overflow, both naming `method`. `None`
     accepts any: for a loop that calls again.
     """
     limit = None if tolerance is None else tolerance * shape.slope * pairs.weight.sum().item()
@@ -131,7 +131,7 @@ def train(
 
 
 def sample_answers(logps: Tensor, samples: int, draw: torch.Generator) -> Tensor:
-    """``samples`` answers to each prompt, drawn from a policy: (P, samples) indices.
+    """`samples` answers to each prompt, drawn from a policy: (P, samples) indices.
 
     >>> sample_answers(torch.tensor([[0.0, -torch.inf]]), 3, torch.Generator())
     tensor([[0, 0, 0]])

@@ -1,7 +1,7 @@
 """Methods that train one table by one loss on ordered pairs: DPO on four orderings, SafeDPO, and the losses around it.
 
-``pairs`` are raw preference data: chosen is the more helpful answer. Under ``rule="helpful"`` a loss sees them as they
-are (as published); ``rule="safedpo"`` puts T in front. The optimum of each stands below it, for data in which every
+`pairs` are raw preference data: chosen is the more helpful answer. Under `rule="helpful"` a loss sees them as they
+are (as published); `rule="safedpo"` puts T in front. The optimum of each stands below it, for data in which every
 pair of answers is equally frequent and labels follow Bradley-Terry.
 """
 
@@ -18,18 +18,43 @@ from safedpo.finite.pairs import Pairs
 from safedpo.finite.slopes import bfpo_slope, cdpo_slope, robust_dpo_slope
 from safedpo.finite.world import FiniteWorld
 
-LABELS = {"helpful": ("better",), "harmless": ("safer",), "safebetter": ("better", "bits"),
-          "safedpo": ("better", "bits")}  # fmt: skip
+LABELS = {
+    "helpful": ("better",),
+    "harmless": ("safer",),
+    "safebetter": ("better", "bits"),
+    "safedpo": ("better", "bits"),
+}
 KLDPO_CLIP = 10.0  # of the published weights
 
 
-def _ordered(method: str, source: str, world: FiniteWorld, pairs: Pairs, rule: str, shape, beta: float, seed: int,
-             steps: int, tolerance: float, **settings) -> Outcome:  # fmt: skip
+def _ordered(
+    method: str,
+    source: str,
+    world: FiniteWorld,
+    pairs: Pairs,
+    rule: str,
+    shape,
+    beta: float,
+    seed: int,
+    steps: int,
+    tolerance: float,
+    **settings,
+) -> Outcome:
     costs = Costs(tables=1)
     costs.use_labels(pairs, *LABELS[rule])
     with costs.timed():
-        logps, norm = train(method, world, pairs.transform(rule), costs, shape=shape, beta=beta, steps=steps,
-                            tolerance=tolerance, seeds=(seed,), **settings)  # fmt: skip
+        logps, norm = train(
+            method,
+            world,
+            pairs.transform(rule),
+            costs,
+            shape=shape,
+            beta=beta,
+            steps=steps,
+            tolerance=tolerance,
+            seeds=(seed,),
+            **settings,
+        )
     return Outcome(method, logps, costs, source, norm)
 
 
@@ -41,8 +66,9 @@ def dpo_helpful(world, pairs, *, beta, seed=0, steps=STEPS, tolerance=TOLERANCE)
     >>> tv(done.logps, dpo_helpful_optimum(six_answers(), beta=0.5)).item() < 1e-9
     True
     """
-    return _ordered("DPO-helpful", "arXiv 2305.18290, Eq. 7", world, pairs, "helpful", logistic(beta), beta, seed,
-                    steps, tolerance)  # fmt: skip
+    return _ordered(
+        "DPO-helpful", "arXiv 2305.18290, Eq. 7", world, pairs, "helpful", logistic(beta), beta, seed, steps, tolerance
+    )
 
 
 def dpo_helpful_optimum(world: FiniteWorld, *, beta: float) -> Tensor:
@@ -52,9 +78,19 @@ def dpo_helpful_optimum(world: FiniteWorld, *, beta: float) -> Tensor:
 
 def dpo_harmless(world, pairs, *, beta, seed=0, steps=STEPS, tolerance=TOLERANCE) -> Outcome:
     """DPO on all pairs, the safer answer chosen. Optimum pi_ref exp(-c / beta) where safer labels follow the cost
-    (``methods.safer_by_cost``); where a safe answer surely is the safer one, that policy without its unsafe answers."""
-    return _ordered("DPO-harmless", "arXiv 2505.20065, section 5", world, pairs, "harmless", logistic(beta), beta,
-                    seed, steps, tolerance)  # fmt: skip
+    (`methods.safer_by_cost`); where a safe answer surely is the safer one, that policy without its unsafe answers."""
+    return _ordered(
+        "DPO-harmless",
+        "arXiv 2505.20065, section 5",
+        world,
+        pairs,
+        "harmless",
+        logistic(beta),
+        beta,
+        seed,
+        steps,
+        tolerance,
+    )
 
 
 def dpo_harmless_optimum(world: FiniteWorld, *, beta: float) -> Tensor:
@@ -65,8 +101,18 @@ def dpo_harmless_optimum(world: FiniteWorld, *, beta: float) -> Tensor:
 def dpo_safebetter(world, pairs, *, beta, seed=0, steps=STEPS, tolerance=TOLERANCE) -> Outcome:
     """DPO on the pairs whose more helpful answer is safe. With exact data its optimum is pi* as well [derived]: each
     unsafe answer sometimes loses to a safe one, and nothing speaks for it."""
-    return _ordered("DPO-safebetter", "arXiv 2505.20065, section 5", world, pairs, "safebetter", logistic(beta),
-                    beta, seed, steps, tolerance)  # fmt: skip
+    return _ordered(
+        "DPO-safebetter",
+        "arXiv 2505.20065, section 5",
+        world,
+        pairs,
+        "safebetter",
+        logistic(beta),
+        beta,
+        seed,
+        steps,
+        tolerance,
+    )
 
 
 def safe_optimum(world: FiniteWorld, *, beta: float, **own) -> Tensor:
@@ -76,14 +122,26 @@ def safe_optimum(world: FiniteWorld, *, beta: float, **own) -> Tensor:
 
 def t_only(world, pairs, *, beta, seed=0, steps=STEPS, tolerance=TOLERANCE) -> Outcome:
     """SafeDPO without its margin: T, then DPO (Eq. 11)."""
-    return _ordered("T only", "arXiv 2505.20065, Eq. 11", world, pairs, "safedpo", logistic(beta), beta, seed, steps,
-                    tolerance)  # fmt: skip
+    return _ordered(
+        "T only", "arXiv 2505.20065, Eq. 11", world, pairs, "safedpo", logistic(beta), beta, seed, steps, tolerance
+    )
 
 
 def delta_only(world, pairs, *, beta, seed=0, delta=2.0, steps=STEPS, tolerance=TOLERANCE) -> Outcome:
     """SafeDPO without T: the margin on helpful pairs. Optimum pi_ref exp((r - delta h) / beta) [derived]."""
-    done = _ordered("Delta only", "arXiv 2505.20065, Eq. 12 without T", world, pairs, "helpful", logistic(beta), beta,
-                    seed, steps, tolerance, delta=delta)  # fmt: skip
+    done = _ordered(
+        "Delta only",
+        "arXiv 2505.20065, Eq. 12 without T",
+        world,
+        pairs,
+        "helpful",
+        logistic(beta),
+        beta,
+        seed,
+        steps,
+        tolerance,
+        delta=delta,
+    )
     done.costs.use_labels(pairs, "better", "bits")
     return done
 
@@ -101,14 +159,26 @@ def safedpo(world, pairs, *, beta, seed=0, delta=2.0, steps=STEPS, tolerance=TOL
     >>> unsafe_mass(six_answers(), done.logps).item() < 1e-6, done.costs.tables, done.costs.samples
     (True, 1, 0)
     """
-    return _ordered("SafeDPO", "arXiv 2505.20065, Eq. 12", world, pairs, "safedpo", logistic(beta), beta, seed, steps,
-                    tolerance, delta=delta)  # fmt: skip
+    return _ordered(
+        "SafeDPO",
+        "arXiv 2505.20065, Eq. 12",
+        world,
+        pairs,
+        "safedpo",
+        logistic(beta),
+        beta,
+        seed,
+        steps,
+        tolerance,
+        delta=delta,
+    )
 
 
 def ipo(world, pairs, *, beta, seed=0, rule="helpful", steps=STEPS, tolerance=TOLERANCE) -> Outcome:
     """IPO: (gap - 1 / (2 beta))^2; its optimum is finite even where a label is certain."""
-    return _ordered("IPO", "arXiv 2310.12036, Eq. 17", world, pairs, rule, squared(beta), beta, seed, steps,
-                    tolerance, loss="ipo")  # fmt: skip
+    return _ordered(
+        "IPO", "arXiv 2310.12036, Eq. 17", world, pairs, rule, squared(beta), beta, seed, steps, tolerance, loss="ipo"
+    )
 
 
 def ipo_optimum(world: FiniteWorld, *, beta: float, rule: str = "helpful") -> Tensor:
@@ -128,8 +198,19 @@ def ipo_optimum(world: FiniteWorld, *, beta: float, rule: str = "helpful") -> Te
 def bfpo(world, pairs, *, beta, seed=0, steps=STEPS, tolerance=TOLERANCE) -> Outcome:
     """BFPO: (gap - target / beta)^2, target 1/2 (SS), 1 (SU), -1 (US), -1/2 (UU) on helpful pairs [targets derived
     from the method's constants]."""
-    done = _ordered("BFPO", "arXiv 2408.15313", world, pairs, "helpful", squared(beta), beta, seed, steps, tolerance,
-                    loss=bfpo_slope)  # fmt: skip
+    done = _ordered(
+        "BFPO",
+        "arXiv 2408.15313",
+        world,
+        pairs,
+        "helpful",
+        squared(beta),
+        beta,
+        seed,
+        steps,
+        tolerance,
+        loss=bfpo_slope,
+    )
     done.costs.use_labels(pairs, "better", "bits")
     return done
 
@@ -145,27 +226,62 @@ def bfpo_optimum(world: FiniteWorld, *, beta: float) -> Tensor:
 
 def cdpo(world, pairs, *, beta, seed=0, flip_rate=0.1, rule="helpful", steps=STEPS, tolerance=TOLERANCE) -> Outcome:
     """Conservative DPO: -(1 - e) log sigmoid(m) - e log sigmoid(-m); finite margins even where a label is certain."""
-    return _ordered("cDPO", "label smoothing, as in TRL", world, pairs, rule, logistic(beta), beta, seed,
-                    steps, tolerance, loss=_with(cdpo_slope, flip_rate))  # fmt: skip
+    return _ordered(
+        "cDPO",
+        "label smoothing, as in TRL",
+        world,
+        pairs,
+        rule,
+        logistic(beta),
+        beta,
+        seed,
+        steps,
+        tolerance,
+        loss=_with(cdpo_slope, flip_rate),
+    )
 
 
-def robust_dpo(world, pairs, *, beta, seed=0, flip_rate=0.1, rule="helpful", steps=STEPS,
-               tolerance=TOLERANCE) -> Outcome:  # fmt: skip
+def robust_dpo(
+    world, pairs, *, beta, seed=0, flip_rate=0.1, rule="helpful", steps=STEPS, tolerance=TOLERANCE
+) -> Outcome:
     """Robust DPO: [-(1 - e) log sigmoid(m) + e log sigmoid(-m)] / (1 - 2e), unbiased under flips of probability e.
 
     Where a label is certain and no flip happened (clean SU pairs after T) its loss falls without bound along a slope
-    that never flattens: ``NotConvergedError`` carries the gradient norm that stays.
+    that never flattens: `NotConvergedError` carries the gradient norm that stays.
     """
-    return _ordered("robust DPO", "arXiv 2403.00409", world, pairs, rule, logistic(beta), beta, seed, steps,
-                    tolerance, loss=_with(robust_dpo_slope, flip_rate))  # fmt: skip
+    return _ordered(
+        "robust DPO",
+        "arXiv 2403.00409",
+        world,
+        pairs,
+        rule,
+        logistic(beta),
+        beta,
+        seed,
+        steps,
+        tolerance,
+        loss=_with(robust_dpo_slope, flip_rate),
+    )
 
 
 def see_dpo(world, pairs, *, beta, seed=0, gamma=0.1, rule="helpful", steps=STEPS, tolerance=TOLERANCE) -> Outcome:
     """SEE-DPO: an entropy bonus gamma, -log sigmoid((beta + gamma) [log pi_w - log pi_l] - beta [ref_w - ref_l])
     [derived for responses; published for diffusion]. It is DPO at beta + gamma from a flattened reference."""
     total = beta + gamma
-    return _ordered("SEE-DPO", "arXiv 2411.04712 (derived)", world, pairs, rule, logistic(total), total, seed, steps,
-                    tolerance, reference=_flattened(world, beta / total), start=world.ref_logps)  # fmt: skip
+    return _ordered(
+        "SEE-DPO",
+        "arXiv 2411.04712 (derived)",
+        world,
+        pairs,
+        rule,
+        logistic(total),
+        total,
+        seed,
+        steps,
+        tolerance,
+        reference=_flattened(world, beta / total),
+        start=world.ref_logps,
+    )
 
 
 def see_dpo_optimum(world: FiniteWorld, *, beta: float, gamma: float = 0.1) -> Tensor:
@@ -201,7 +317,7 @@ def wdpo(world, pairs, *, beta, seed=0, rho=0.1, rule="helpful", steps=STEPS, to
 
 
 def _batch(method, source, world, pairs, rule, objective, steeper, beta, steps, tolerance) -> Outcome:
-    """Autograd descent for objectives that look at all pairs at once; ``steeper`` bounds how much a pair may gain."""
+    """Autograd descent for objectives that look at all pairs at once; `steeper` bounds how much a pair may gain."""
     costs, data = Costs(tables=1), pairs.transform(rule)
     costs.use_labels(pairs, *LABELS[rule])
     lr = step_size(world, data, logistic(beta).curvature * steeper)
@@ -237,7 +353,7 @@ def _flattened(world: FiniteWorld, power: float) -> Tensor:
 
 
 def _least_squares(world: FiniteWorld, target: Tensor, weight: Tensor) -> Tensor:
-    """The policy whose log-ratios fit the pairwise gaps ``target`` (P, A, A) best: Laplacian z = weighted row sums."""
+    """The policy whose log-ratios fit the pairwise gaps `target` (P, A, A) best: Laplacian z = weighted row sums."""
     weight = weight * (1 - torch.eye(world.answers, dtype=weight.dtype))
     laplacian = torch.diag_embed(weight.sum(-1)) - weight
     ratio = torch.linalg.pinv(laplacian) @ (weight * target).sum(-1, keepdim=True)

@@ -1,7 +1,7 @@
 """Methods that train twice: a helpful (or a safe) table first, then a second one that starts from it.
 
 They learn safety from *safer* labels, which must follow Bradley-Terry under the cost for the optima below to hold
-(``methods.safer_by_cost``). All closed forms are derived, in the notation r for reward and c for cost.
+(`methods.safer_by_cost`). All closed forms are derived, in the notation r for reward and c for cost.
 """
 
 import torch
@@ -69,7 +69,7 @@ def p_sacpo_optimum(world: FiniteWorld, *, beta: float, lam: float = 10.0, q: fl
 
 
 def modpo(world, pairs, *, beta, seed=0, weight=0.5, steps=STEPS, tolerance=TOLERANCE) -> Outcome:
-    """MODPO: -log sigmoid((1 / w)[m - (1 - w)(m_safe(chosen) - m_safe(rejected))]) on helpful pairs, w = ``weight`` on
+    """MODPO: -log sigmoid((1 / w)[m - (1 - w)(m_safe(chosen) - m_safe(rejected))]) on helpful pairs, w = `weight` on
     reward, m_safe = beta log(pi_safe / pi_ref) the implicit reward of a DPO on safer pairs (arXiv 2310.03708).
 
     It is DPO at beta / w with the reference pi_ref exp((1 - w) m_safe / beta) [derived].
@@ -78,11 +78,29 @@ def modpo(world, pairs, *, beta, seed=0, weight=0.5, steps=STEPS, tolerance=TOLE
     costs = Costs(tables=2)
     costs.use_labels(pairs, "better", "safer")
     with costs.timed():
-        safer, _ = train("MODPO, safe stage", world, pairs.transform("harmless"), costs, shape=logistic(beta),
-                         beta=beta, steps=steps, tolerance=tolerance)  # fmt: skip
+        safer, _ = train(
+            "MODPO, safe stage",
+            world,
+            pairs.transform("harmless"),
+            costs,
+            shape=logistic(beta),
+            beta=beta,
+            steps=steps,
+            tolerance=tolerance,
+        )
         shifted = torch.where(safer.isneginf(), safer, world.ref_logps + (1 - weight) * (safer - world.ref_logps))
-        logps, norm = train("MODPO", world, pairs, costs, shape=logistic(beta / weight), beta=beta / weight,
-                            steps=steps, tolerance=tolerance, reference=shifted, start=world.ref_logps)  # fmt: skip
+        logps, norm = train(
+            "MODPO",
+            world,
+            pairs,
+            costs,
+            shape=logistic(beta / weight),
+            beta=beta / weight,
+            steps=steps,
+            tolerance=tolerance,
+            reference=shifted,
+            start=world.ref_logps,
+        )
     return Outcome("MODPO", logps, costs, "arXiv 2310.03708", norm)
 
 
@@ -91,14 +109,13 @@ def modpo_optimum(world: FiniteWorld, *, beta: float, weight: float = 0.5) -> Te
     return (world.ref_logps + (weight * world.reward - (1 - weight) * world.cost) / beta).log_softmax(-1)
 
 
-def pd_dpo(world, pairs, *, beta, seed=0, limit=0.05, samples=4000, rounds=60, steps=400,
-           tolerance=0.01) -> Outcome:  # fmt: skip
+def pd_dpo(world, pairs, *, beta, seed=0, limit=0.05, samples=4000, rounds=60, steps=400, tolerance=0.01) -> Outcome:
     """PD-DPO: SACPO's second stage, with lambda found by projected subgradient on sampled binary cost labels.
 
     Its loss, -log sigmoid((1 / lambda)[beta log pi_r/pi_ref - beta log pi/pi_ref](costlier) - same(cheaper)) (derived
-    from the reviewers' description of arXiv 2510.05703), is that of SACPO: pi_ref cancels (``pd_dpo_loss``). ``limit``
-    bounds P(unsafe), estimated from ``samples`` answers a round; lambda <- [lambda + eta (estimate - limit)]+. It ends
-    when that step, over eta, is below ``tolerance``; else ``NotConvergedError``.
+    from the reviewers' description of arXiv 2510.05703), is that of SACPO: pi_ref cancels (`pd_dpo_loss`). `limit`
+    bounds P(unsafe), estimated from `samples` answers a round; lambda <- [lambda + eta (estimate - limit)]+. It ends
+    when that step, over eta, is below `tolerance`; else `NotConvergedError`.
     """
     if not limit > 0:
         raise InfeasibleLimitError("PD-DPO", limit, 0.0)
@@ -108,8 +125,18 @@ def pd_dpo(world, pairs, *, beta, seed=0, limit=0.05, samples=4000, rounds=60, s
         helpful, _ = train("PD-DPO, helpful stage", world, pairs, costs, shape=logistic(beta), beta=beta, steps=STEPS)
         logps, prefer_safer = helpful, pairs.transform("harmless")
         for _ in range(rounds):
-            logps, norm = train("PD-DPO", world, prefer_safer, costs, shape=logistic(beta / lam), beta=beta / lam,
-                                steps=steps, tolerance=None, reference=helpful, start=logps)  # fmt: skip
+            logps, norm = train(
+                "PD-DPO",
+                world,
+                prefer_safer,
+                costs,
+                shape=logistic(beta / lam),
+                beta=beta / lam,
+                steps=steps,
+                tolerance=None,
+                reference=helpful,
+                start=logps,
+            )
             answers = sample_answers(logps, samples // world.prompts, draw)
             costs.samples += answers.numel()
             unsafe = world.unsafe.gather(1, answers).double().mean().item()
@@ -126,8 +153,9 @@ def pd_dpo_optimum(world: FiniteWorld, *, beta: float, lam: float) -> Tensor:
     return lagrangian_policy(world, lam, beta)
 
 
-def pd_dpo_loss(costlier_logps, cheaper_logps, helpful_costlier, helpful_cheaper, ref_costlier, ref_cheaper, *, beta,
-                lam) -> Tensor:  # fmt: skip
+def pd_dpo_loss(
+    costlier_logps, cheaper_logps, helpful_costlier, helpful_cheaper, ref_costlier, ref_cheaper, *, beta, lam
+) -> Tensor:
     """PD-DPO's second-stage loss written out, (B,); every argument (B,) log-probabilities.
 
     >>> t = lambda *values: [torch.tensor([value]).double() for value in values]
@@ -145,10 +173,27 @@ def _two_steps(method, world: FiniteWorld, pairs: Pairs, costs: Costs, beta, lam
     """pi_r, the policy after both stages, and the second stage's gradient norm."""
     if not lam > 0:
         raise UserError(f"lambda is {lam}; the second temperature beta / lambda needs it above 0")
-    helpful, _ = train(f"{method}, helpful stage", world, pairs, costs, shape=logistic(beta), beta=beta, steps=steps,
-                       tolerance=tolerance)  # fmt: skip
-    both, norm = train(f"{method}, safe stage", world, pairs.transform("harmless"), costs, shape=logistic(beta / lam),
-                       beta=beta / lam, steps=steps, tolerance=tolerance, reference=helpful)  # fmt: skip
+    helpful, _ = train(
+        f"{method}, helpful stage",
+        world,
+        pairs,
+        costs,
+        shape=logistic(beta),
+        beta=beta,
+        steps=steps,
+        tolerance=tolerance,
+    )
+    both, norm = train(
+        f"{method}, safe stage",
+        world,
+        pairs.transform("harmless"),
+        costs,
+        shape=logistic(beta / lam),
+        beta=beta / lam,
+        steps=steps,
+        tolerance=tolerance,
+        reference=helpful,
+    )
     return helpful, both, norm
 
 

@@ -1,4 +1,4 @@
-"""The exercises and questions of the notebooks, one module a notebook: ``nbNN`` holds ``EXERCISES`` and ``QUESTIONS``.
+"""The exercises and questions of the notebooks, one module a notebook: `nbNN` holds `EXERCISES` and `QUESTIONS`.
 
 An exercise is a `safedpo.labs.checking.Exercise`: cases, an independent computation of the right values, the likely
 mistakes by name, hints. A question is a `safedpo.labs.predictions.Question`.
@@ -11,7 +11,7 @@ from types import ModuleType
 
 
 def modules() -> Iterator[ModuleType]:
-    """The modules ``nb00``, ``nb01``, ... in order, each imported when it is reached.
+    """The modules `nb00`, `nb01`, ... in order, each imported when it is reached.
 
     >>> next(modules()).__name__[-4:-2]
     'nb'

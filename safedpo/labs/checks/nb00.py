@@ -1,14 +1,17 @@
 """Notebook 00: one question and no exercises."""
 
-from ..predictions import Question
+from safedpo.labs.predictions import Question
 
 EXERCISES = {}
 QUESTIONS = {
     "who_moves": Question(
-        ("DPO: from near the reference to one hazardous answer", "SafeDPO: from near the reference to no answer at all",
-         "neither: β only changes the scale"),
+        (
+            "DPO: from near the reference to one hazardous answer",
+            "SafeDPO: from near the reference to no answer at all",
+            "neither: β only changes the scale",
+        ),
         0,
         "When steps are cheap, DPO puts everything on the answer people like best, and that one is hazardous. SafeDPO "
         "moves too, but only among safe answers.",
     ),
-}  # fmt: skip
+}

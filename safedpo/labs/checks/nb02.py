@@ -4,8 +4,8 @@ import math
 
 import torch
 
-from ..checking import Exercise
-from ..predictions import Question
+from safedpo.labs.checking import Exercise
+from safedpo.labs.predictions import Question
 
 INF = math.inf
 
@@ -15,8 +15,11 @@ def _world(reference, reward, unsafe):
 
 
 # Two prompts and one; unequal references, so that a forgotten reference shows.
-_FIRST = _world([[0.5, 0.2, 0.2, 0.1], [0.1, 0.3, 0.25, 0.35]], [[1.0, -0.5, 2.0, 0.3], [0.2, 0.9, -1.0, 0.4]],
-                [[False, False, True, True], [True, False, False, True]])  # fmt: skip
+_FIRST = _world(
+    [[0.5, 0.2, 0.2, 0.1], [0.1, 0.3, 0.25, 0.35]],
+    [[1.0, -0.5, 2.0, 0.3], [0.2, 0.9, -1.0, 0.4]],
+    [[False, False, True, True], [True, False, False, True]],
+)
 _SECOND = _world([[0.05, 0.15, 0.8]], [[0.6, 0.1, 1.5]], [[False, False, True]])
 TABLES = ((*_FIRST, 0.5), (*_SECOND, 2.0))
 # log Z_s, log Z_u, beta, tau; in the last one even C = 0 is enough
@@ -27,8 +30,9 @@ def policy_by_numbers(ref_logps, reward, unsafe, beta):
     """pi* answer by answer, by exp and division, normalised prompt by prompt."""
     rows = []
     for reference, values, flags in zip(ref_logps.tolist(), reward.tolist(), unsafe.tolist(), strict=True):
-        weights = [0.0 if bad else math.exp(q) * math.exp(r / beta)
-                   for q, r, bad in zip(reference, values, flags, strict=True)]  # fmt: skip
+        weights = [
+            0.0 if bad else math.exp(q) * math.exp(r / beta) for q, r, bad in zip(reference, values, flags, strict=True)
+        ]
         total = math.fsum(weights)
         rows.append([math.log(w / total) if w else -INF for w in weights])
     return torch.tensor(rows, dtype=torch.float64)
@@ -70,31 +74,41 @@ EXERCISES = {
         cases=TABLES,
         right=policy_by_numbers,
         mistakes={
-            "Safety is ignored: this is the optimum of DPO. Unsafe answers must get probability exactly 0.":
-                lambda q, r, h, b: _tilt(q, r, b).log_softmax(-1),
-            "The flags are turned round: `unsafe` is True for the answers to *forbid*; you forbid the safe ones.":
-                lambda q, r, h, b: _tilt(q, r, b).masked_fill(~h, -INF).log_softmax(-1),
-            "The unsafe answers are removed after normalising: what is left no longer sums to 1. Mask first, then normalise.":
-                lambda q, r, h, b: _tilt(q, r, b).log_softmax(-1).masked_fill(h, -INF),
-            "The reference is forgotten: the optimum multiplies π_ref, it does not replace it.":
-                lambda q, r, h, b: (r / b).masked_fill(h, -INF).log_softmax(-1),
-            "The reward is forgotten: this is only the reference's safe part, the limit β → ∞.":
-                lambda q, r, h, b: q.masked_fill(h, -INF).log_softmax(-1),
-            "The reward is multiplied by beta; it is divided by it: exp(r/β).":
-                lambda q, r, h, b: (q + r * b).masked_fill(h, -INF).log_softmax(-1),
+            "Safety is ignored: this is the optimum of DPO. Unsafe answers must get probability exactly 0.": lambda q, r, h, b: (
+                _tilt(q, r, b).log_softmax(-1)
+            ),
+            "The flags are turned round: `unsafe` is True for the answers to *forbid*; you forbid the safe ones.": lambda q, r, h, b: (
+                _tilt(q, r, b).masked_fill(~h, -INF).log_softmax(-1)
+            ),
+            "The unsafe answers are removed after normalising: what is left no longer sums to 1. Mask "
+            "first, then normalise.": lambda q, r, h, b: _tilt(q, r, b).log_softmax(-1).masked_fill(h, -INF),
+            "The reference is forgotten: the optimum multiplies π_ref, it does not replace it.": lambda q, r, h, b: (
+                (r / b).masked_fill(h, -INF).log_softmax(-1)
+            ),
+            "The reward is forgotten: this is only the reference's safe part, the limit β → ∞.": lambda q, r, h, b: (
+                q.masked_fill(h, -INF).log_softmax(-1)
+            ),
+            "The reward is multiplied by beta; it is divided by it: exp(r/β).": lambda q, r, h, b: (
+                (q + r * b).masked_fill(h, -INF).log_softmax(-1)
+            ),
             "Beta is missing: exp(r/β), not exp(r).": lambda q, r, h, b: (q + r).masked_fill(h, -INF).log_softmax(-1),
-            "The sign of the reward is turned round: this policy prefers the worst answers.":
-                lambda q, r, h, b: (q - r / b).masked_fill(h, -INF).log_softmax(-1),
-            "These are probabilities; give their logarithms (−inf where unsafe).":
-                lambda q, r, h, b: _tilt(q, r, b).masked_fill(h, -INF).softmax(-1),
-            "It is not normalised: subtract log Z_s, the logsumexp over the safe answers.":
-                lambda q, r, h, b: _tilt(q, r, b).masked_fill(h, -INF),
-            "It is normalised over the whole table; each prompt has a Z_s of its own (dim=-1).":
-                lambda q, r, h, b: (lambda t: t - t.logsumexp((0, 1)))(_tilt(q, r, b).masked_fill(h, -INF)),
-            "A reward of 0 does not forbid: exp(0/β) = 1 still leaves the unsafe answer its reference mass. It takes −inf.":
-                lambda q, r, h, b: _tilt(q, r.masked_fill(h, 0.0), b).log_softmax(-1),
-            "A penalty of 1 is finite: unsafe answers keep some mass. The hard constraint takes −inf.":
-                lambda q, r, h, b: _tilt(q, r - h.double(), b).log_softmax(-1),
+            "The sign of the reward is turned round: this policy prefers the worst answers.": lambda q, r, h, b: (
+                (q - r / b).masked_fill(h, -INF).log_softmax(-1)
+            ),
+            "These are probabilities; give their logarithms (−inf where unsafe).": lambda q, r, h, b: (
+                _tilt(q, r, b).masked_fill(h, -INF).softmax(-1)
+            ),
+            "It is not normalised: subtract log Z_s, the logsumexp over the safe answers.": lambda q, r, h, b: _tilt(
+                q, r, b
+            ).masked_fill(h, -INF),
+            "It is normalised over the whole table; each prompt has a Z_s of its own (dim=-1).": lambda q, r, h, b: (
+                lambda t: t - t.logsumexp((0, 1))
+            )(_tilt(q, r, b).masked_fill(h, -INF)),
+            "A reward of 0 does not forbid: exp(0/β) = 1 still leaves the unsafe answer its reference "
+            "mass. It takes −inf.": lambda q, r, h, b: _tilt(q, r.masked_fill(h, 0.0), b).log_softmax(-1),
+            "A penalty of 1 is finite: unsafe answers keep some mass. The hard constraint takes −inf.": lambda q, r, h, b: (
+                _tilt(q, r - h.double(), b).log_softmax(-1)
+            ),
         },
         hints=(
             "It is the optimum of notebook 01 with the modified reward: −inf on unsafe answers.",
@@ -107,27 +121,37 @@ EXERCISES = {
         cases=PARTITIONS,
         right=penalty_by_bisection,
         mistakes={
-            "Beta is missing in front: C/β is what the exponent sees.":
-                lambda s, u, b, t: torch.tensor(max(0.0, u - s + math.log((1 - t) / t))),
-            "You divide by beta; solving e^{−C/β} = … for C multiplies by it.":
-                lambda s, u, b, t: torch.tensor(max(0.0, (u - s + math.log((1 - t) / t)) / b)),
-            "Z_u and Z_s are exchanged: the heavier the unsafe side, the *larger* the penalty it takes.":
-                lambda s, u, b, t: _needed(s - u, b, t),
+            "Beta is missing in front: C/β is what the exponent sees.": lambda s, u, b, t: torch.tensor(
+                max(0.0, u - s + math.log((1 - t) / t))
+            ),
+            "You divide by beta; solving e^{−C/β} = … for C multiplies by it.": lambda s, u, b, t: torch.tensor(
+                max(0.0, (u - s + math.log((1 - t) / t)) / b)
+            ),
+            "Z_u and Z_s are exchanged: the heavier the unsafe side, the *larger* the penalty it takes.": lambda s, u, b, t: (
+                _needed(s - u, b, t)
+            ),
             "(1−τ)/τ stands upside down: a smaller τ must cost more.": lambda s, u, b, t: _needed(u - s, b, 1 - t),
-            "Close: log(1/τ) is the approximation for small τ; solved exactly it is log((1−τ)/τ).":
-                lambda s, u, b, t: torch.tensor(max(0.0, b * (u - s - math.log(t)))),
-            "A penalty below 0 would reward harm: where even C = 0 is enough, the answer is 0.":
-                lambda s, u, b, t: torch.tensor(b * (u - s + math.log((1 - t) / t))),
-            "You took the logarithm of quantities that already are logarithms: log Z is given, not Z.":
-                lambda s, u, b, t: torch.tensor(max(0.0, b * (math.log(abs(u / s)) + math.log((1 - t) / t)))),
-            "The partition functions are forgotten: this holds only where Z_u = Z_s.":
-                lambda s, u, b, t: _needed(0.0, b, t),
-            "Beta multiplies only the ratio of the partition functions; it multiplies the whole logarithm.":
-                lambda s, u, b, t: torch.tensor(max(0.0, b * (u - s) + math.log((1 - t) / t))),
-            "The τ part is missing: this C makes the unsafe mass one half.":
-                lambda s, u, b, t: torch.tensor(max(0.0, b * (u - s))),
-            "That is log base 10; the exponential in the formula wants the natural logarithm.":
-                lambda s, u, b, t: torch.tensor(max(0.0, b * (u - s + math.log10((1 - t) / t)))),
+            "Close: log(1/τ) is the approximation for small τ; solved exactly it is log((1−τ)/τ).": lambda s, u, b, t: (
+                torch.tensor(max(0.0, b * (u - s - math.log(t))))
+            ),
+            "A penalty below 0 would reward harm: where even C = 0 is enough, the answer is 0.": lambda s, u, b, t: (
+                torch.tensor(b * (u - s + math.log((1 - t) / t)))
+            ),
+            "You took the logarithm of quantities that already are logarithms: log Z is given, not Z.": lambda s, u, b, t: (
+                torch.tensor(max(0.0, b * (math.log(abs(u / s)) + math.log((1 - t) / t))))
+            ),
+            "The partition functions are forgotten: this holds only where Z_u = Z_s.": lambda s, u, b, t: _needed(
+                0.0, b, t
+            ),
+            "Beta multiplies only the ratio of the partition functions; it multiplies the whole logarithm.": lambda s, u, b, t: (
+                torch.tensor(max(0.0, b * (u - s) + math.log((1 - t) / t)))
+            ),
+            "The τ part is missing: this C makes the unsafe mass one half.": lambda s, u, b, t: torch.tensor(
+                max(0.0, b * (u - s))
+            ),
+            "That is log base 10; the exponential in the formula wants the natural logarithm.": lambda s, u, b, t: (
+                torch.tensor(max(0.0, b * (u - s + math.log10((1 - t) / t))))
+            ),
         },
         hints=(
             "Set e^{−C/β} Z_u / (Z_s + e^{−C/β} Z_u) = τ and solve for C.",
@@ -140,15 +164,18 @@ EXERCISES = {
         cases=((),),
         right=price_by_search,
         mistakes={
-            "That is the penalty at δ = 1e-8 itself; the question is how much it *rises* from δ = 1e-4.":
-                lambda: penalty_by_bisection(math.log(1e-8), math.log1p(-1e-8), 0.1, 1e-3),
-            "That is the penalty at δ = 1e-4; the question is how much it rises from there to δ = 1e-8.":
-                lambda: penalty_by_bisection(math.log(1e-4), math.log1p(-1e-4), 0.1, 1e-3),
+            "That is the penalty at δ = 1e-8 itself; the question is how much it *rises* from δ = 1e-4.": lambda: (
+                penalty_by_bisection(math.log(1e-8), math.log1p(-1e-8), 0.1, 1e-3)
+            ),
+            "That is the penalty at δ = 1e-4; the question is how much it rises from there to δ = 1e-8.": lambda: (
+                penalty_by_bisection(math.log(1e-4), math.log1p(-1e-4), 0.1, 1e-3)
+            ),
             "That is in units of β: log(10⁴) = 9.21. Multiply by β = 0.1.": lambda: torch.tensor(math.log(1e4)),
             "That counts in factors of ten: 4 powers of ten, each costing β log 10 = 0.230.": lambda: torch.tensor(0.4),
             "The sign: less support needs *more* penalty.": lambda: -price_by_search(),
-            "That is a ratio of the two penalties; the question asks for the difference.":
-                lambda: torch.tensor(2.533 / 1.612),
+            "That is a ratio of the two penalties; the question asks for the difference.": lambda: torch.tensor(
+                2.533 / 1.612
+            ),
         },
         hints=(
             "Move the slider to δ = 1e-4 and read C, then to 1e-8.",
@@ -157,7 +184,7 @@ EXERCISES = {
         ),
         tolerance=0.006,
     ),
-}  # fmt: skip
+}
 
 QUESTIONS = {
     "average_is_fine": Question(

@@ -5,8 +5,8 @@ from itertools import product
 
 import torch
 
-from ..checking import Exercise
-from ..predictions import Question
+from safedpo.labs.checking import Exercise
+from safedpo.labs.predictions import Question
 
 # flip rate of a bit, and the probability that the safe answer is also the more helpful one
 NOISE = ((0.1, 0.3), (0.25, 0.8), (0.02, 0.55))
@@ -40,7 +40,7 @@ def _survive(e):
 @functools.cache
 def safe_distances() -> dict[tuple[int, float], float]:
     """(step, delta) -> TV of the safe part to pi* in world A, from a training loop of its own with autograd."""
-    from ...finite import optimal_policy, over_represent, pairs_loss, population, tv, world_a
+    from safedpo.finite import optimal_policy, over_represent, pairs_loss, population, tv, world_a
 
     world = world_a()
     pairs, best, found = population(world, pair_weight=over_represent(world, 3)).transform(), None, {}
@@ -72,31 +72,36 @@ EXERCISES = {
         cases=NOISE,
         right=noise_by_enumeration,
         mistakes={
-            "These are shares of the pairs that survive; give shares of *all* truly mixed pairs.":
-                lambda e, p: _three(_survive(e), (e * e + e * (1 - e) * (1 - p)) / _survive(e), e * e / _survive(e)),
-            "The safe and the unsafe winner are exchanged: p is the chance that the *safe* answer is more helpful.":
-                lambda e, p: _three(_survive(e), e * e + e * (1 - e) * p, e * e),
-            "A pair with both bits wrong looks mixed, not UU: it is kept, turned round.":
-                lambda e, p: _three(1 - e, e * (1 - e) * (1 - p), 0.0),
+            "These are shares of the pairs that survive; give shares of *all* truly mixed pairs.": lambda e, p: _three(
+                _survive(e), (e * e + e * (1 - e) * (1 - p)) / _survive(e), e * e / _survive(e)
+            ),
+            "The safe and the unsafe winner are exchanged: p is the chance that the *safe* answer is more helpful.": lambda e, p: (
+                _three(_survive(e), e * e + e * (1 - e) * p, e * e)
+            ),
+            "A pair with both bits wrong looks mixed, not UU: it is kept, turned round.": lambda e, p: _three(
+                1 - e, e * (1 - e) * (1 - p), 0.0
+            ),
             "Both kinds of single flip are dropped here. Only the one that makes the pair look UU is; the other "
-            "looks SS.":
-                lambda e, p: _three((1 - e) ** 2 + e * e, e * e, e * e),
-            "Nothing is dropped here: where the safe answer's bit alone is wrong the pair looks UU.":
-                lambda e, p: _three(1.0, e * e + e * (1 - e) * (1 - p), e * e),
-            "A pair that looks SS has no margin; only both bits wrong gives a wrong order *with* one.":
-                lambda e, p: _three(_survive(e), *[e * e + e * (1 - e) * (1 - p)] * 2),
+            "looks SS.": lambda e, p: _three((1 - e) ** 2 + e * e, e * e, e * e),
+            "Nothing is dropped here: where the safe answer's bit alone is wrong the pair looks UU.": lambda e, p: (
+                _three(1.0, e * e + e * (1 - e) * (1 - p), e * e)
+            ),
+            "A pair that looks SS has no margin; only both bits wrong gives a wrong order *with* one.": lambda e, p: (
+                _three(_survive(e), *[e * e + e * (1 - e) * (1 - p)] * 2)
+            ),
             "A pair that looks SS is ordered by helpfulness, so it is wrong only where the unsafe answer is "
-            "more helpful.":
-                lambda e, p: _three(_survive(e), e * e + e * (1 - e), e * e),
+            "more helpful.": lambda e, p: _three(_survive(e), e * e + e * (1 - e), e * e),
             "One wrong bit is not always a wrong order: a pair with a wrong bit is dropped, or falls back to "
-            "helpfulness.":
-                lambda e, p: _three(_survive(e), 2 * e * (1 - e) + e * e, e * e),
-            "That is the pair-level flip (both bits at once, with probability ε). Here each bit errs on its own.":
-                lambda e, p: _three(1.0, e, e),
-            "A helpfulness order is not forgotten in the looks-SS case: its wrong share (1−p) is missing.":
-                lambda e, p: _three(_survive(e), e * e, e * e),
-            "You give the share that is dropped first; the question is what survives.":
-                lambda e, p: _three(e * (1 - e), e * e + e * (1 - e) * (1 - p), e * e),
+            "helpfulness.": lambda e, p: _three(_survive(e), 2 * e * (1 - e) + e * e, e * e),
+            "That is the pair-level flip (both bits at once, with probability ε). Here each bit errs on its own.": lambda e, p: (
+                _three(1.0, e, e)
+            ),
+            "A helpfulness order is not forgotten in the looks-SS case: its wrong share (1−p) is missing.": lambda e, p: (
+                _three(_survive(e), e * e, e * e)
+            ),
+            "You give the share that is dropped first; the question is what survives.": lambda e, p: _three(
+                e * (1 - e), e * e + e * (1 - e) * (1 - p), e * e
+            ),
         },
         hints=(
             "Four cases: no bit wrong, the safe answer's, the unsafe answer's, both. What does each pair look like?",
@@ -109,15 +114,18 @@ EXERCISES = {
         cases=((),),
         right=price_by_training,
         mistakes={
-            "That is the distance at Δ = 50 itself; the question is how much *larger* it is than at Δ = 0.":
-                lambda: _read(200, 50.0),
+            "That is the distance at Δ = 50 itself; the question is how much *larger* it is than at Δ = 0.": lambda: (
+                _read(200, 50.0)
+            ),
             "That is the distance at Δ = 0; subtract it from the one at Δ = 50.": lambda: _read(200, 0.0),
-            "The sign: the larger margin leaves the safe part *further* away at this step.":
-                lambda: -price_by_training(),
+            "The sign: the larger margin leaves the safe part *further* away at this step.": lambda: (
+                -price_by_training()
+            ),
             "That is a ratio; the question asks for a difference.": lambda: _read(200, 50.0) / _read(200, 0.0),
             "That is read at Δ = 20; move the second slider to its end.": lambda: _read(200, 20.0) - _read(200, 0.0),
-            "That is read at step 1,000, where they have nearly met; the question is about step 200.":
-                lambda: _read(1000, 50.0) - _read(1000, 0.0),
+            "That is read at step 1,000, where they have nearly met; the question is about step 200.": lambda: (
+                _read(1000, 50.0) - _read(1000, 0.0)
+            ),
             "That is read at step 100; the question is about step 200.": lambda: _read(100, 50.0) - _read(100, 0.0),
             "That is the distance at Δ = 20; read at Δ = 50, and subtract the one at Δ = 0.": lambda: _read(200, 20.0),
         },
@@ -128,21 +136,26 @@ EXERCISES = {
         ),
         tolerance=0.004,
     ),
-}  # fmt: skip
+}
 
 QUESTIONS = {
     "path_or_place": Question(
-        ("the larger Δ is safer sooner and better everywhere",
-         "the larger Δ is safer sooner, its safe part arrives later",
-         "both paths are the same: the optimum is"),
+        (
+            "the larger Δ is safer sooner and better everywhere",
+            "the larger Δ is safer sooner, its safe part arrives later",
+            "both paths are the same: the optimum is",
+        ),
         1,
         "A margin keeps pushing safe-over-unsafe pairs after they are won, and that push goes to whichever safe "
         "answer met "
         "most unsafe ones. Unsafe mass falls sooner; the order among safe answers is settled later.",
     ),
     "margin_without_t": Question(
-        ("it is as safe as SafeDPO", "it is safe only where the data shows the unsafe answer losing",
-         "it is never safe"),
+        (
+            "it is as safe as SafeDPO",
+            "it is safe only where the data shows the unsafe answer losing",
+            "it is never safe",
+        ),
         1,
         "With few pairs an unsafe answer that only won keeps being pushed up: nothing turns its pairs round. "
         "With exact "

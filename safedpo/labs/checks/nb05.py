@@ -5,12 +5,17 @@ import math
 
 import torch
 
-from ..checking import Exercise
-from ..predictions import Question
+from safedpo.labs.checking import Exercise
+from safedpo.labs.predictions import Question
 
 # lambda, estimated cost, limit, eta: rising, falling, cut at 0, standing at 0 while infeasible by its measure
-STEPS = ((0.5, 0.4, 0.1, 0.25), (2.0, -0.3, 0.2, 0.4), (0.05, -1.0, 0.0, 0.3), (0.0, -0.2, 0.1, 0.5),
-         (0.0, 0.7, 0.2, 0.8))
+STEPS = (
+    (0.5, 0.4, 0.1, 0.25),
+    (2.0, -0.3, 0.2, 0.4),
+    (0.05, -1.0, 0.0, 0.3),
+    (0.0, -0.2, 0.1, 0.5),
+    (0.0, 0.7, 0.2, 0.8),
+)
 
 
 def _tables(reference, reward, cost):
@@ -54,7 +59,7 @@ def _tilt(q, score):
 @functools.cache
 def _at(lam: float, what: str) -> float:
     """Unsafe mass or expected reward of SACPO's optimum at lambda in the six-answer world at beta = 0.5, by hand."""
-    from ...finite import six_answers
+    from safedpo.finite import six_answers
 
     world = six_answers()
     policy = tilt_by_numbers(world.ref_logps, world.reward, world.cost, 0.5, lam).exp()[0]
@@ -70,7 +75,7 @@ def first_below_one_percent():
 
 
 def _star():
-    from ...finite import expected_reward, optimal_policy, six_answers
+    from safedpo.finite import expected_reward, optimal_policy, six_answers
 
     return expected_reward(six_answers(), optimal_policy(six_answers(), 0.5)).squeeze()
 
@@ -81,28 +86,36 @@ EXERCISES = {
         cases=STEPS,
         right=step_by_cases,
         mistakes={
-            "The sign: λ is the price of cost, so it *rises* where the cost is above its limit.":
-                lambda m, c, d, e: _two(_up(m - e * (c - d)), abs(_up(m - e * (c - d)) - m) / e),
-            "λ became negative: a negative price would reward harm. Cut at 0.":
-                lambda m, c, d, e: _two(m + e * (c - d), abs(c - d)),
-            "The measure forgets the cut: at λ = 0 and within the limit nothing moves, so it is 0.":
-                lambda m, c, d, e: _two(_up(m + e * (c - d)), abs(c - d)),
+            "The sign: λ is the price of cost, so it *rises* where the cost is above its limit.": lambda m, c, d, e: (
+                _two(_up(m - e * (c - d)), abs(_up(m - e * (c - d)) - m) / e)
+            ),
+            "λ became negative: a negative price would reward harm. Cut at 0.": lambda m, c, d, e: _two(
+                m + e * (c - d), abs(c - d)
+            ),
+            "The measure forgets the cut: at λ = 0 and within the limit nothing moves, so it is 0.": lambda m, c, d, e: (
+                _two(_up(m + e * (c - d)), abs(c - d))
+            ),
             "That measure is complementary slackness, λ(cost − limit): it is 0 at λ = 0, however far the limit "
-            "is broken.":
-                lambda m, c, d, e: _two(_up(m + e * (c - d)), abs(m * (c - d))),
-            "The step is not divided by eta: a tiny eta would look like convergence.":
-                lambda m, c, d, e: _two(_up(m + e * (c - d)), abs(_up(m + e * (c - d)) - m)),
+            "is broken.": lambda m, c, d, e: _two(_up(m + e * (c - d)), abs(m * (c - d))),
+            "The step is not divided by eta: a tiny eta would look like convergence.": lambda m, c, d, e: _two(
+                _up(m + e * (c - d)), abs(_up(m + e * (c - d)) - m)
+            ),
             "eta is missing from the step.": lambda m, c, d, e: _two(_up(m + c - d), abs(_up(m + c - d) - m) / e),
-            "The limit is missing: the price stands still where the cost *equals its limit*, not where it is 0.":
-                lambda m, c, d, e: _two(_up(m + e * c), abs(_up(m + e * c) - m) / e),
-            "That is Safe RLHF's rule (log λ moves); C-DPO adds.":
-                lambda m, c, d, e: _two(m * math.exp(e * (c - d) * m), abs(m * math.exp(e * (c - d) * m) - m) / e),
-            "Only rises are allowed here; where the cost is below its limit the price may fall.":
-                lambda m, c, d, e: _two(m + e * _up(c - d), _up(c - d)),
-            "The old λ is missing: this is one step from 0.":
-                lambda m, c, d, e: _two(_up(e * (c - d)), abs(_up(e * (c - d)) - m) / e),
-            "The measure has a sign; it is a length.":
-                lambda m, c, d, e: _two(_up(m + e * (c - d)), (_up(m + e * (c - d)) - m) / e),
+            "The limit is missing: the price stands still where the cost *equals its limit*, not where it is 0.": lambda m, c, d, e: (
+                _two(_up(m + e * c), abs(_up(m + e * c) - m) / e)
+            ),
+            "That is Safe RLHF's rule (log λ moves); C-DPO adds.": lambda m, c, d, e: _two(
+                m * math.exp(e * (c - d) * m), abs(m * math.exp(e * (c - d) * m) - m) / e
+            ),
+            "Only rises are allowed here; where the cost is below its limit the price may fall.": lambda m, c, d, e: (
+                _two(m + e * _up(c - d), _up(c - d))
+            ),
+            "The old λ is missing: this is one step from 0.": lambda m, c, d, e: _two(
+                _up(e * (c - d)), abs(_up(e * (c - d)) - m) / e
+            ),
+            "The measure has a sign; it is a length.": lambda m, c, d, e: _two(
+                _up(m + e * (c - d)), (_up(m + e * (c - d)) - m) / e
+            ),
         },
         hints=(
             "The slope of the dual is limit − cost. Descend on it, and stay at or above 0.",
@@ -116,24 +129,28 @@ EXERCISES = {
         right=tilt_by_numbers,
         mistakes={
             "The second temperature is β/λ, not β: λ is missing.": lambda q, r, c, b, m: _tilt(q, (r - c) / b),
-            "The second temperature is turned upside down: a larger λ must cost more. It is β/λ.":
-                lambda q, r, c, b, m: _tilt(q, r / b - c / (b * m)),
+            "The second temperature is turned upside down: a larger λ must cost more. It is β/λ.": lambda q, r, c, b, m: (
+                _tilt(q, r / b - c / (b * m))
+            ),
             "Safer means *cheaper*: the second step prefers −cost.": lambda q, r, c, b, m: _tilt(q, (r + m * c) / b),
             "The second step starts from π_ref again: its reference is the result of the first, or helpfulness "
-            "is lost.":
-                lambda q, r, c, b, m: _tilt(q, -m * c / b),
+            "is lost.": lambda q, r, c, b, m: _tilt(q, -m * c / b),
             "The second step is missing.": lambda q, r, c, b, m: _tilt(q, r / b),
-            "The first step has no reference: start from π_ref.":
-                lambda q, r, c, b, m: _tilt(torch.zeros_like(q), (r - m * c) / b),
+            "The first step has no reference: start from π_ref.": lambda q, r, c, b, m: _tilt(
+                torch.zeros_like(q), (r - m * c) / b
+            ),
             "The second temperature is λ; it is β/λ.": lambda q, r, c, b, m: _tilt(q, r / b - c / m),
-            "λ stands in the first step too; it belongs to the second alone.":
-                lambda q, r, c, b, m: _tilt(q, m * (r - c) / b),
-            "That is Safe RLHF's optimum: there the sum is divided by 1 + λ.":
-                lambda q, r, c, b, m: _tilt(q, (r - m * c) / ((1 + m) * b)),
-            "The reference entered twice: the second step's reference is already tilted, do not add π_ref again.":
-                lambda q, r, c, b, m: _tilt(2 * q, (r - m * c) / b),
-            "The two policies are averaged; the second step starts where the first ended.":
-                lambda q, r, c, b, m: ((_tilt(q, r / b).exp() + _tilt(q, -m * c / b).exp()) / 2).log(),
+            "λ stands in the first step too; it belongs to the second alone.": lambda q, r, c, b, m: _tilt(
+                q, m * (r - c) / b
+            ),
+            "That is Safe RLHF's optimum: there the sum is divided by 1 + λ.": lambda q, r, c, b, m: _tilt(
+                q, (r - m * c) / ((1 + m) * b)
+            ),
+            "The reference entered twice: the second step's reference is already tilted, do not add "
+            "π_ref again.": lambda q, r, c, b, m: _tilt(2 * q, (r - m * c) / b),
+            "The two policies are averaged; the second step starts where the first ended.": lambda q, r, c, b, m: (
+                (_tilt(q, r / b).exp() + _tilt(q, -m * c / b).exp()) / 2
+            ).log(),
         },
         hints=(
             "What is the reference of the second step, and which score does it prefer?",
@@ -148,16 +165,20 @@ EXERCISES = {
         mistakes={
             "That is an unsafe mass; the question asks for the reward there.": lambda: torch.tensor(_at(1.5, "mass")),
             "That is the first λ with unsafe mass below 0.01; read the reward there.": lambda: torch.tensor(1.5),
-            "That is one place too early: the unsafe mass there is still 0.03.":
-                lambda: torch.tensor(_at(1.0, "reward")),
-            "That is one place too late: the unsafe mass was below 0.01 before.":
-                lambda: torch.tensor(_at(2.5, "reward")),
+            "That is one place too early: the unsafe mass there is still 0.03.": lambda: torch.tensor(
+                _at(1.0, "reward")
+            ),
+            "That is one place too late: the unsafe mass was below 0.01 before.": lambda: torch.tensor(
+                _at(2.5, "reward")
+            ),
             "That is the reward of π*, the star; the question is about SACPO.": _star,
             "That is SACPO at λ = 0, which is DPO.": lambda: torch.tensor(_at(0.0, "reward")),
-            "That is SACPO at λ = 0.7, where its unsafe mass is 0.1, not 0.01.":
-                lambda: torch.tensor(_at(0.7, "reward")),
-            "That is the far end of the slider; stop at the *first* place below 0.01.":
-                lambda: torch.tensor(_at(6.0, "reward")),
+            "That is SACPO at λ = 0.7, where its unsafe mass is 0.1, not 0.01.": lambda: torch.tensor(
+                _at(0.7, "reward")
+            ),
+            "That is the far end of the slider; stop at the *first* place below 0.01.": lambda: torch.tensor(
+                _at(6.0, "reward")
+            ),
         },
         hints=(
             "Set the first slider to SACPO and move the second one to the right.",
@@ -166,7 +187,7 @@ EXERCISES = {
         ),
         tolerance=0.003,
     ),
-}  # fmt: skip
+}
 
 QUESTIONS = {
     "slope_of_dual": Question(
@@ -177,8 +198,11 @@ QUESTIONS = {
         "the dual is least, and the constraint holds exactly.",
     ),
     "same_lambda": Question(
-        ("the same: both maximise r − λc", "Safe RLHF's is nearer to the reference",
-         "C-DPO's is nearer to the reference"),
+        (
+            "the same: both maximise r − λc",
+            "Safe RLHF's is nearer to the reference",
+            "C-DPO's is nearer to the reference",
+        ),
         1,
         "Safe RLHF divides the advantage by 1 + λ and leaves its KL term as it is. So a larger λ also means a "
         "stronger pull "

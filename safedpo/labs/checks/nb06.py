@@ -4,8 +4,8 @@ import math
 
 import torch
 
-from ..checking import Exercise
-from ..predictions import Question
+from safedpo.labs.checking import Exercise
+from safedpo.labs.predictions import Question
 
 
 def _padded(seed, lengths, vocabulary=6):
@@ -77,8 +77,10 @@ def _safe_only(best, logps):
     return logps.masked_fill(best.isneginf(), -math.inf).log_softmax(-1)
 
 
-STEPS = ((torch.tensor([1.0, 2.0, 3.0, 4.0, 15.0], dtype=torch.float64), (4, 1)),
-         (torch.tensor([0.5, 0.7, 0.1, 2.0, 0.3, 0.9, 0.4], dtype=torch.float64), (2, 4, 1)))  # fmt: skip
+STEPS = (
+    (torch.tensor([1.0, 2.0, 3.0, 4.0, 15.0], dtype=torch.float64), (4, 1)),
+    (torch.tensor([0.5, 0.7, 0.1, 2.0, 0.3, 0.9, 0.4], dtype=torch.float64), (2, 4, 1)),
+)
 
 
 def _means(losses, sizes):
@@ -93,28 +95,32 @@ EXERCISES = {
         cases=PADDED,
         right=logps_in_loops,
         mistakes={
-            "The logits at t score the token at t; they predict the *next* one: use the logits at t − 1.":
-                lambda z, y, s, e: _between(_scores(z, y, shift=0), s, e),
-            "That is the mean over tokens. The probability of a sentence is a product, so its logarithm is the sum.":
-                lambda z, y, s, e: _between(_scores(z, y), s, e) / (e - s),
+            "The logits at t score the token at t; they predict the *next* one: use the logits at t − 1.": lambda z, y, s, e: (
+                _between(_scores(z, y, shift=0), s, e)
+            ),
+            "That is the mean over tokens. The probability of a sentence is a product, so its "
+            "logarithm is the sum.": lambda z, y, s, e: _between(_scores(z, y), s, e) / (e - s),
             "The prompt is counted too: begin at starts.": lambda z, y, s, e: _between(_scores(z, y), 0 * s, e),
-            "The padding is counted too: stop at ends.":
-                lambda z, y, s, e: _between(_scores(z, y), s, torch.full_like(e, y.shape[1])),
-            "The first token of the response is lost. It is predicted by the last token of the prompt.":
-                lambda z, y, s, e: _between(_scores(z, y), s + 1, e),
+            "The padding is counted too: stop at ends.": lambda z, y, s, e: _between(
+                _scores(z, y), s, torch.full_like(e, y.shape[1])
+            ),
+            "The first token of the response is lost. It is predicted by the last token of the prompt.": lambda z, y, s, e: (
+                _between(_scores(z, y), s + 1, e)
+            ),
             "The last token, the end of text, is lost. Ending is a decision too, and counts. (It has the id of padding: go "
-            "by ends, not by ids.)":
-                lambda z, y, s, e: _between(_scores(z, y) * (y != 0), s, e),
-            "These are raw logits; take log_softmax first.":
-                lambda z, y, s, e: _between(torch.cat([0 * z[:, :1, 0], z[:, :-1].gather(-1, y[:, 1:, None])[..., 0]], 1),
-                                            s, e),
-            "These are probabilities added up; add their logarithms.":
-                lambda z, y, s, e: _between(_scores(z, y).exp(), s, e),
-            "The softmax runs over positions; it belongs over the vocabulary (dim -1).":
-                lambda z, y, s, e: _between(torch.cat([0 * z[:, :1, 0], z.log_softmax(1)[:, :-1].gather(
-                    -1, y[:, 1:, None])[..., 0]], 1), s, e),
-            "The sign is wrong: that is the loss of supervised fine-tuning.":
-                lambda z, y, s, e: -_between(_scores(z, y), s, e),
+            "by ends, not by ids.)": lambda z, y, s, e: _between(_scores(z, y) * (y != 0), s, e),
+            "These are raw logits; take log_softmax first.": lambda z, y, s, e: _between(
+                torch.cat([0 * z[:, :1, 0], z[:, :-1].gather(-1, y[:, 1:, None])[..., 0]], 1), s, e
+            ),
+            "These are probabilities added up; add their logarithms.": lambda z, y, s, e: _between(
+                _scores(z, y).exp(), s, e
+            ),
+            "The softmax runs over positions; it belongs over the vocabulary (dim -1).": lambda z, y, s, e: _between(
+                torch.cat([0 * z[:, :1, 0], z.log_softmax(1)[:, :-1].gather(-1, y[:, 1:, None])[..., 0]], 1), s, e
+            ),
+            "The sign is wrong: that is the loss of supervised fine-tuning.": lambda z, y, s, e: (
+                -_between(_scores(z, y), s, e)
+            ),
         },
         hints=(
             "logits[:, t] predicts ids[:, t + 1]. So logits[:, :-1] and ids[:, 1:] belong together.",
@@ -127,21 +133,22 @@ EXERCISES = {
         cases=TABLES,
         right=kl_in_loops,
         mistakes={
-            "The other direction, KL(π‖π*), is infinite while any unsafe mass is left.":
-                lambda p, q: torch.full((len(p),), math.inf),
+            "The other direction, KL(π‖π*), is infinite while any unsafe mass is left.": lambda p, q: torch.full(
+                (len(p),), math.inf
+            ),
             "The sign is wrong: log π* − log π, weighted by π*.": lambda p, q: -kl_in_loops(p, q),
             "These are bits; we count nats (natural logarithms).": lambda p, q: kl_in_loops(p, q) / math.log(2),
             "That is the cross-entropy; the entropy of π* is missing.": lambda p, q: -_weighted(p.exp(), q),
-            "That is the entropy of π*; the policy does not occur in it.":
-                lambda p, q: -_weighted(p.exp(), _finite(p)),
+            "That is the entropy of π*; the policy does not occur in it.": lambda p, q: -_weighted(p.exp(), _finite(p)),
             "That is total variation.": lambda p, q: (p.exp() - q.exp()).abs().sum(-1) / 2,
             "The mean over answers was taken; KL is a sum.": lambda p, q: kl_in_loops(p, q) / p.shape[1],
-            "The policy was renormalised on the safe answers; then its unsafe mass costs nothing.":
-                lambda p, q: kl_in_loops(p, _safe_only(p, q)),
-            "The weights are π*'s, not the policy's.":
-                lambda p, q: torch.where(p.isneginf(), 0.0, q.exp() * (p - q)).sum(-1),
-            "The log-ratios were added without weights.":
-                lambda p, q: torch.where(p.isneginf(), 0.0, p - q).sum(-1),
+            "The policy was renormalised on the safe answers; then its unsafe mass costs nothing.": lambda p, q: (
+                kl_in_loops(p, _safe_only(p, q))
+            ),
+            "The weights are π*'s, not the policy's.": lambda p, q: torch.where(
+                p.isneginf(), 0.0, q.exp() * (p - q)
+            ).sum(-1),
+            "The log-ratios were added without weights.": lambda p, q: torch.where(p.isneginf(), 0.0, p - q).sum(-1),
         },
         hints=(
             "KL(π*‖π) = Σ π* (log π* − log π), over the answers.",
@@ -154,16 +161,16 @@ EXERCISES = {
         cases=STEPS,
         right=lambda losses, sizes: torch.tensor(math.fsum(losses.tolist()) / sum(sizes), dtype=torch.float64),
         mistakes={
-            "The mean of the means: a pair in a small micro-batch weighs more than one in a large one.":
-                lambda x, n: _means(x, n).mean(),
+            "The mean of the means: a pair in a small micro-batch weighs more than one in a large one.": lambda x, n: (
+                _means(x, n).mean()
+            ),
             "The means are added up and never divided.": lambda x, n: _means(x, n).sum(),
             "That is the sum; divide by the number of pairs.": lambda x, n: x.sum(),
             "Divided by the number of micro-batches; divide by the number of pairs.": lambda x, n: x.sum() / len(n),
             "Only the last micro-batch counts here.": lambda x, n: _means(x, n)[-1],
             "Only the first micro-batch counts here.": lambda x, n: _means(x, n)[0],
             "Divided as if every micro-batch had the size of the first.": lambda x, n: x.sum() / (n[0] * len(n)),
-            "Divided as if every micro-batch were as large as the largest.":
-                lambda x, n: x.sum() / (max(n) * len(n)),
+            "Divided as if every micro-batch were as large as the largest.": lambda x, n: x.sum() / (max(n) * len(n)),
         },
         hints=(
             "How much should one pair weigh? The same, wherever the step was cut.",
@@ -176,11 +183,13 @@ EXERCISES = {
         cases=((),),
         right=lambda: torch.tensor(float(MYSTERY)),
         mistakes={
-            "With dropout in the reference the losses at step 0 would scatter; here they are right.":
-                lambda: torch.tensor(11.0),
+            "With dropout in the reference the losses at step 0 would scatter; here they are right.": lambda: (
+                torch.tensor(11.0)
+            ),
             "β twice slows the margin down; here it does not move at all.": lambda: torch.tensor(13.0),
-            "Nothing is wrong at step 0, but the sound margin grows and this one stays at 0: not sound.":
-                lambda: torch.tensor(0.0),
+            "Nothing is wrong at step 0, but the sound margin grows and this one stays at 0: not sound.": lambda: (
+                torch.tensor(0.0)
+            ),
             "The tokens are counted rightly here; look at the reward margin.": lambda: torch.tensor(4.0),
         },
         hints=(
@@ -189,7 +198,7 @@ EXERCISES = {
             "The reference moves along with the policy: fault 12.",
         ),
     ),
-}  # fmt: skip
+}
 
 QUESTIONS = {
     "how_many_forwards": Question(
@@ -211,8 +220,11 @@ QUESTIONS = {
         "nothing says where the freed mass must go.",
     ),
     "rank": Question(
-        ("rank 16 does as well as all weights in both tasks",
-         "more rank imitates better; with pairs only all weights come near", "rank makes no difference in either task"),
+        (
+            "rank 16 does as well as all weights in both tasks",
+            "more rank imitates better; with pairs only all weights come near",
+            "rank makes no difference in either task",
+        ),
         1,
         "Imitation shows the room that a rank has: more rank, nearer. With pairs something else holds the adapters back too: "
         "the way back from what a large margin throws out at first, which takes many steps.",

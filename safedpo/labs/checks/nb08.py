@@ -4,8 +4,8 @@ import math
 
 import torch
 
-from ..checking import Exercise
-from ..predictions import Question
+from safedpo.labs.checking import Exercise
+from safedpo.labs.predictions import Question
 
 # (prompts, responses to each): all responses to a prompt alike, none alike, and shares between.
 _draw = torch.Generator().manual_seed(8)
@@ -55,24 +55,26 @@ EXERCISES = {
         right=standard_error_by_pairs,
         mistakes={
             "You counted every response as its own draw. Responses to one prompt resemble one another: take the mean "
-            "of each prompt first.":
-                lambda s: s.std() / math.sqrt(s.numel()),
-            "You took the means of the columns. The prompts are the rows.":
-                lambda s: s.mean(0).std() / math.sqrt(s.shape[1]),
-            "That is the spread of the prompts, not the error of their mean: divide by the root of their number.":
-                lambda s: s.mean(1).std(),
-            "You divided by the number of prompts; the error falls with its square root.":
-                lambda s: s.mean(1).std() / len(s),
-            "You divided the prompts' spread by the root of the number of responses; there are only as many draws as prompts.":
-                lambda s: s.mean(1).std() / math.sqrt(s.numel()),
-            "You divided by n inside the spread. The mean was estimated from the same prompts: n - 1 (torch's default).":
-                lambda s: s.mean(1).std(correction=0) / math.sqrt(len(s)),
-            "That is the variance of the mean; take its root.":
-                lambda s: s.mean(1).var() / len(s),
-            "That is the mean itself. How far would it move with other prompts?":
-                lambda s: s.mean(),
-            "That is 1.96 standard errors, half a 95 % interval. Give one standard error.":
-                lambda s: 1.96 * s.mean(1).std() / math.sqrt(len(s)),
+            "of each prompt first.": lambda s: s.std() / math.sqrt(s.numel()),
+            "You took the means of the columns. The prompts are the rows.": lambda s: (
+                s.mean(0).std() / math.sqrt(s.shape[1])
+            ),
+            "That is the spread of the prompts, not the error of their mean: divide by the root of their number.": lambda s: (
+                s.mean(1).std()
+            ),
+            "You divided by the number of prompts; the error falls with its square root.": lambda s: (
+                s.mean(1).std() / len(s)
+            ),
+            "You divided the prompts' spread by the root of the number of responses; there are only as "
+            "many draws as prompts.": lambda s: s.mean(1).std() / math.sqrt(s.numel()),
+            "You divided by n inside the spread. The mean was estimated from the same prompts: n - 1 (torch's default).": lambda s: (
+                s.mean(1).std(correction=0) / math.sqrt(len(s))
+            ),
+            "That is the variance of the mean; take its root.": lambda s: s.mean(1).var() / len(s),
+            "That is the mean itself. How far would it move with other prompts?": lambda s: s.mean(),
+            "That is 1.96 standard errors, half a 95 % interval. Give one standard error.": lambda s: (
+                1.96 * s.mean(1).std() / math.sqrt(len(s))
+            ),
         },
         hints=(
             "What was drawn independently: responses, or prompts?",
@@ -85,25 +87,26 @@ EXERCISES = {
         cases=SCALINGS,
         right=optimum_at_beta_over_x,
         mistakes={
-            "It does not sum to one: divide by its sum (log_softmax does).":
-                lambda q, p, x: (1 - x) * q + x * p,
-            "You exchanged the two: strength 0 is the reference, strength 1 the trained policy.":
-                lambda q, p, x: _normal(x * q + (1 - x) * p),
-            "You mixed the probabilities. An adapter's strength scales log π_1 - log π_ref.":
-                lambda q, p, x: ((1 - x) * q.exp() + x * p.exp()).log(),
-            "You scaled the trained log-probabilities and forgot the reference: at strength 0 that is uniform.":
-                lambda q, p, x: _normal(x * p),
-            "You added the scaled log-ratio to the trained policy; it starts from the reference.":
-                lambda q, p, x: _normal(p + x * (p - q)),
-            "You subtracted the log-ratio: that walks away from the trained policy.":
-                lambda q, p, x: _normal(q - x * (p - q)),
+            "It does not sum to one: divide by its sum (log_softmax does).": lambda q, p, x: (1 - x) * q + x * p,
+            "You exchanged the two: strength 0 is the reference, strength 1 the trained policy.": lambda q, p, x: (
+                _normal(x * q + (1 - x) * p)
+            ),
+            "You mixed the probabilities. An adapter's strength scales log π_1 - log π_ref.": lambda q, p, x: (
+                (1 - x) * q.exp() + x * p.exp()
+            ).log(),
+            "You scaled the trained log-probabilities and forgot the reference: at strength 0 that is uniform.": lambda q, p, x: (
+                _normal(x * p)
+            ),
+            "You added the scaled log-ratio to the trained policy; it starts from the reference.": lambda q, p, x: (
+                _normal(p + x * (p - q))
+            ),
+            "You subtracted the log-ratio: that walks away from the trained policy.": lambda q, p, x: _normal(
+                q - x * (p - q)
+            ),
             "You added the trained log-probabilities to the whole reference; only the log-ratio log π_1 - log π_ref is "
-            "scaled.":
-                lambda q, p, x: _normal(q + x * p),
-            "Those are probabilities. Give log-probabilities.":
-                lambda q, p, x: _normal((1 - x) * q + x * p).exp(),
-            "That is the trained policy, whatever the strength.":
-                lambda q, p, x: p,
+            "scaled.": lambda q, p, x: _normal(q + x * p),
+            "Those are probabilities. Give log-probabilities.": lambda q, p, x: _normal((1 - x) * q + x * p).exp(),
+            "That is the trained policy, whatever the strength.": lambda q, p, x: p,
         },
         hints=(
             "Write the logits of the reference plus x times what training added to them.",
@@ -111,31 +114,40 @@ EXERCISES = {
             "(ref_logps + x * (trained_logps - ref_logps)).log_softmax(-1).",
         ),
     ),
-}  # fmt: skip
+}
 
 QUESTIONS = {
     "short_runs": Question(
-        options=("the same policy, up to chance: all margins have one optimum", "different policies",
-                 "different policies, so Proposition 4.4 is wrong for networks"),
+        options=(
+            "the same policy, up to chance: all margins have one optimum",
+            "different policies",
+            "different policies, so Proposition 4.4 is wrong for networks",
+        ),
         right=1,
         why="The proposition is about the optimum, which only a long run comes near. These runs see a thousand pairs: "
-            "what differs is the path, as in the bandit lab. Whether the safer one is also the less helpful one is then "
-            "a measurement, and it is below.",
+        "what differs is the path, as in the bandit lab. Whether the safer one is also the less helpful one is then "
+        "a measurement, and it is below.",
     ),
     "one_seed": Question(
-        options=("the larger margin is safer", "the larger margin is safer, if the two intervals over prompts are apart",
-                 "nothing yet about the margin: another seed may turn it round"),
+        options=(
+            "the larger margin is safer",
+            "the larger margin is safer, if the two intervals over prompts are apart",
+            "nothing yet about the margin: another seed may turn it round",
+        ),
         right=2,
         why="An interval over prompts says how another set of prompts would change the number of this one policy. Another "
-            "seed trains another policy. So the runs are drawn as dots, seed by seed, and a difference counts where "
-            "the dots of one margin lie apart from those of the other.",
+        "seed trains another policy. So the runs are drawn as dots, seed by seed, and a difference counts where "
+        "the dots of one margin lie apart from those of the other.",
     ),
     "half_and_half": Question(
-        options=("the policy that a margin between the two would have trained", "the average of what the two policies say",
-                 "a new policy; how near it is to anything has to be measured"),
+        options=(
+            "the policy that a margin between the two would have trained",
+            "the average of what the two policies say",
+            "a new policy; how near it is to anything has to be measured",
+        ),
         right=2,
         why="The weights are averaged, not the probabilities, and logits are not linear in the weights of all layers "
-            "together. It may come near the policy trained in between. Where an adapter was really trained there, the "
-            "KL between the two says how near.",
+        "together. It may come near the policy trained in between. Where an adapter was really trained there, the "
+        "KL between the two says how near.",
     ),
-}  # fmt: skip
+}

@@ -1,0 +1,77 @@
+"""`safedpo maintain ...`: what only maintainers run, and what therefore stands in no teaching room.
+
+Each command makes something that the project ships: an exported adapter, the household data, the measurements of blends,
+the reference and the stored runs of the enumerable language model.
+"""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from safedpo.cli.common import app
+
+maintain = typer.Typer(no_args_is_help=True, help="Make what the project ships (for its maintainers).")
+sentences = typer.Typer(no_args_is_help=True, help="The enumerable language model of notebook 06.")
+app.add_typer(maintain, name="maintain", hidden=True)
+maintain.add_typer(sentences, name="sentences")
+
+
+@maintain.command()
+def adapter(
+    run: Annotated[Path, typer.Argument(help="The output directory of a finished safedpo train or safedpo sft.")],
+    target: Annotated[Path, typer.Argument(help="Folder of the exported adapter.")],
+    title: Annotated[str, typer.Option(help="First line of its card.")],
+    what: Annotated[str, typer.Option(help="What it is, in a sentence or two.")],
+    command: Annotated[str, typer.Option(help="The command that made the run.")],
+) -> None:
+    """Export the adapter of a finished run: weights in bfloat16, run.json, a card with sha256."""
+    from safedpo.cli.maintain.export import export_adapter
+
+    export_adapter(run, target, title=title, what=what, command=command)
+
+
+@maintain.command()
+def household(
+    out: Annotated[Path, typer.Option(help="Folder for train.jsonl, test.jsonl and README.md.")],
+    seed: Annotated[int, typer.Option(help="Seed of the generator (the shipped data: 0).")] = 0,
+) -> None:
+    """Write the household data and its card: the same bytes for the same seed."""
+    from safedpo.household import build
+
+    for path in build(out, seed):
+        print(path)
+
+
+@maintain.command()
+def blends(
+    adapters: Annotated[Path, typer.Argument(help="Adapters of one seed, one a margin (data/adapters/sweep).")],
+    results: Annotated[Path, typer.Argument(help="The sweep that they come from (data/results/household).")],
+) -> None:
+    """Measure what blends of neighbouring margins do, beside the policies really trained, and write blends.json."""
+    from safedpo.evaluate.blends import measure_blends
+
+    for one in measure_blends(adapters, results, command=shlex.join(["safedpo", *sys.argv[1:]]))["blends"]:
+        gaps = ", ".join(
+            f"{name} {gap['value']:+.3f} [{gap['low']:+.3f}, {gap['high']:+.3f}]"
+            for name, gap in one["minus_trained"].items()
+        )
+        print(f"delta {one['delta']:g}, blend of {', '.join(one['weights'])} minus trained: {gaps}")
+
+
+@sentences.command()
+def reference(folder: Annotated[Path, typer.Argument(help="Folder of the model and its card.")]) -> None:
+    """Train the reference again, on a CPU, with the trainer of every other model."""
+    from safedpo.cli.maintain.sentences import train_reference
+
+    train_reference(folder)
+
+
+@sentences.command()
+def runs(file: Annotated[Path, typer.Argument(help="The JSON file to write.")]) -> None:
+    """Measure the runs that are too long for a lesson, and store them with their settings."""
+    from safedpo.cli.maintain.sentences import store_runs
+
+    store_runs(file)

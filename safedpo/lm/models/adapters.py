@@ -1,0 +1,93 @@
+"""LoRA adapters: a fresh one on a model, a stored one put back on the weights that it was trained on."""
+
+import json
+import warnings
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from safetensors import safe_open
+from transformers import PreTrainedModel
+
+from safedpo.errors import UserError
+from safedpo.lm.models.fingerprint import weights_fingerprint
+from safedpo.lm.models.loading import loading
+
+# PEFT's own use of a name that transformers renames, and its list of missing tensors, which is checked here instead.
+_PEFT_NOISE = "`is_gradient_checkpointing` is deprecated|Found missing adapter keys"
+
+
+def add_lora(model: PreTrainedModel, *, r: int = 4, alpha: float | None = None, seed: int = 0) -> PeftModel:
+    """Freeze `model` and put a fresh LoRA adapter on all its linear layers but the head: W x + (alpha / r) B A x.
+
+    `alpha` is 2 r where not given. B starts at zero, so the new policy equals its reference exactly; A is drawn with
+    `seed`, without touching PyTorch's own generator. Adapter weights are float32 also on a bfloat16 model.
+    """
+    if r < 1:
+        raise UserError(f"the LoRA rank r is {r}; it must be at least 1")
+    config = LoraConfig(
+        r=r,
+        lora_alpha=2 * r if alpha is None else alpha,
+        target_modules="all-linear",
+        lora_dropout=0.0,
+        bias="none",
+        task_type="CAUSAL_LM",
+    )
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", _PEFT_NOISE)
+        torch.manual_seed(seed)
+        return get_peft_model(model, config)
+
+
+def load_adapter(
+    model: PreTrainedModel | PeftModel,
+    folder: str | Path,
+    *,
+    name: str = "default",
+    trainable: bool = False,
+    base_fingerprint: str | None = None,
+) -> PeftModel:
+    """Put the LoRA adapter stored in `folder` on `model` (a second one under another `name`).
+
+    Where `run.json` beside the adapter holds `fingerprints.reference`, it must be the fingerprint of the model's
+    base weights: an adapter on other weights would run without a word and mean nothing. `base_fingerprint` saves
+    computing it again. Raises UserError naming the folder when the adapter is missing, damaged, or not for this model.
+    """
+    folder = Path(folder)
+    for file in ("adapter_config.json", "adapter_model.safetensors"):
+        if not (folder / file).is_file():
+            raise UserError(f"{folder} holds no LoRA adapter: {file} is missing")
+    expected = adapter_run(folder).get("fingerprints", {}).get("reference")
+    if expected and expected != (found := base_fingerprint or weights_fingerprint(model)):
+        raise UserError(
+            f"the adapter in {folder} was trained on weights {expected}, this model has {found}; load the "
+            f"model named in {folder / 'run.json'}"
+        )
+    with loading(f"the adapter in {folder}"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", _PEFT_NOISE)
+        with safe_open(folder / "adapter_model.safetensors", "pt") as stored:
+            keys = set(stored.keys())
+        if isinstance(model, PeftModel):
+            policy = model
+            policy.load_adapter(str(folder), adapter_name=name, is_trainable=trainable)
+        else:
+            policy = PeftModel.from_pretrained(model, str(folder), adapter_name=name, is_trainable=trainable)
+    # The folder's config names the base by its preset, which PEFT would look up on the hub at every save.
+    policy.peft_config[name].base_model_name_or_path = policy.get_base_model().name_or_path
+    if odd := keys ^ set(get_peft_model_state_dict(policy, adapter_name=name)):  # PEFT passes over these
+        raise UserError(
+            f"the adapter in {folder} does not fit this model: {len(odd)} tensors have no counterpart, "
+            f"such as {min(odd)}; load the model that it was trained on"
+        )
+    return policy
+
+
+def adapter_run(folder: Path) -> dict:
+    """What `run.json` beside an adapter says, or an empty dict where there is none."""
+    file = folder / "run.json"
+    if not file.exists():
+        return {}
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{file} is damaged ({error}); train the adapter again or remove that file") from error

@@ -1,0 +1,87 @@
+"""The one door through which weights come in: a preset, a folder or a hub id, with an adapter on it if asked.
+
+A *reference* is a plain model folder; a *policy* is that model with a LoRA adapter on it, so "adapter off" is the
+reference. Weights are told apart by fingerprint, never by name. Only safetensors are read and no remote code is run.
+"""
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from safedpo.errors import UserError
+from safedpo.lm.models.adapters import load_adapter
+from safedpo.lm.models.dtype import choose_device, named_dtype
+from safedpo.lm.models.fingerprint import weights_fingerprint
+from safedpo.lm.models.loading import loading, quiet, read_model
+from safedpo.lm.models.presets import PRESETS
+from safedpo.lm.rows.attention import use_packed_attention
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model ready to use: where it came from, how it runs and why, and the fingerprint of its base weights."""
+
+    model: PreTrainedModel | PeftModel
+    tokenizer: PreTrainedTokenizerBase
+    source: str
+    device: str
+    dtype: torch.dtype
+    dtype_reason: str
+    fingerprint: str
+
+
+def load_model(
+    source: str | Path, *, dtype: str | torch.dtype = "auto", device: str = "auto", adapter: str | Path | None = None
+) -> LoadedModel:
+    """Load a causal language model and its tokenizer, in evaluation mode.
+
+    `source` is a preset (see `PRESETS`), a folder, or a hub id `owner/name`; `dtype` is `auto` (then
+    `choose_dtype` decides), `float32` or `bfloat16`; `adapter` is a folder with a LoRA adapter to put on it.
+    Raises UserError when the source is not there, damaged, or needs code of its own.
+
+    >>> load_model("smollm2-13m")
+    Traceback (most recent call last):
+    ...
+    safedpo.errors.UserError: no model 'smollm2-13m': presets are smollm2-135m, smollm2-135m-household; otherwise give \
+a folder that holds a model, or a hub id owner/name
+    """
+    name = str(source)
+    path = model_path(name)
+    device = choose_device(device)
+    torch_dtype, reason = named_dtype(dtype, device)
+    with loading(name), quiet() if name in PRESETS else nullcontext():
+        model, tokenizer = read_model(path, torch_dtype)
+        model = model.to(device).eval()
+    use_packed_attention(model)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token  # padding is masked by lengths, so sharing the id is harmless
+    fingerprint = weights_fingerprint(model)
+    if adapter is not None:
+        model = load_adapter(model, adapter, base_fingerprint=fingerprint)
+    return LoadedModel(model, tokenizer, name, device, torch_dtype, reason, fingerprint)
+
+
+def model_path(name: str) -> str:
+    if name in PRESETS:
+        return str(PRESETS[name]())
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if (folder / "adapter_config.json").exists():
+            raise UserError(
+                f"{name} holds a LoRA adapter, not a model: give it as the adapter, and its base as the model"
+            )
+        if not (folder / "config.json").exists() or not any(folder.glob("*.safetensors")):
+            raise UserError(
+                f"{name} holds no model: config.json and *.safetensors are needed (other weight formats are not read)"
+            )
+        return str(folder)
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise UserError(
+            f"no model {name!r}: presets are {', '.join(PRESETS)}; otherwise give a folder that holds a "
+            "model, or a hub id owner/name"
+        )
+    return name

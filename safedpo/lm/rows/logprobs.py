@@ -1,0 +1,137 @@
+"""The one path from a packed row to log-probabilities: policy, reference and evaluation all take it.
+
+The model's backbone runs over the row; its output head only over the positions that predict a response token, some
+hundred at a time, so that no (tokens, vocabulary) matrix of logits is ever held.
+
+With a frozen head (LoRA) the gradient is at hand in the forward pass: for log p(y) = z_y - log sum_v exp(z_v) and
+z = W h it is W_y - sum_v p_v W_v, one vector of the size of h per token. It is stored in place of the logits and scaled
+in the backward pass; the head gets no gradient. A trained head recomputes its logits in the backward pass.
+"""
+
+import weakref
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from safedpo.lm.rows import attention
+from safedpo.lm.rows.packing import TokenBatch
+from safedpo.lm.rows.products import linear
+
+CHUNK = 128  # response tokens whose logits exist at one time: 25 MB in float32 at a vocabulary of 49,152
+
+
+def response_logps(model, batch: TokenBatch, *, chunk: int = CHUNK) -> Tensor:
+    """log pi(y | x) of each response: the *sum* over its tokens in nats, (R,) float32, in the batch's order.
+
+    Works for any causal language model of transformers, with or without LoRA.
+    For pairs: `chosen_logps, rejected_logps = response_logps(model, batch).chunk(2)`.
+
+    >>> from safedpo.lm.rows.packing import pack
+    >>> from safedpo.lm.models.tiny import tiny_model
+    >>> apart = [response_logps(tiny_model(), pack([(1, 2)], [(0, ids)])) for ids in [(3,), (4, 5)]]
+    >>> together = response_logps(tiny_model(), pack([(1, 2)], [(0, (3,)), (0, (4, 5))]))
+    >>> torch.allclose(torch.cat(apart), together, atol=1e-5)
+    True
+    """
+    per_token = token_logps(model, batch, chunk=chunk)
+    sums = torch.zeros(batch.n_responses, dtype=torch.float32, device=per_token.device)
+    return sums.index_add(0, batch.owners, per_token)
+
+
+def token_logps(model, batch: TokenBatch, *, chunk: int = CHUNK) -> Tensor:
+    """log pi of each response token given all before it, (T,) float32 nats, in the order of `batch.targets`."""
+    causal_lm = model.get_base_model() if hasattr(model, "get_base_model") else model
+    if own := getattr(causal_lm, "position_logits", None):  # a model that knows packed rows itself
+        return _log_softmax_at(own(batch).float(), batch.targets)
+    row = {
+        "input_ids": batch.input_ids,
+        "position_ids": batch.position_ids,
+        "attention_mask": _mask(causal_lm, batch),
+        "use_cache": False,
+    }
+    if causal_lm.config._attn_implementation == attention.NAME:
+        row["spans"] = batch.spans()
+    if not _is_backbone_and_head(causal_lm):
+        return _log_softmax_at(causal_lm(**row, logits_to_keep=batch.predictors).logits[0].float(), batch.targets)
+    hidden = causal_lm.base_model(**row).last_hidden_state[0]  # (L, H)
+    return head_logps(hidden[batch.predictors], causal_lm.get_output_embeddings(), batch.targets, chunk=chunk)
+
+
+_PLAIN = weakref.WeakKeyDictionary()  # model -> bool
+
+
+@torch.no_grad()
+def _is_backbone_and_head(causal_lm) -> bool:
+    """Whether the model's logits are its head applied to its backbone's output; some models scale or mask them.
+
+    Found out once for each model, by comparing both on two tokens.
+    """
+    if causal_lm not in _PLAIN:
+        probe = torch.zeros(1, 2, dtype=torch.long, device=causal_lm.device)
+        head = causal_lm.get_output_embeddings()
+        by_hand = head(causal_lm.base_model(input_ids=probe, use_cache=False).last_hidden_state)
+        _PLAIN[causal_lm] = torch.equal(by_hand, causal_lm(input_ids=probe, use_cache=False).logits)
+    return _PLAIN[causal_lm]
+
+
+def head_logps(hidden: Tensor, head: torch.nn.Linear, targets: Tensor, *, chunk: int = CHUNK) -> Tensor:
+    """log softmax(head(hidden))[target], (T,) float32, from hidden (T, H) and targets (T,), `chunk` tokens at a time.
+
+    >>> head, h, y = torch.nn.Linear(4, 9), torch.randn(5, 4), torch.tensor([0, 3, 8, 1, 1])
+    >>> naive = head(h).log_softmax(-1).gather(1, y[:, None])[:, 0]
+    >>> torch.allclose(head_logps(h, head, y, chunk=2), naive, atol=1e-6)
+    True
+    """
+    plain = type(head) is torch.nn.Linear  # not one with an adapter, whose weight alone is not what it computes
+    if plain and not any(p.requires_grad for p in head.parameters()):
+        return _FrozenHead.apply(hidden, head.weight, head.bias, targets, chunk)
+    pieces = zip(hidden.split(chunk), targets.split(chunk), strict=True)
+    return torch.cat([checkpoint(_naive, h, head, y, use_reentrant=False) for h, y in pieces])
+
+
+def _naive(hidden: Tensor, head, targets: Tensor) -> Tensor:
+    return _log_softmax_at(head(hidden).float(), targets)
+
+
+def _log_softmax_at(logits: Tensor, targets: Tensor) -> Tensor:
+    return logits.gather(1, targets[:, None])[:, 0] - logits.logsumexp(-1)
+
+
+class _FrozenHead(torch.autograd.Function):
+    """Log-probabilities of the targets under a head that is not trained; see the module's docstring."""
+
+    @staticmethod
+    def forward(ctx, hidden, weight, bias, targets, chunk):
+        logps = torch.empty(len(targets), dtype=torch.float32, device=hidden.device)
+        slope = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
+        for start in range(0, len(targets), chunk):
+            piece = slice(start, start + chunk)
+            logits = linear(hidden[piece], weight, bias).float()  # (chunk, V)
+            normaliser = logits.logsumexp(-1)
+            logps[piece] = logits.gather(1, targets[piece, None])[:, 0] - normaliser
+            if slope is not None:
+                probabilities = logits.sub_(normaliser[:, None]).exp_().to(weight.dtype)
+                slope[piece] = weight[targets[piece]] - linear(probabilities, weight.T)
+        ctx.save_for_backward(slope)
+        return logps
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (slope,) = ctx.saved_tensors
+        return (slope * gradient[:, None].to(slope.dtype)), None, None, None, None
+
+
+def _mask(causal_lm, batch: TokenBatch) -> Tensor:
+    """The packed row's mask as this model's attention wants it: bool for sdpa, 0 and -max to be added for eager."""
+    allowed = batch.mask()
+    kind = causal_lm.config._attn_implementation
+    if kind in ("sdpa", attention.NAME):
+        return allowed
+    if kind == "eager":
+        dtype = causal_lm.dtype
+        return torch.zeros_like(allowed, dtype=dtype).masked_fill(~allowed, torch.finfo(dtype).min)
+    raise ValueError(
+        f"this model runs with the attention {kind!r}, which cannot take the mask of a packed row; load it with "
+        "attn_implementation='sdpa'"
+    )

@@ -1,0 +1,161 @@
+"""Several prompts with their responses in one row of tokens: no padding, and no prompt computed twice.
+
+    row        [ prompt 0 | chosen 0 | rejected 0 | prompt 1 | chosen 1 | ... ]
+    positions    0 .. p-1   p ..       p ..         0 .. p-1   p ..
+
+A token sees its own prompt and its own response, up to itself: the mask keeps pairs apart, and the two responses of a
+pair apart, so that each log-probability is exactly that of prompt + response on its own.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from safedpo.lm.rows.tokens import TokenExample, TokenPair
+
+
+@dataclass(frozen=True)
+class TokenBatch:
+    """One packed row of L tokens that holds R responses with T response tokens in all.
+
+    Responses are numbered: for pairs, all chosen ones first, then all rejected ones, so that
+    `response_logps(model, batch).chunk(2)` is `(chosen_logps, rejected_logps)`.
+    """
+
+    input_ids: Tensor  # (1, L) int64
+    position_ids: Tensor  # (1, L) int64, restarting at each prompt; both responses of a pair go on from its end
+    segments: Tensor  # (2, L) int64: number of the prompt; number of the response within its prompt, 0 = the prompt
+    predictors: Tensor  # (T,) int64: index in the row of the token whose output predicts the target
+    targets: Tensor  # (T,) int64: the response tokens, response after response
+    owners: Tensor  # (T,) int64 in [0, R): the response that each target belongs to
+    n_responses: int
+
+    def to(self, device, **how) -> "TokenBatch":
+        """The same batch on another device."""
+        moved = {k: v.to(device, **how) if isinstance(v, Tensor) else v for k, v in vars(self).items()}
+        return TokenBatch(**moved)
+
+    def mask(self) -> Tensor:
+        """(1, 1, L, L) bool, true where the row's token i may see token j."""
+        prompt, response = self.segments
+        index = torch.arange(len(prompt), device=prompt.device)
+        same_prompt = prompt[:, None] == prompt[None, :]
+        visible = (response[None, :] == 0) | (response[:, None] == response[None, :])
+        return (same_prompt & visible & (index[:, None] >= index[None, :]))[None, None]
+
+    def spans(self) -> list[tuple[slice, slice]]:
+        """The stretches of the row, each prompt and each response: (its own tokens, the tokens of its prompt).
+
+        A token of a stretch may see the second part, and the first up to itself: the same as `mask`.
+        """
+        found, start = [], 0
+        runs, lengths = torch.unique_consecutive(self.segments, dim=1, return_counts=True)
+        for response, length in zip(runs[1].tolist(), lengths.tolist(), strict=True):
+            own = slice(start, start + length)
+            if response == 0:
+                prompt = own
+            found.append((own, prompt if response else slice(start, start)))
+            start = own.stop
+        return found
+
+
+def pack(prompts: Sequence, responses: Sequence[tuple[int, Sequence[int]]]) -> TokenBatch:
+    """Pack prompts (token ids) and responses (index of the prompt, token ids) into one row, in the order given.
+
+    >>> batch = pack([(7, 8)], [(0, (5, 6)), (0, (9,))])   # one prompt, two responses
+    >>> batch.input_ids.tolist(), batch.position_ids.tolist()
+    ([[7, 8, 5, 6, 9]], [[0, 1, 2, 3, 2]])
+    >>> batch.predictors.tolist(), batch.targets.tolist(), batch.owners.tolist()
+    ([1, 2, 1], [5, 6, 9], [0, 0, 1])
+    >>> batch.mask()[0, 0].int().tolist()[4]               # the second response sees the prompt and itself
+    [1, 1, 0, 0, 1]
+    """
+    ids, positions, prompt_of, response_of = [], [], [], []
+    places: dict[int, list[int]] = {}  # response -> index of the token before each of its tokens
+    for p, prompt in enumerate(prompts):
+        last = len(ids) + len(prompt) - 1
+        mine = [(r, tokens) for r, (owner, tokens) in enumerate(responses) if owner == p]
+        for k, (r, tokens) in enumerate([(None, prompt), *mine]):
+            if r is not None:
+                places[r] = [last, *range(len(ids), len(ids) + len(tokens) - 1)]
+            offset = 0 if r is None else len(prompt)
+            positions += range(offset, offset + len(tokens))
+            prompt_of += [p] * len(tokens)
+            response_of += [k] * len(tokens)
+            ids += tokens
+    return TokenBatch(
+        input_ids=torch.tensor([ids]),
+        position_ids=torch.tensor([positions]),
+        segments=torch.tensor([prompt_of, response_of]),
+        predictors=torch.tensor([place for r in range(len(responses)) for place in places[r]]),
+        targets=torch.tensor([token for _, tokens in responses for token in tokens]),
+        owners=torch.tensor([r for r, (_, tokens) in enumerate(responses) for _ in tokens]),
+        n_responses=len(responses),
+    )
+
+
+def pack_pairs(pairs: Sequence[TokenPair]) -> TokenBatch:
+    """Pack pairs: response i is the chosen one of pair i, response len(pairs) + i the rejected one."""
+    chosen = [(i, pair.chosen_ids) for i, pair in enumerate(pairs)]
+    rejected = [(i, pair.rejected_ids) for i, pair in enumerate(pairs)]
+    return pack([pair.prompt_ids for pair in pairs], chosen + rejected)
+
+
+def pack_examples(examples: Sequence[TokenExample]) -> TokenBatch:
+    """Pack single responses; those with the same prompt share it."""
+    prompts = list(dict.fromkeys(e.prompt_ids for e in examples))
+    return pack(prompts, [(prompts.index(e.prompt_ids), e.response_ids) for e in examples])
+
+
+Item = TokenPair | tuple[TokenExample, ...]  # what a step is made of: a pair, or some responses to one prompt
+
+
+def pack_items(items: Sequence[Item]) -> TokenBatch:
+    """Pack pairs, or groups of examples."""
+    if isinstance(items[0], TokenPair):
+        return pack_pairs(items)
+    return pack_examples([example for group in items for example in group])
+
+
+def n_tokens(item: Item) -> int:
+    """The tokens that an item fills in a row: its prompt once, and its responses."""
+    if isinstance(item, TokenPair):
+        return len(item.prompt_ids) + len(item.chosen_ids) + len(item.rejected_ids)
+    return len(item[0].prompt_ids) + sum(len(example.response_ids) for example in item)
+
+
+def group_examples(examples: Sequence[TokenExample], size: int) -> list[tuple[TokenExample, ...]]:
+    """Share examples out into groups of at most `size` with one prompt, so that a prompt is computed once a group.
+
+    >>> a, b = TokenExample((1,), (5,), 1), TokenExample((2,), (6,), 2)
+    >>> [len(group) for group in group_examples([a, b, a, a], size=2)]
+    [2, 1, 1]
+    """
+    by_prompt: dict[tuple[int, ...], list[TokenExample]] = {}
+    for example in examples:
+        by_prompt.setdefault(example.prompt_ids, []).append(example)
+    return [tuple(same[i : i + size]) for same in by_prompt.values() for i in range(0, len(same), size)]
+
+
+def split_rows(lengths: Sequence[int], row_tokens: int) -> list[list[int]]:
+    """Share items out over rows of at most `row_tokens` tokens: the longest first, each into the fullest row it fits.
+
+    An item longer than the limit has a row of its own. Returns indices; every item occurs exactly once.
+
+    >>> split_rows([30, 80, 50, 20], row_tokens=100)
+    [[1, 3], [2, 0]]
+    """
+    rows: list[list[int]] = []
+    room: list[int] = []
+    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        fits = [r for r in range(len(rows)) if room[r] >= lengths[i]]
+        if fits:
+            best = min(fits, key=room.__getitem__)
+            rows[best].append(i)
+            room[best] -= lengths[i]
+        else:
+            rows.append([i])
+            room.append(row_tokens - lengths[i])
+    return rows

@@ -1,0 +1,27 @@
+"""A language small enough to list: its reference, its exact world, and a neural policy measured against the optimum.
+
+`grammar` says which word may follow which; `advice` is the language of the lessons, with what a sentence is worth and why
+it is unsafe; `model` is a Llama that masks illegal words in its own forward, and the exact log-probability of every
+answer; `reference` loads its trained weights. `enumeration` turns prompts, answers, rewards and hazards into a
+`FiniteWorld`: the only door between the two worlds. `measured` trains a policy and measures its distance to the optimum.
+"""
+
+import importlib
+
+_HOME = {
+    "STEADY": "measured",
+    "Distances": "measured",
+    "fit_measured": "measured",
+    "train_measured": "measured",
+    "Sentences": "enumeration",
+    "list_sentences": "enumeration",
+    "outside_mass": "enumeration",
+    "load_kitchen": "reference",
+}
+__all__ = [*_HOME]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

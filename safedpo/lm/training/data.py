@@ -1,0 +1,71 @@
+"""What a run trains on: records read, responses chosen, items drawn, and the fingerprint of it all."""
+
+import hashlib
+import random
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from safedpo.errors import UserError
+from safedpo.lm.rows.tokens import Tokenized
+from safedpo.records import Record, Records, read_records
+
+
+def records_of(data) -> tuple[Sequence[Record], str]:
+    """The records of a path, of `Records` or of a sequence, and the name of their source."""
+    if isinstance(data, str | Path):
+        data = read_records(data)
+    if isinstance(data, Records):
+        return data.records, data.source
+    return list(data), "records"
+
+
+def sft_rows(records: Sequence[Record], responses: str) -> list[tuple[str, str, int]]:
+    """The distinct (prompt, response, row) triples that supervised fine-tuning uses.
+
+    >>> record = Record("hi", ("hello", "go away"), (False, True), better=1, safer=0, row=1)
+    >>> sft_rows([record, record], "both")
+    [('hi', 'hello', 1), ('hi', 'go away', 1)]
+    >>> sft_rows([record], "better"), sft_rows([record], "safe")
+    ([('hi', 'go away', 1)], [('hi', 'hello', 1)])
+    """
+    wanted = {
+        "both": lambda record, i: True,
+        "better": lambda record, i: i == record.better,
+        "safe": lambda record, i: not record.unsafe[i],
+    }
+    if responses not in wanted:
+        raise UserError(f"responses is {responses!r}; choose {', '.join(wanted)}")
+    first: dict[tuple[str, str], int] = {}
+    for record in records:
+        for i in (0, 1):
+            if wanted[responses](record, i):
+                first.setdefault((record.prompt, record.responses[i]), record.row)
+    return [(prompt, response, row) for (prompt, response), row in first.items()]
+
+
+def usable(tokens: Tokenized, source: str, what: str, rule: str) -> list:
+    """The items that can be trained on; raises `UserError` with the counts where there are none."""
+    if not tokens.items:
+        raise UserError(
+            f"{source} leaves no {what} to train on after {rule}: {tokens.counts()}"
+            + (f"; first refused row: {tokens.refused[0]}" if tokens.refused else "")
+        )
+    return tokens.items
+
+
+def draw(items: list, limit: int | None, seed: int) -> list:
+    """`limit` of the items, drawn with `seed`, in their order; all of them without a limit."""
+    if limit is None or limit >= len(items):
+        return items
+    if limit < 1:
+        raise UserError(f"{limit} items were asked for; at least 1 is needed")
+    return [items[i] for i in sorted(random.Random(seed).sample(range(len(items)), limit))]
+
+
+def data_fingerprint(records: Sequence[Record]) -> str:
+    """A name that changes with any word or label of the data."""
+    digest = hashlib.sha256()
+    for record in records:
+        digest.update(repr(tuple(asdict(record).values())).encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,47 @@
+"""Settings that belong together, each with a name: `train(**RECIPES["household"], output_dir=...)`.
+
+`paper-7b` repeats the paper's settings (its Table 4, as far as it is known) with these deviations:
+
+1. Log-probabilities sum over the response's tokens; the code that the paper builds on leaves out the first differing
+   token and counts one token past the end.
+2. One process with gradient accumulation to the same 64 pairs a step; the paper's number of GPUs is not known.
+3. Weights and Adam's moments in bfloat16, gradients clipped at 1; no DeepSpeed.
+4. The reference is computed once and cached, not run beside the policy.
+5. Which of two published Alpaca-7B checkpoints the paper started from is not known; the model is an argument.
+"""
+
+RECIPES = {
+    # Ten minutes on two CPU cores, with the evaluation that follows. With beta = 2, delta = 10 asks for a log-ratio gap of
+    # 5 nats; with the paper's 0.1 it asks for 100, and a short run with large steps breaks the model on its way there.
+    # Gradients of summed log-probabilities have norms of 5 to 30: cut to 1, every step would be as long as the first, and the
+    # run would not slow down where the margin is reached.
+    "household": {
+        "model": "smollm2-135m-household",
+        "max_pairs": 1000,
+        "batch_size": 4,
+        "learning_rate": 6e-4,
+        "beta": 2.0,
+        "max_grad_norm": 100.0,
+    },
+    # Written from the paper; it needs a GPU with about 80 GB and the hub. With full=False and learning_rate=1e-5 it is
+    # the LoRA version, for about 24 GB.
+    "paper-7b": {
+        "model": "PKU-Alignment/alpaca-7b-reproduced",
+        "data": "PKU-Alignment/PKU-SafeRLHF-30K",
+        "template": "plain",
+        "beta": 0.1,
+        "delta": 10.0,
+        "epochs": 3,
+        "learning_rate": 1e-6,
+        "batch_size": 8,
+        "full": True,
+        "gradient_accumulation_steps": 8,
+        "max_length": 512,
+        "weight_decay": 0.05,
+        "warmup_steps": 0.03,
+        "lr_scheduler_type": "cosine",
+        "adam_beta1": 0.9,
+        "adam_beta2": 0.95,
+        "max_grad_norm": 1.0,
+    },
+}

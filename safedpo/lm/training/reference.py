@@ -1,0 +1,135 @@
+"""Log-probabilities of the reference: computed once, before any training, and kept on disk under their identity.
+
+The identity is a hash of the weights' fingerprint, the dtype, and the token ids of every response (the template is in
+them). A sweep over delta, beta or the seed shares one cache. It is written in parts, so an interrupted computation goes
+on where it stopped, and several processes each compute their own parts. A half-trained policy can never become its own
+reference: its LoRA layers are switched off, and the fingerprint is that of the base weights.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from safedpo.errors import UserError
+from safedpo.files import whole_file
+from safedpo.lm.models.download import cache_dir
+from safedpo.lm.models.fingerprint import weights_fingerprint
+from safedpo.lm.rows.logprobs import response_logps
+from safedpo.lm.rows.packing import n_tokens, pack_pairs, split_rows
+from safedpo.lm.rows.tokens import TokenPair
+
+PART = 128  # pairs in one file of the cache
+ROW_TOKENS = {"cpu": 1024, "cuda": 8192}
+
+
+def reference_logps(
+    model,
+    pairs: Sequence[TokenPair],
+    *,
+    folder: Path | None = None,
+    rank: int = 0,
+    world: int = 1,
+    wait=lambda: None,
+    fingerprint: str | None = None,
+) -> Tensor:
+    """log pi_ref of the chosen and rejected response of each pair: (2, N) float32, on the CPU.
+
+    `model` is the reference itself, or a policy with LoRA adapters, which are switched off meanwhile. `folder`
+    (default: `$SAFEDPO_CACHE/reference`) holds one subfolder for each identity. With several processes each computes
+    the parts `rank`, `rank + world`, ... and `wait` is called before all parts are read. Raises `UserError` if
+    the cache belongs to something else or a value is not finite.
+    """
+    fingerprint = fingerprint or weights_fingerprint(model)
+    identity = reference_identity(fingerprint, str(model.dtype), pairs)
+    home = (folder or cache_dir() / "reference") / identity
+    home.mkdir(parents=True, exist_ok=True)
+    starts = range(0, len(pairs), PART)
+    missing = [k for k, _ in enumerate(starts) if k % world == rank and not (home / _name(k)).exists()]
+    with _adapters_off(model), _evaluating(model), torch.no_grad():
+        total = sum(len(pairs[k * PART : (k + 1) * PART]) for k in missing)
+        with tqdm(total=total, desc="reference", unit="pair", disable=rank > 0 or not missing) as bar:
+            for k in missing:
+                part = pairs[k * PART : (k + 1) * PART]
+                _write(home / _name(k), _compute(model, part, bar), identity)
+    wait()
+    logps = torch.cat([_read(home / _name(k), identity, len(pairs[s : s + PART])) for k, s in enumerate(starts)], 1)
+    if not torch.isfinite(logps).all():
+        bad = (~torch.isfinite(logps)).any(0).nonzero().flatten().tolist()
+        rows = ", ".join(str(pairs[i].id) for i in bad[:10])
+        raise UserError(
+            f"the reference gives no finite log-probability to {len(bad)} pairs (rows {rows}); its weights "
+            f"are damaged, or {home} is: delete that folder and try again"
+        )
+    return logps
+
+
+def reference_identity(fingerprint: str, dtype: str, pairs: Sequence[TokenPair]) -> str:
+    """The name of a reference: changes with the weights, the dtype, and any token of any pair or their order.
+
+    >>> pair = TokenPair((1,), (2, 0), (3, 0), False, True, "SU", 1)
+    >>> swapped = TokenPair((1,), (3, 0), (2, 0), False, True, "SU", 1)
+    >>> reference_identity("w", "float32", [pair]) == reference_identity("w", "float32", [swapped])
+    False
+    """
+    digest = hashlib.sha256(f"{fingerprint} {dtype} {PART}".encode())
+    for pair in pairs:
+        digest.update(repr((pair.prompt_ids, pair.chosen_ids, pair.rejected_ids)).encode())
+    return digest.hexdigest()[:24]
+
+
+def _compute(model, pairs: Sequence[TokenPair], bar) -> Tensor:
+    logps = torch.full((2, len(pairs)), -torch.inf)
+    lengths = [n_tokens(pair) for pair in pairs]
+    for row in split_rows(lengths, ROW_TOKENS.get(model.device.type, 1024)):
+        batch = pack_pairs([pairs[i] for i in row]).to(model.device)
+        logps[:, row] = response_logps(model, batch).cpu().reshape(2, len(row))
+        bar.update(len(row))
+    return logps
+
+
+def _name(k: int) -> str:
+    return f"part-{k:05d}.safetensors"
+
+
+def _write(path: Path, logps: Tensor, identity: str) -> None:
+    with whole_file(path) as unfinished:
+        save_file({"logps": logps.contiguous()}, unfinished, metadata={"identity": identity})
+
+
+def _read(path: Path, identity: str, size: int) -> Tensor:
+    try:
+        with safe_open(path, "pt") as file:
+            found, logps = (file.metadata() or {}).get("identity"), file.get_tensor("logps")
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"the reference cache {path} cannot be read ({error}); delete it and try again") from error
+    if found != identity or logps.shape != (2, size):
+        raise UserError(
+            f"the reference cache {path} belongs to other weights or other pairs (identity {found}, needed {identity}); "
+            f"delete {path.parent} and it is computed again"
+        )
+    return logps
+
+
+def _adapters_off(model):
+    return model.disable_adapter() if hasattr(model, "disable_adapter") else nullcontext()
+
+
+class _evaluating:
+    """Dropout off inside the block; the model's mode comes back after it."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def __enter__(self):
+        self.was_training = self.model.training
+        self.model.eval()
+
+    def __exit__(self, *_):
+        self.model.train(self.was_training)

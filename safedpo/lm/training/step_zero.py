@@ -1,0 +1,67 @@
+"""Before the first step the policy *is* the reference, so the loss is known: a theorem, and every run checks it.
+
+With all log-ratios zero the mean loss follows from the data and delta alone; for SafeDPO after T it is
+log 2 + (softplus(delta) - log 2) * f, f the share of safe-over-unsafe pairs (Eq. 12 at m = 0).
+"""
+
+import torch
+
+from safedpo.errors import UserError
+from safedpo.lm.rows.logprobs import response_logps
+from safedpo.lm.rows.packing import n_tokens, pack_items, split_rows
+
+CHECKED = 16  # pairs measured, spread evenly over the two kinds
+# Largest disagreement between the reference's and the policy's log-probability of one response that is still rounding
+# (nats, and nats per response token): layouts differ, and bfloat16 has 8 bits.
+NOISE = {torch.float32: (0.01, 1e-4), torch.bfloat16: (2.0, 0.1)}
+
+
+@torch.no_grad()
+def check_step_zero(trainer) -> dict[str, float]:
+    """Compare the policy before training with its cached reference, on up to 16 pairs; print and return what was found.
+
+    `predicted`: the mean loss over all pairs by theorem; `measured`: the same mean with measured losses, those of
+    the checked pairs standing for their kind (equal safety or not); `noise`: the largest difference in nats.
+    Raises `UserError` where the two differ by more than rounding: then the reference is not this policy's.
+    """
+    pairs, config, ref_logps = trainer.items, trainer.args, trainer.ref_logps
+    unsafe = torch.tensor([[p.chosen_unsafe for p in pairs], [p.rejected_unsafe for p in pairs]])
+    expected = config.pair_losses(*ref_logps, *ref_logps, *unsafe)
+    kinds = [(unsafe[0] == unsafe[1]).nonzero().flatten(), (unsafe[0] != unsafe[1]).nonzero().flatten()]
+    share = min(CHECKED // 2, len(pairs))
+    picked = [kind[:: max(1, len(kind) // share)][:share] for kind in kinds]
+    checked = torch.cat(picked).tolist()
+    logps = _policy_logps(trainer, checked)
+    losses = config.pair_losses(*logps, *ref_logps[:, checked], *unsafe[:, checked])
+    pieces = zip(kinds, losses.split([len(kind) for kind in picked]), strict=True)
+    measured = sum(len(kind) * mine.mean().item() for kind, mine in pieces if len(kind)) / len(pairs)
+    difference = (logps - ref_logps[:, checked]).abs()
+    found = {"predicted": expected.mean().item(), "measured": measured, "noise": difference.max().item()}
+    _refuse_foreign_reference(trainer, checked, difference)
+    if config.should_save:
+        print(
+            f"step 0: mean loss {measured:.4f}, by theorem {found['predicted']:.4f} over {len(pairs)} pairs; policy and "
+            f"reference differ by at most {found['noise']:.2g} nats ({trainer.model.dtype} rounding)"
+        )
+    return found
+
+
+def _policy_logps(trainer, indices: list[int]) -> torch.Tensor:
+    logps = torch.empty(2, len(indices))
+    pairs = [trainer.items[i] for i in indices]
+    for row in split_rows([n_tokens(pair) for pair in pairs], trainer.row_tokens):
+        batch = pack_items([pairs[k] for k in row]).to(trainer.args.device)
+        logps[:, row] = response_logps(trainer.model, batch).cpu().reshape(2, -1)
+    return logps
+
+
+def _refuse_foreign_reference(trainer, checked: list[int], difference: torch.Tensor) -> None:
+    base, each = NOISE.get(trainer.model.dtype, NOISE[torch.bfloat16])
+    for k, i in enumerate(checked):
+        pair = trainer.items[i]
+        allowed = base + each * max(len(pair.chosen_ids), len(pair.rejected_ids))
+        if not difference[:, k].max() <= allowed:
+            raise UserError(
+                f"step 0: policy and reference differ by {difference[:, k].max():.3g} nats on row {pair.id} (rounding "
+                f"allows {allowed:.2g}): the reference is not this policy's; delete the reference cache and try again"
+            )

@@ -1,0 +1,57 @@
+"""Which pairs make up a step, and on which process: a pure function of the seed, the epoch and the step.
+
+Nothing is taken from a global random generator, so a resumed run meets the same pairs, and one process meets in a step
+the pairs that several processes share. Two processes on a machine without a GPU are started with either of
+
+    torchrun --standalone --nproc-per-node=2 "$(which safedpo)" train ...
+    ACCELERATE_USE_CPU=true accelerate launch --multi_gpu --num_processes=2 "$(which safedpo)" train ...
+
+(accelerate starts several local processes only as "multi_gpu"; the variable makes them processes of the CPU).
+"""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch.utils.data import DataLoader
+
+
+class StepSampler:
+    """Yields the indices that process `rank` of `world` computes in each step.
+
+    Every index occurs once an epoch. The last step may be smaller, and may leave a process without any; a step's items
+    are dealt out by length, so that the processes have similar work.
+
+    >>> one = StepSampler([1] * 5, batch_size=4, seed=0)
+    >>> two = [StepSampler([1] * 5, batch_size=2, seed=0, rank=r, world=2) for r in (0, 1)]
+    >>> [sorted(a + b) for a, b in zip(*two)] == [sorted(step) for step in one]
+    True
+    """
+
+    def __init__(self, lengths: Sequence[int], *, batch_size: int, seed: int, rank: int = 0, world: int = 1):
+        self.lengths, self.batch_size, self.seed = lengths, batch_size * world, seed
+        self.rank, self.world, self.epoch = rank, world, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-len(self.lengths) // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        order = torch.randperm(len(self.lengths), generator=generator).tolist()
+        for start in range(0, len(order), self.batch_size):
+            step = sorted(order[start : start + self.batch_size], key=lambda i: -self.lengths[i])
+            laps = [step[k : k + self.world] for k in range(0, len(step), self.world)]
+            dealt = [lap if k % 2 == 0 else lap[::-1] for k, lap in enumerate(laps)]  # there and back: equal sums
+            yield [lap[self.rank] for lap in dealt if self.rank < len(lap)]
+
+
+class StepLoader(DataLoader):
+    """A DataLoader over a `StepSampler` that knows its epoch; the Trainer calls `set_epoch`."""
+
+    def __init__(self, sampler: StepSampler, collate):
+        super().__init__(range(len(sampler.lengths)), batch_sampler=sampler, collate_fn=collate)
+
+    def set_epoch(self, epoch: int) -> None:
+        self.batch_sampler.set_epoch(epoch)

@@ -1,0 +1,225 @@
+"""SafeDPO on `transformers.Trainer`: the library trains, this class says what a step is and what it costs.
+
+A step's pairs are packed into rows of at most `row_tokens` tokens; each row goes forward and backward on its own, so
+memory follows the row and not the batch. The loss of a step is the sum over its pairs divided by their true number over
+all rows, accumulation steps and processes; gradients are summed over processes. That makes one process, two processes
+and any split into rows the same computation.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from transformers import PrinterCallback, Trainer
+from transformers.trainer import DEFAULT_PROGRESS_CALLBACK
+
+from safedpo.errors import UserError
+from safedpo.lm.rows.fused import fuse_lora
+from safedpo.lm.rows.logprobs import response_logps, token_logps
+from safedpo.lm.rows.packing import TokenBatch, n_tokens, pack_items, split_rows
+from safedpo.lm.rows.tokens import TokenExample, TokenPair
+from safedpo.lm.training.callbacks import LiveLine
+from safedpo.lm.training.checkpoints import UNFINISHED, checkpoints, clear, publish
+from safedpo.lm.training.config import SafeDPOConfig
+from safedpo.lm.training.metrics import GroupSums, pair_columns
+from safedpo.lm.training.steps import StepLoader, StepSampler
+from safedpo.transform import GROUPS
+
+ROW_TOKENS = {"cpu": 512, "cuda": 4096}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A packed row, and what the loss needs beside it: reference (2, B), unsafe flags (2, B), groups (B,), ids."""
+
+    batch: TokenBatch
+    ids: list[int]
+    count: int  # what the loss is averaged over: pairs, or response tokens in supervised fine-tuning
+    ref_logps: Tensor | None = None
+    unsafe: Tensor | None = None
+    groups: Tensor | None = None
+
+    def to(self, device) -> "Row":
+        moved = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor | TokenBatch)}
+        return replace(self, **moved)
+
+
+class SafeDPOTrainer(Trainer):
+    """Train `model` on token pairs with their reference log-probabilities (2, N), as `reference_logps` gives them.
+
+    A `transformers.Trainer` in all else: callbacks, optimizers, schedules, resuming, several processes through
+    Accelerate or torchrun. `trainer.train()` as usual; `safedpo.lm.train` does everything around it.
+
+    >>> from safedpo.lm.models.tiny import tiny_model
+    >>> pair = TokenPair((5, 6), (7, 1), (8, 1), chosen_unsafe=False, rejected_unsafe=True, group="SU", id=1)
+    >>> config = SafeDPOConfig(output_dir="run", use_cpu=True, max_steps=1, disable_tqdm=True, save_strategy="no")
+    >>> trainer = SafeDPOTrainer(tiny_model(), config, [pair], torch.tensor([[-7.0], [-7.0]]))
+    >>> round(trainer.train().training_loss)   # a safe-over-unsafe pair starts near softplus(delta) = 10
+    10
+    """
+
+    def __init__(
+        self,
+        model,
+        args: SafeDPOConfig,
+        items: Sequence,
+        ref_logps: Tensor | None,
+        tokenizer=None,
+        callbacks: Sequence = (),
+    ):
+        if not items:
+            raise UserError("there is nothing to train on; see the counts of the data (safedpo data)")
+        super().__init__(
+            model, args, train_dataset=range(len(items)), processing_class=tokenizer, callbacks=list(callbacks)
+        )
+        for printer in (DEFAULT_PROGRESS_CALLBACK, PrinterCallback):
+            self.remove_callback(printer)
+        if not args.disable_tqdm:
+            self.add_callback(LiveLine())
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            raise UserError("this trainer keeps a whole model on each process; launch without FSDP and DeepSpeed")
+        self.items, self.ref_logps = items, ref_logps
+        self.row_tokens = args.row_tokens or ROW_TOKENS.get(args.device.type, 512)
+        self.sums = GroupSums()
+        fuse_lora(self.model)
+        self._folder = args.output_dir
+
+    # ---- what a row is and costs ----------------------------------------------------------------------------------
+
+    def make_row(self, indices: list[int]) -> Row:
+        """Pack these pairs into one row."""
+        pairs: list[TokenPair] = [self.items[i] for i in indices]
+        unsafe = torch.tensor([[p.chosen_unsafe for p in pairs], [p.rejected_unsafe for p in pairs]])
+        groups = torch.tensor([GROUPS.index(p.group) for p in pairs])
+        return Row(pack_items(pairs), [p.id for p in pairs], len(pairs), self.ref_logps[:, indices], unsafe, groups)
+
+    def row_losses(self, row: Row) -> Tensor:
+        """The loss of each pair of the row, (B,) float32; metrics are added up on the way."""
+        logps = response_logps(self.model, row.batch).reshape(2, -1)
+        chosen = logps[0].detach().requires_grad_()
+        with torch.enable_grad():
+            probe = self.args.pair_losses(chosen, logps[1].detach(), *row.ref_logps, *row.unsafe)
+            (slope,) = torch.autograd.grad(probe.sum(), chosen)
+        losses = self.args.pair_losses(*logps, *row.ref_logps, *row.unsafe)
+        self.sums.add(row.groups, pair_columns(self.args, losses.detach(), logps.detach(), row.ref_logps, slope))
+        return losses
+
+    # ---- what a step is -------------------------------------------------------------------------------------------
+
+    def get_train_dataloader(self) -> StepLoader:
+        args = self.args
+        lengths = [n_tokens(item) for item in self.items]
+        seed = args.seed if args.data_seed is None else args.data_seed
+        sampler = StepSampler(
+            lengths,
+            batch_size=args.per_device_train_batch_size,
+            seed=seed,
+            rank=args.process_index,
+            world=args.world_size,
+        )
+
+        def collate(indices: list[int]) -> list[Row]:
+            rows = split_rows([lengths[i] for i in indices], self.row_tokens)
+            return [self.make_row([indices[k] for k in row]) for row in rows]
+
+        return StepLoader(sampler, collate)
+
+    def get_batch_samples(self, epoch_iterator, num_batches, device):
+        """The micro-batches of a step and their true count over all processes."""
+        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        count = torch.tensor(sum(row.count for rows in batches for row in rows), dtype=torch.float64)
+        return batches, self._sum_over_processes(count).item()
+
+    def training_step(self, model, inputs: list[Row], num_items_in_batch=None) -> Tensor:
+        self.model.train()
+        total = torch.zeros((), device=self.args.device)
+        finite: list[Tensor] = []
+        for row in inputs:
+            losses = self.row_losses(row.to(self.args.device))
+            loss = losses.sum() / num_items_in_batch
+            self.accelerator.backward(loss)
+            total += loss.detach()
+            finite.append(torch.isfinite(losses.detach()))
+        self._stop_if_not_finite(inputs, finite)
+        if self.accelerator.sync_gradients:
+            self._sum_gradients()
+        return total * self.args.world_size  # the Trainer logs the mean over processes
+
+    def _sum_gradients(self) -> None:
+        if self.args.world_size == 1:
+            return
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        for parameter in trained:
+            if parameter.grad is None:  # this process had no pair in the last, ragged step
+                parameter.grad = torch.zeros_like(parameter)
+        for work in [dist.all_reduce(parameter.grad, async_op=True) for parameter in trained]:
+            work.wait()
+
+    def _sum_over_processes(self, values: Tensor) -> Tensor:
+        if self.args.world_size > 1:
+            values = values.to(self.args.device)
+            dist.all_reduce(values)
+        return values.cpu()
+
+    def _stop_if_not_finite(self, rows: list[Row], finite: list[Tensor]) -> None:
+        bad = [row.ids for row, good in zip(rows, finite, strict=True) if not good.all()]
+        if self._sum_over_processes(torch.tensor(float(len(bad)))) > 0:
+            ids = ", ".join(str(i) for group in bad for i in group) or "of another process"
+            self._not_finite(f"the loss is not finite among the pairs of rows {ids}")
+
+    def _get_grad_norm(self, model, grad_norm=None):
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        if norm is not None and not torch.isfinite(torch.as_tensor(norm)):
+            self._not_finite("the gradient is not finite")
+        return norm
+
+    def _not_finite(self, what: str) -> None:
+        kept = checkpoints(Path(self.args.output_dir))
+        raise UserError(
+            f"step {self.state.global_step + 1}: {what}; the last good checkpoint is {kept[0] if kept else 'none'}. "
+            "Lower learning_rate, or load the model with dtype='float32'"
+        )
+
+    # ---- logs and checkpoints -------------------------------------------------------------------------------------
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        if "loss" in logs:
+            means = self.sums.drain(self._sum_over_processes)
+            logs = {**means, **logs}
+        super().log(logs, start_time)
+
+    def _get_output_dir(self, trial=None) -> str:
+        return self._folder
+
+    def _save_checkpoint(self, model, trial) -> None:
+        """Write beside, then rename: a checkpoint has its name only when it is whole."""
+        run = Path(self.args.output_dir)
+        self._folder = str(run / UNFINISHED)
+        try:
+            super()._save_checkpoint(model, trial)
+        finally:
+            self._folder = str(run)
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            name = f"checkpoint-{self.state.global_step}"
+            publish(run / UNFINISHED / name, run / name)
+            clear(run, keep=self.args.save_total_limit or len(checkpoints(run)))
+        self.accelerator.wait_for_everyone()
+
+    def floating_point_ops(self, inputs) -> int:
+        return 0  # transformers' estimate assumes a padded batch
+
+
+class SFTTrainer(SafeDPOTrainer):
+    """Supervised fine-tuning on (prompt, response) examples: the mean of -log pi over the response tokens of a step."""
+
+    def make_row(self, indices: list[int]) -> Row:
+        groups: list[tuple[TokenExample, ...]] = [self.items[i] for i in indices]
+        batch = pack_items(groups)
+        return Row(batch, [e.id for group in groups for e in group], len(batch.targets))
+
+    def row_losses(self, row: Row) -> Tensor:
+        return -token_logps(self.model, row.batch)

@@ -1,0 +1,227 @@
+"""The lessons as pages: executed notebooks with MathML formulas and working sliders, readable with the network off.
+
+One plotly.min.js serves the whole site; pages name no other address for a script, style, font or picture.
+"""
+
+import html
+import re
+from collections.abc import Mapping, Sequence
+from html.parser import HTMLParser
+from pathlib import Path
+
+import plotly.offline
+
+from safedpo.errors import UserError
+from safedpo.show.sliders.slider import Slider, still
+from safedpo.show.style import asset, escape
+
+LIBRARY = "plotly.min.js"
+_PACKED_LIBRARY = re.compile(r'<script data-safedpo="plotly">.*?</script>', re.DOTALL)
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # of a terminal
+_PROGRESS = re.compile(r"\d+%\|")  # what a progress bar prints of itself
+_IN_STYLE = re.compile(r"""(?:url\(|@import)\s*["']?\s*([^\s"')]+)""")
+
+
+def build_site(
+    notebooks: Sequence[str | Path],
+    out: str | Path,
+    *,
+    figures: Mapping[str, Slider] | None = None,
+    timeout: float = 600,
+) -> list[Path]:
+    """Write one page per notebook, one per figure (by its title), an index and one plotly.min.js into the folder `out`.
+
+    Returns the pages, the index first.
+
+    A notebook without stored outputs is run first, in its own folder, at most `timeout` seconds a cell; a progress
+    bar counts notebooks. Needs the `lab` extra and latex2mathml.
+
+    Raises:
+        UserError: no notebooks, a missing package, a cell that fails, a formula MathML cannot say, two notebooks of
+            one name, or a page that would load something from elsewhere; the message names notebook and cell.
+    """
+    from tqdm.auto import tqdm
+
+    paths, out = [Path(one) for one in notebooks], Path(out)
+    names = [path.stem for path in paths]
+    if not paths or len(set(names)) < len(names):
+        raise UserError(f"a site needs notebooks with different names; got {names}")
+    out.mkdir(parents=True, exist_ok=True)
+    bodies = {path.stem: page_body(_executed(path, timeout), path.name) for path in tqdm(paths, desc="pages")}
+    for title, figure in (figures or {}).items():
+        name = re.sub(r"\W+", "-", title.lower())
+        bodies[name] = f"<h1>{escape(title)}</h1>{figure.html(name)}"
+    names = list(bodies)
+    titles = {name: _title(body, name) for name, body in bodies.items()}
+    (out / LIBRARY).write_text(plotly.offline.get_plotlyjs(), encoding="utf-8")
+    written = []
+    for place, (name, body) in enumerate(bodies.items()):
+        around = [
+            ("index", "All lessons"),
+            *((n, titles[n]) for n in names[max(place - 1, 0) : place + 2] if n != name),
+        ]
+        links = "".join(f'<a href="{other}.html">{escape(text)}</a>' for other, text in around)
+        written.append(_write(out / f"{name}.html", titles[name], f"<nav>{links}</nav>{body}"))
+    rows = "".join(f'<li><a href="{name}.html">{escape(title)}</a></li>' for name, title in titles.items())
+    return [
+        _write(out / "index.html", "SafeDPO, step by step", f"<h1>SafeDPO, step by step</h1><ol>{rows}</ol>"),
+        *written,
+    ]
+
+
+def page_body(notebook, name: str) -> str:
+    """The HTML of a notebook's cells; `name` is for messages."""
+    parts = []
+    for number, cell in enumerate(notebook.cells, 1):
+        where = f"{name}, cell {number}"
+        if cell.cell_type == "markdown":
+            parts.append(_markdown(cell.source, where))
+        elif cell.cell_type == "code" and cell.source.strip():
+            parts.append(
+                _code(cell.source)
+                + "".join(_output(one, f"{where}-{i}") for i, one in enumerate(_joined(cell.outputs)))
+            )
+    body = "\n".join(parts)
+    for address in _Loaded(body).addresses:
+        if re.match(r"\s*(https?:)?//", address):
+            raise UserError(f"{name} would load {address!r} from elsewhere; put the file into the page instead")
+    return body
+
+
+class _Loaded(HTMLParser):
+    """What a page loads by itself: an address that only stands in its text, in a script, or in a link is none."""
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.addresses: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        for name, value in attrs:
+            if name == "style":
+                self.addresses += _IN_STYLE.findall(value or "")
+            elif name in ("src", "srcset", "data", "poster") or (tag != "a" and name in ("href", "xlink:href")):
+                self.addresses.append(value or "")
+
+    def handle_data(self, data: str) -> None:
+        if self.lasttag == "style":
+            self.addresses += _IN_STYLE.findall(data)
+
+
+def mathml(formula: str, where: str, *, display: bool) -> str:
+    r"""A LaTeX formula as MathML; `UserError` for what the converter does not know (it would print it raw).
+
+    >>> from safedpo.show.pages.site import mathml
+    >>> mathml(r"\beta", "here", display=False)
+    '<math xmlns="http://www.w3.org/1998/Math/MathML" display="inline"><mrow><mi>&#x003B2;</mi></mrow></math>'
+    """
+    from latex2mathml.converter import convert
+
+    # The converter aligns `align*` only; inside $$ the two environments mean the same.
+    text = formula.strip().replace("{aligned}", "{align*}")
+    try:
+        made = convert(text, display="block" if display else "inline")
+    except Exception as problem:  # its own exceptions share no base class
+        raise UserError(f"{where}: the formula {formula!r} is not LaTeX ({type(problem).__name__})") from problem
+    if unknown := re.search(r"\\[A-Za-z]+|&(?!#?\w+;)", made):
+        raise UserError(f"{where}: {unknown[0]!r} in {formula!r} has no MathML form here; write it another way")
+    return made
+
+
+def _markdown(source: str, where: str) -> str:
+    import mistune
+    from mistune.plugins.math import math
+
+    convert = mistune.create_markdown(escape=False, plugins=["table", "strikethrough", math])
+    convert.renderer.register(
+        "block_math", lambda _, text: f'<div class="display">{mathml(text, where, display=True)}</div>'
+    )
+    convert.renderer.register("inline_math", lambda _, text: mathml(text, where, display=False))
+    return re.sub(r'(href="(?!https?:)[^"]*)\.ipynb', r"\1.html", convert(source))
+
+
+def _code(source: str) -> str:
+    from pygments import highlight
+    from pygments.formatters import HtmlFormatter
+    from pygments.lexers import PythonLexer
+
+    marked = highlight(source, PythonLexer(), HtmlFormatter(nowrap=True, noclasses=True, style="xcode"))
+    return f'<pre class="source">{marked}</pre>'
+
+
+def _joined(outputs: list) -> list:
+    """What a cell printed piece by piece as one output, as it stood on the reader's screen."""
+    joined = []
+    for one in outputs:
+        if joined and one.output_type == joined[-1].output_type == "stream" and one.name == joined[-1].name:
+            joined[-1] = type(one)(one | {"text": joined[-1].text + one.text})
+        else:
+            joined.append(one)
+    return joined
+
+
+def _output(output, where: str) -> str:
+    if output.output_type == "stream":
+        return _printed(output.text)
+    if output.output_type == "error":
+        return _printed("\n".join(output.traceback))
+    data = output.data
+    if "text/html" in data:
+        return _PACKED_LIBRARY.sub("", data["text/html"])
+    if "application/vnd.plotly.v1+json" in data:
+        import plotly.graph_objects as go
+
+        drawn = data["application/vnd.plotly.v1+json"]
+        return still(go.Figure(drawn["data"], drawn["layout"]), "A figure.").html(re.sub(r"\W+", "-", where))
+    if "application/vnd.jupyter.widget-view+json" in data:
+        if _PROGRESS.search(data.get("text/plain", "")):
+            return ""
+        return '<p class="note">Here the notebook has controls that need Python running; open it to try them.</p>'
+    if "image/svg+xml" in data:
+        return data["image/svg+xml"]
+    if "image/png" in data:
+        return (
+            f'<img alt="{escape(data.get("text/plain", ""))}" src="data:image/png;base64,{data["image/png"].strip()}">'
+        )
+    return _printed(data.get("text/plain", ""))
+
+
+def _printed(text: str) -> str:
+    text = re.sub(r"[^\n]*\r(?!\n)", "", text)  # of a progress bar the last state alone
+    return f'<pre class="printed">{html.escape(_COLOUR.sub("", text))}</pre>' if text.strip() else ""
+
+
+def _title(body: str, name: str) -> str:
+    found = re.search(r"<h1>(.*?)</h1>", body, re.DOTALL)
+    return html.unescape(re.sub(r"<[^>]+>", "", found[1])) if found else name
+
+
+def _write(path: Path, title: str, body: str) -> Path:
+    library = f'<script src="{LIBRARY}"></script>' if "window.safedpoSliders" in body else ""
+    path.write_text(
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{asset('pages/site.css')}</style>{library}</head><body>{body}</body></html>\n",
+        encoding="utf-8",
+    )
+    return path
+
+
+def _executed(path: Path, timeout: float):
+    try:
+        import nbclient
+        import nbformat
+    except ImportError as missing:
+        raise UserError(
+            f"building the site needs the lab extra ({missing}); run: pip install 'safedpo[lab]'"
+        ) from missing
+    if not path.exists():
+        raise UserError(f"no notebook at {path}")
+    notebook = nbformat.read(path, as_version=4)
+    if any(cell.get("outputs") for cell in notebook.cells):
+        return notebook
+    client = nbclient.NotebookClient(notebook, timeout=timeout, resources={"metadata": {"path": str(path.parent)}})
+    try:
+        return client.execute()
+    except nbclient.exceptions.CellExecutionError as problem:
+        raise UserError(f"{path.name} stopped with {problem.ename}: {problem.evalue}") from problem

@@ -1,0 +1,90 @@
+"""The ledger holds, says so in the promised forms, and covers sections 3 and 4 of the paper."""
+
+import json
+import math
+
+import pytest
+
+from safedpo.errors import UserError
+from safedpo.finite import claims
+from safedpo.finite.claims import (
+    CLAIMS,
+    EQUATIONS,
+    Claim,
+    check,
+    ledger,
+    loss,
+    noise,
+    optimum,
+    safedaa,
+    training,
+    transform,
+    verify,
+)
+
+OF_THE_PAPER = optimum.CLAIMS + transform.CLAIMS + loss.CLAIMS + safedaa.CLAIMS + training.CLAIMS + noise.CLAIMS
+
+
+@pytest.mark.parametrize("seed", [0, 11])
+def test_every_claim_holds(seed):
+    rows = ledger(seed=seed, worlds=12)
+    assert [row.id for row in rows if not row.holds] == []
+    assert [row.id for row in rows] == [claim.id for claim in CLAIMS]
+
+
+def test_one_world_is_enough():
+    assert [row.id for row in ledger(seed=3, worlds=1) if not row.holds] == []
+
+
+def test_ids_are_unique_and_statements_are_said():
+    ids = [claim.id for claim in CLAIMS]
+    assert len(set(ids)) == len(ids) >= 24
+    assert all(claim.statement and claim.source and claim.tolerance > 0 for claim in CLAIMS)
+
+
+def test_equations_and_claims_cover_each_other():
+    named = [claim for equation in EQUATIONS for claim in equation.claims]
+    assert set(named) <= {claim.id for claim in CLAIMS}
+    assert {claim.id for claim in OF_THE_PAPER} <= set(named)
+    names = " ".join(equation.name for equation in EQUATIONS)
+    for expected in (
+        "Eq. 6",
+        "Eq. 7",
+        "Eq. 8",
+        "Eq. 9",
+        "Eq. 10-11",
+        "Eq. 12",
+        "section 3.2",
+        "section 3.4",
+        "Assumption 4.1",
+        "Prop. 4.2",
+        "Prop. 4.3",
+        "Prop. 4.4",
+    ):
+        assert expected in names
+
+
+def test_not_a_number_does_not_hold():
+    row = check(Claim("nan", "no number", "none", 1.0, lambda seed, worlds: math.nan), 0, 1)
+    assert row.holds is False
+
+
+def test_verify_writes_json_and_names_what_fails(monkeypatch, tmp_path, capsys):
+    good = CLAIMS[0]
+    bad = Claim("broken-claim", "1 = 2 [never]", "none", 0.5, lambda seed, worlds: math.inf)
+    monkeypatch.setattr(claims, "CLAIMS", (good, bad))
+    assert verify(seed=1, worlds=2, json_path=tmp_path / "ledger.json") == 1
+    shown = capsys.readouterr().out
+    assert "1 of 2 claims do not hold: broken-claim" in shown and "[never]" in shown
+    lines = json.loads((tmp_path / "ledger.json").read_text(encoding="utf-8"))
+    assert [set(line) for line in lines] == [{"id", "statement", "source", "residual", "tolerance", "holds"}] * 2
+    assert [line["holds"] for line in lines] == [True, False]
+    assert lines[1]["residual"] is None and 0 <= lines[0]["residual"] <= lines[0]["tolerance"]
+    monkeypatch.setattr(claims, "CLAIMS", (good,))
+    assert verify(seed=1, worlds=2) == 0
+
+
+def test_seed_and_worlds_are_checked():
+    for seed, worlds in ((-1, 5), (0, 0)):
+        with pytest.raises(UserError, match="seed is"):
+            ledger(seed, worlds)

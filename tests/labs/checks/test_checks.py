@@ -1,0 +1,251 @@
+"""The checkers are checked: they accept different right answers, and name each wrong one's mistake."""
+
+import math
+
+import pytest
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid, softplus
+
+import safedpo
+from safedpo.errors import UserError
+from safedpo.labs import checking
+from safedpo.labs.checking import NotYet, Unfinished, check, find, hint, progress
+from safedpo.labs.checks import modules
+from tests.labs.checks.answers import accepted
+
+ALL = [name for module in modules() for name in module.EXERCISES]
+
+
+@pytest.fixture(autouse=True)
+def forgotten(monkeypatch):
+    monkeypatch.setattr(checking, "_status", {})
+
+
+def refuse(name, answer) -> str:
+    with pytest.raises(NotYet) as error:
+        check(name, answer)
+    return str(error.value)
+
+
+# ------------------------------------------------------------------ right answers, three of each kind
+
+
+def _autograd(c, r, rc, rr, beta):
+    c, r = c.clone().requires_grad_(), r.clone().requires_grad_()
+    return torch.autograd.grad(softplus(-beta * (c - rc - r + rr)).sum(), (c, r))
+
+
+def _safe_by_softmax(q, reward, unsafe, beta):
+    weight = q.exp() * (reward / beta).exp() * ~unsafe
+    return (weight / weight.sum(-1, keepdim=True)).log()
+
+
+def _safe_row_by_row(q, reward, unsafe, beta):
+    rows = []
+    for i in range(len(q)):
+        score = torch.where(unsafe[i], torch.tensor(-math.inf), q[i] + reward[i] / beta)
+        rows.append(score - torch.logsumexp(score, 0))
+    return torch.stack(rows)
+
+
+def _order_by_safety(better, unsafe):
+    """The safe one of a mixed pair, else the better one."""
+    mixed = unsafe[:, 0] != unsafe[:, 1]
+    return torch.where(mixed, unsafe[:, 0].long(), better), ~unsafe.all(1)
+
+
+def _order_in_a_loop(better, unsafe):
+    chosen, keep = [], []
+    for b, (u0, u1) in zip(better.tolist(), unsafe.tolist(), strict=True):
+        keep.append(not (u0 and u1))
+        chosen.append(7 if u0 and u1 else (int(u0) if u0 != u1 else b))  # anything at all for a dropped pair
+    return chosen, keep
+
+
+RIGHT = {
+    "implicit_reward": [
+        lambda p, q, b: b * (p - q),
+        lambda p, q, b: b * p - b * q,
+        lambda p, q, b: b * (p.exp() / q.exp()).log(),
+    ],
+    "dpo_loss": [
+        lambda c, r, rc, rr, b: safedpo.dpo_loss(c, r, rc, rr, beta=b),
+        lambda c, r, rc, rr, b: softplus(b * (r - rr) - b * (c - rc)),
+        lambda c, r, rc, rr, b: binary_cross_entropy_with_logits(
+            b * (c - rc - r + rr), torch.ones_like(c), reduction="none"
+        ),
+    ],
+    "dpo_gradient": [
+        _autograd,
+        lambda c, r, rc, rr, b: (-b * torch.sigmoid(b * (r - rr - c + rc)), b * torch.sigmoid(b * (r - rr - c + rc))),
+        lambda c, r, rc, rr, b: [s * b * (1 - torch.sigmoid(b * (c - rc - r + rr))) for s in (-1, 1)],
+    ],
+    "safe_policy": [
+        _safe_by_softmax,
+        _safe_row_by_row,
+        lambda q, r, h, b: (q + r / b).masked_fill(h, -math.inf).log_softmax(-1),
+    ],
+    "needed_penalty": [
+        lambda s, u, b, t: max(0.0, b * (u - s + math.log((1 - t) / t))),
+        lambda s, u, b, t: torch.clamp(torch.tensor(b * (u - s) - b * math.log(t / (1 - t))), min=0),
+        lambda s, u, b, t: max(0, -b * math.log(t / (1 - t) * math.exp(s - u))),
+    ],
+    "price_of_support": [lambda: 0.1 * math.log(1e4), lambda: 2.533 - 1.612, lambda: torch.tensor(0.92)],
+    "order_pairs": [safedpo.order_pairs, _order_by_safety, _order_in_a_loop],
+    "safedpo_loss": [
+        lambda c, r, rc, rr, a, z, b, d: safedpo.safedpo_loss(c, r, rc, rr, a, z, beta=b, delta=d),
+        lambda c, r, rc, rr, a, z, b, d: softplus(d * (z.double() - a.double()) - b * ((c - rc) - (r - rr))),
+        lambda c, r, rc, rr, a, z, b, d: (
+            -logsigmoid(b * (c - r - (rc - d / b * a.double()) + (rr - d / b * z.double())))
+        ),
+    ],
+    "gradient_weight": [
+        lambda m, a, z, d: safedpo.gradient_weight(m, a, z, delta=d),
+        lambda m, a, z, d: 1 - torch.sigmoid(m - d * (z.int() - a.int())),
+        lambda m, a, z, d: 1 / (1 + (m - d * (z.double() - a.double())).exp()),
+    ],
+    "shift_reference": [
+        lambda q, h, b, d: safedpo.shift_reference(q, h, beta=b, delta=d),
+        lambda q, h, b, d: torch.where(h, q - d / b, q),
+        lambda q, h, b, d: (b * q - d * h) / b,
+    ],
+}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_three_different_right_answers_are_accepted(name, capsys):
+    assert accepted(name, RIGHT[name], capsys) == len(RIGHT[name]) == 3
+
+
+def test_every_exercise_of_01_to_03_stands_here():
+    mine = {name for module in modules() if module.__name__[-2:] in ("01", "02", "03") for name in module.EXERCISES}
+    assert mine == set(RIGHT)
+
+
+# ------------------------------------------------------------------ wrong answers
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_mistake_is_refused_by_its_own_name(name):
+    exercise = find(name)
+    reads_a_figure = exercise.cases == ((),)
+    assert len(exercise.mistakes) >= (3 if reads_a_figure else 8)
+    for message, mistake in exercise.mistakes.items():
+        assert message in refuse(name, mistake)
+
+
+# Wrong answers written as a learner would write them, not copied from the checker: (exercise, answer, a word of the
+# message that names the mistake).
+LEARNERS = [
+    ("implicit_reward", lambda p, q, b: (p - q).log() * b, r"should be"),
+    ("implicit_reward", lambda p, q, b: (b * (p - q)).mean(), "mean"),
+    ("implicit_reward", lambda p, q, b: (b * (p - q)).sum(), "sum"),
+    ("implicit_reward", lambda p, q, b: b * (p - q).sum(-1), "shape"),
+    ("implicit_reward", lambda p, q, b: q.sub_(p).mul_(-b), "changes its arguments"),
+    ("implicit_reward", lambda p, q, b: torch.log(p / q) * b, "should be"),
+    ("dpo_loss", lambda c, r, rc, rr, b: -logsigmoid(b * (c - rc - r + rr)).mean(), "mean"),
+    ("dpo_loss", lambda c, r, rc, rr, b: -logsigmoid(b * (c - rc - r + rr)).sum(), "sum"),
+    ("dpo_loss", lambda c, r, rc, rr, b: -logsigmoid(b * (c - rc - r + rr)).detach(), "no gradient flows"),
+    ("dpo_loss", lambda c, r, rc, rr, b: -torch.sigmoid(b * (c - rc - r + rr)).log(), "infinite"),
+    ("dpo_loss", lambda c, r, rc, rr, b: -torch.log(1 / (1 + (-b * (c - rc - r + rr)).exp())), "infinite"),
+    ("dpo_loss", lambda c, r, rc, rr, b: -logsigmoid((c - rc - r + rr) / b), "divide by beta"),
+    ("dpo_loss", lambda c, r, rc, rr, b: -logsigmoid(b * (c - rc) - (r - rr)), "should be"),
+    ("dpo_loss", lambda c, r, rc, rr, b: [float(x) for x in c], "should be"),
+    ("dpo_loss", lambda c, r, rc, rr, b: None, "return"),
+    ("dpo_loss", lambda c, r: c, "5 arguments"),
+    ("dpo_loss", lambda c, r, rc, rr, b: c.nonsense, "raises AttributeError"),
+    ("dpo_loss", 0.69, "the function"),
+    ("dpo_gradient", lambda c, r, rc, rr, b: -b * torch.sigmoid(-b * (c - rc - r + rr)), "2 tensors"),
+    ("dpo_gradient", lambda c, r, rc, rr, b: (c.new_full((), -b), c.new_full((), b)), "shape"),
+    ("safe_policy", lambda q, r, h, b: (q + r / b - 50.0 * h.double()).log_softmax(-1), "should be"),
+    ("safe_policy", lambda q, r, h, b: (q + r / b).masked_fill(h, -math.inf).log_softmax(0), "should be"),
+    ("needed_penalty", lambda s, u, b, t: b * (u - s - math.log(t / (1 - t))), "below 0"),
+    ("needed_penalty", lambda s, u, b, t: "1.2", "not str"),
+    ("price_of_support", 2.533, "rises"),
+    ("price_of_support", 9.21, "units of"),
+    ("price_of_support", 0.5, "should be"),
+    ("price_of_support", "much", "not str"),
+    ("order_pairs", lambda b, u: b, "2 tensors"),
+    ("order_pairs", lambda b, u: (b[:0], u[:0, 0]), "shape"),
+    ("order_pairs", lambda b, u: (u[:, 0].long(), ~u.all(1)), "should be"),
+    (
+        "safedpo_loss",
+        lambda c, r, rc, rr, a, z, b, d: -logsigmoid(b * (c - rc - r + rr) - d * (a.double() - z.double())),
+        "wrong sign",
+    ),
+    (
+        "safedpo_loss",
+        lambda c, r, rc, rr, a, z, b, d: -logsigmoid(b * ((c - rc - r + rr) - d * (z.double() - a.double()))),
+        "inside beta",
+    ),
+    (
+        "safedpo_loss",
+        lambda c, r, rc, rr, a, z, b, d: RIGHT["safedpo_loss"][0](c, r, rc, rr, a, z, b, d).detach(),
+        "no gradient flows",
+    ),
+    ("gradient_weight", lambda m, a, z, d: 0.5 * torch.ones_like(m), "should be"),
+    ("shift_reference", lambda q, h, b, d: q.sub_(d / b * h), "changes its arguments"),
+]
+
+
+@pytest.mark.parametrize(("name", "answer", "words"), LEARNERS, ids=[f"{n}-{i}" for i, (n, *_) in enumerate(LEARNERS)])
+def test_wrong_answers_of_learners(name, answer, words):
+    # "your function" and "the function": the message must be about the answer, and say something of it
+    message = refuse(name, answer).replace("your function itself", "the function")
+    assert words in message and f"hint({name!r}, 1)" in message
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_constant_a_stub_and_no_function(name):
+    def stub(*_):
+        raise NotImplementedError
+
+    with pytest.raises(Unfinished, match="still the stub"):
+        check(name, stub)
+    refuse(name, lambda *_: 42.0)
+    refuse(name, None)
+
+
+def test_an_error_is_its_message_alone():
+    with pytest.raises(NotYet) as error:
+        check("dpo_loss", lambda c, r, rc, rr, b: -c)
+    assert error.value._render_traceback_() == [str(error.value)]
+
+
+def test_hints_grow_and_end():
+    assert len(find("dpo_loss").hints) == 3
+    with pytest.raises(UserError, match="hints 1 to 3"):
+        hint("dpo_loss", 4)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_exercise_has_hints(name, capsys):
+    for strength, text in enumerate(find(name).hints, start=1):
+        hint(name, strength)
+        assert text in capsys.readouterr().out
+
+
+def test_unknown_names_are_listed():
+    with pytest.raises(UserError, match="known: .*dpo_loss"):
+        check("dpo_los", print)
+
+
+def test_progress_tells_solved_tried_and_untouched(capsys):
+    check("implicit_reward", RIGHT["implicit_reward"][0])
+    refuse("dpo_loss", lambda *_: 0)
+
+    def stub(*_):
+        raise NotImplementedError
+
+    with pytest.raises(Unfinished):
+        check("dpo_gradient", stub)  # running a stub is not trying
+    capsys.readouterr()
+    progress("01")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(maxsplit=1) for line in lines[:3]] == [
+        ["implicit_reward", "solved"],
+        ["dpo_loss", "tried, not yet right"],
+        ["dpo_gradient", "not tried in this session"],
+    ]
+    with pytest.raises(UserError, match="no notebook"):
+        progress("77")

@@ -1,0 +1,117 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from safedpo.lm.models.adapters import add_lora
+from safedpo.lm.models.tiny import tiny_model
+from safedpo.lm.rows.attention import NAME, packed_attention, use_packed_attention
+from safedpo.lm.rows.fused import fuse_lora
+from safedpo.lm.rows.logprobs import response_logps
+from safedpo.lm.rows.packing import pack
+
+
+def by_hand(query, key, value, mask, scale):
+    """Each query head on its own, with the dense mask of the row, differentiated by autograd."""
+    group = len(query) // len(key)
+    heads = [
+        (q @ key[h // group].T * scale).masked_fill(~mask, -torch.inf).softmax(-1) @ value[h // group]
+        for h, q in enumerate(query)
+    ]
+    return torch.stack(heads)
+
+
+def row_of(shape):
+    """A row of prompts with responses: [(tokens of the prompt, (tokens of each response, ...)), ...]."""
+    responses = [(i, tuple(range(2, 2 + n))) for i, (_, each) in enumerate(shape) for n in each]
+    return pack([tuple(range(2, 2 + prompt)) for prompt, _ in shape], responses)
+
+
+def heads(n, length, seed):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(n, length, 4, generator=generator, dtype=torch.float64).requires_grad_()
+
+
+SHAPES = st.lists(
+    st.tuples(st.integers(1, 5), st.lists(st.integers(1, 6), max_size=3).map(tuple)), min_size=1, max_size=3
+)
+
+
+@settings(deadline=None, max_examples=30)
+@given(SHAPES, st.integers(0, 9))
+def test_output_and_gradients_are_those_of_the_dense_mask(shape, seed):
+    batch = row_of(shape)
+    length = batch.input_ids.shape[1]
+    inputs = [heads(6, length, seed), heads(2, length, seed + 10), heads(2, length, seed + 20)]
+    weights = heads(6, length, seed + 30).detach()
+    wanted = by_hand(*inputs, batch.mask()[0, 0], 0.5)
+    out, none = packed_attention(None, *(x[None] for x in inputs), None, scaling=0.5, spans=batch.spans())
+    assert none is None and out.shape == (1, length, 6, 4)
+    found = out[0].transpose(0, 1)
+    # Scores are softened in float32, whatever the inputs.
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
+    for a, b in zip(
+        torch.autograd.grad((found * weights).sum(), inputs),
+        torch.autograd.grad((wanted * weights).sum(), inputs),
+        strict=True,
+    ):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+@settings(deadline=None, max_examples=30)
+@given(SHAPES)
+def test_spans_allow_what_the_mask_allows(shape):
+    batch = row_of(shape)
+    length = batch.input_ids.shape[1]
+    allowed = torch.zeros(length, length, dtype=torch.bool)
+    for own, prompt in batch.spans():
+        allowed[own, prompt] = True
+        for i in range(own.start, own.stop):
+            allowed[i, own.start : i + 1] = True
+    assert torch.equal(allowed, batch.mask()[0, 0])
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 0.1)])
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_a_policy_has_the_values_and_gradients_of_pytorchs_attention(dtype, tolerance, checkpointing):
+    batch = row_of([(3, (5, 2)), (4, (1, 6))])
+    found = []
+    for attention in ("sdpa", NAME):
+        model = add_lora(tiny_model(dtype=dtype), r=3)
+        model.base_model.model.set_attn_implementation(attention)
+        torch.manual_seed(0)
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(parameter, std=0.2)
+        fuse_lora(model.train())
+        if checkpointing:  # recomputes outside the call that knew the row: its spans must come along
+            model.base_model.model.activation_checkpointing_enable()
+        logps = response_logps(model, batch)
+        (logps * torch.tensor([1.0, -0.5, 2.0, 1.0])).sum().backward()
+        found.append((logps.detach(), torch.cat([p.grad.flatten() for p in model.parameters() if p.requires_grad])))
+    (a, grad_a), (b, grad_b) = found
+    torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
+    assert (grad_a - grad_b).norm() <= tolerance * grad_a.norm()
+
+
+def test_without_spans_it_is_pytorchs_attention_with_padding_and_cache():
+    plain, packed = tiny_model(), tiny_model()
+    assert use_packed_attention(packed) and packed.config._attn_implementation == NAME
+    ids, mask = torch.tensor([[1, 1, 5, 6], [7, 8, 9, 10]]), torch.tensor([[0, 0, 1, 1], [1, 1, 1, 1]])
+    how = {
+        "attention_mask": mask,
+        "max_new_tokens": 5,
+        "do_sample": False,
+        "pad_token_id": 1,
+        "output_logits": True,
+        "return_dict_in_generate": True,
+    }
+    wanted, found = plain.generate(ids, **how), packed.generate(ids, **how)
+    assert torch.equal(wanted.sequences, found.sequences)
+    torch.testing.assert_close(torch.stack(wanted.logits), torch.stack(found.logits), rtol=1e-5, atol=1e-5)
+
+
+def test_a_model_with_another_attention_keeps_it():
+    model = tiny_model()
+    model.set_attn_implementation("eager")
+    assert not use_packed_attention(model) and model.config._attn_implementation == "eager"

@@ -1,0 +1,173 @@
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from safedpo.errors import UserError
+from safedpo.lm.models.adapters import load_adapter
+from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
+from safedpo.lm.rows.logprobs import response_logps
+from safedpo.lm.rows.packing import pack_pairs
+from safedpo.lm.rows.tokens import tokenize_pairs
+from safedpo.lm.training import checkpoints
+from safedpo.lm.training.run import sft, train
+from tests.stop_at import StopAt
+
+QUICK = {"batch_size": 4, "save_steps": 2, "device": "cpu", "disable_tqdm": True}
+
+
+def adapter(folder):
+    return load_file(folder / "adapter_model.safetensors")
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_run_leaves_an_adapter_a_log_and_its_papers(loaded, records, tmp_path):
+    run = train(loaded(), records, tmp_path / "run", **QUICK)
+    assert sorted(p.name for p in run.folder.iterdir()) == [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "log.jsonl",
+        "run.json",
+    ]
+    papers = json.loads((run.folder / "run.json").read_text())
+    assert papers["status"] == "finished" and papers["metrics"] == run.metrics and run.metrics["steps"] == 5
+    assert papers["counts"] == run.counts and run.counts["dropped"] == 6 and papers["pairs"] == 18
+    assert papers["settings"]["delta"] == 10.0 and papers["settings"]["beta"] == 0.1
+    assert {"torch", "transformers", "peft"} <= papers["versions"].keys()
+    assert papers["step_zero"]["predicted"] == pytest.approx(
+        math.log(2) + (math.log1p(math.exp(10)) - math.log(2)) * 12 / 18, abs=1e-4
+    )
+    assert [row["step"] for row in run.log] == [1, 2, 3, 4, 5] and run.log[0]["pairs"] == 4
+    assert run.log == [json.loads(line) for line in (run.folder / "log.jsonl").read_text().splitlines()]
+    batch = pack_pairs(tokenize_pairs(records, tiny_tokenizer()).items)
+    reread = load_adapter(tiny_model(), run.folder)
+    with torch.no_grad():
+        trained = response_logps(run.policy, batch)
+        torch.testing.assert_close(response_logps(reread, batch), trained, rtol=1e-5, atol=1e-4)
+        with run.policy.disable_adapter():
+            assert (response_logps(run.policy, batch) - trained).abs().max() > 1e-3
+    assert run.policy.config.use_cache and not run.policy.training
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3, 4])
+def test_an_interrupted_run_goes_on_to_bitwise_the_same_adapter(loaded, records, tmp_path, stop):
+    whole = train(loaded(), records, tmp_path / "whole", **QUICK)
+    with pytest.raises(KeyboardInterrupt):
+        train(loaded(), records, tmp_path / "cut", callbacks=[StopAt(stop)], **QUICK)
+    assert json.loads((tmp_path / "cut" / "run.json").read_text())["status"] == "running"
+    again = train(loaded(), records, tmp_path / "cut", **QUICK)
+    assert same(adapter(whole.folder), adapter(again.folder))
+    assert again.log == whole.log
+    assert again.metrics == whole.metrics
+    noted = [json.loads((run.folder / "run.json").read_text())["step_zero"] for run in (whole, again)]
+    assert noted[0] == noted[1] and noted[0]["predicted"] > 0  # the check of the first start is not forgotten
+
+
+def test_a_damaged_checkpoint_is_passed_over(loaded, records, tmp_path):
+    whole = train(loaded(), records, tmp_path / "whole", **QUICK)
+    with pytest.raises(KeyboardInterrupt):
+        train(loaded(), records, tmp_path / "cut", callbacks=[StopAt(5)], **QUICK)
+    newest = checkpoints.checkpoints(tmp_path / "cut")[0]
+    (newest / "adapter_model.safetensors").write_bytes(b"half")
+    assert checkpoints.last_good(tmp_path / "cut") not in (None, newest)
+    assert same(adapter(whole.folder), adapter(train(loaded(), records, tmp_path / "cut", **QUICK).folder))
+
+
+def test_a_folder_with_another_run_is_refused_by_what_differs(loaded, records, tmp_path):
+    train(loaded(), records, tmp_path / "run", **QUICK)
+    with pytest.raises(UserError, match="this very run, finished"):
+        train(loaded(), records, tmp_path / "run", **QUICK)
+    with pytest.raises(UserError, match=r"another run \(it differs in delta: there 10.0, here 2.0"):
+        train(loaded(), records, tmp_path / "run", delta=2.0, **QUICK)
+    with pytest.raises(UserError, match="it differs in data: there"):
+        train(loaded(), records[4:], tmp_path / "run", **QUICK)
+    with pytest.raises(UserError, match="it differs in reference: there"):
+        train(loaded(seed=1), records, tmp_path / "run", **QUICK)
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter1.tex").write_text("precious")
+    with pytest.raises(UserError, match="chapter1.tex"):
+        train(loaded(), records, tmp_path / "thesis", **QUICK)
+
+
+def test_a_sweep_computes_its_reference_once(loaded, records, tmp_path, monkeypatch):
+    train(loaded(), records, tmp_path / "a", delta=0.0, **QUICK)
+    monkeypatch.setattr("safedpo.lm.training.reference._compute", lambda *a: pytest.fail("computed again"))
+    train(loaded(), records, tmp_path / "b", delta=5.0, seed=1, beta=0.2, **QUICK)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"label_smoothing_factor": 0.1}, "cannot honour label_smoothing_factor"),
+        ({"lerning_rate": 1}, "unknown setting"),
+        ({"beta": -1.0}, "beta is -1"),
+        ({"max_pairs": 0}, "at least 1"),
+        ({"lora_r": 0}, "LoRA rank"),
+        ({"max_length": 10}, "leaves no pair to train on.*leaves no room"),
+        ({"rule": "x"}, "known rules"),
+    ],
+)
+def test_user_mistakes_are_named(loaded, records, tmp_path, how, message):
+    with pytest.raises(UserError, match=message):
+        train(loaded(), records, tmp_path / "run", **QUICK | how)
+
+
+def test_data_that_t_drops_whole_is_named(loaded, records, tmp_path):
+    with pytest.raises(UserError, match="no pair to train on after the rule safedpo.*'dropped': 6"):
+        train(loaded(), [r for r in records if r.unsafe == (True, True)], tmp_path / "run", **QUICK)
+    with pytest.raises(UserError, match="no pair to train on"):
+        train(loaded(), [], tmp_path / "run", **QUICK)
+
+
+def test_a_model_that_carries_an_adapter_is_refused(loaded, records, tmp_path):
+    model = loaded()
+    train(model, records, tmp_path / "a", **QUICK)
+    with pytest.raises(UserError, match="carries a LoRA adapter already"):
+        train(model, records, tmp_path / "b", **QUICK)
+
+
+def test_full_training_leaves_a_model_folder(loaded, records, tmp_path):
+    run = train(loaded(), records, tmp_path / "run", full=True, learning_rate=1e-3, **QUICK)
+    names = {p.name for p in run.folder.iterdir()}
+    assert {"model.safetensors", "config.json", "tokenizer.json", "run.json"} <= names
+    from transformers import AutoModelForCausalLM
+
+    batch = pack_pairs(tokenize_pairs(records, tiny_tokenizer()).items)
+    reread = AutoModelForCausalLM.from_pretrained(run.folder)
+    torch.testing.assert_close(response_logps(reread, batch), response_logps(run.policy, batch), rtol=1e-5, atol=1e-4)
+
+
+def test_sft_lowers_the_loss_of_the_responses_it_was_given(loaded, records, tmp_path):
+    run = sft(loaded(), records, tmp_path / "run", epochs=3, learning_rate=0.02, **QUICK)
+    assert run.log[-1]["loss"] < run.log[0]["loss"] - 0.5 and run.counts["used"] == 48
+    papers = json.loads((run.folder / "run.json").read_text())
+    assert papers["kind"] == "sft" and "beta" not in papers["settings"] and papers["responses"] == "both"
+    with pytest.raises(UserError, match="responses is 'best'"):
+        sft(loaded(), records, tmp_path / "other", responses="best", **QUICK)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_killed_at_20_random_moments_it_ends_bitwise_equal(tmp_path):
+    """kill -9 while it starts, steps, writes a checkpoint or writes the end; each time it is started again."""
+    script = Path(__file__).with_name("killed.py")
+    environment = {**os.environ, "SAFEDPO_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, str(script), "--kill", str(tmp_path), "20"], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    killed = sorted(tmp_path.glob("killed-*"))
+    assert killed and "killed 20 times" in done.stdout
+    for folder in killed:
+        assert same(adapter(tmp_path / "whole"), adapter(folder)), folder.name
+        assert (tmp_path / "whole" / "log.jsonl").read_text() == (folder / "log.jsonl").read_text()
+        assert not checkpoints.checkpoints(folder)
