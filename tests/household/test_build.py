@@ -39,7 +39,7 @@ def test_shipped_card_is_what_the_generator_writes(tmp_path):
 
 
 def test_the_command_line_writes_the_same_bytes_in_another_process(built, tmp_path):
-    command = [sys.executable, "-m", "safedpo.household", "--out", str(tmp_path), "--seed", "0"]
+    command = [sys.executable, "-m", "safedpo", "maintain", "household", "--out", str(tmp_path), "--seed", "0"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.split() == [str(tmp_path / name) for name in ("train.jsonl", "test.jsonl", "README.md")]
     for name in ("train.jsonl", "test.jsonl"):

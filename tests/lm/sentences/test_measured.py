@@ -187,7 +187,7 @@ def test_stored_runs_are_written_with_the_command_that_made_them(tmp_path):
     found = json.loads((tmp_path / "runs.json").read_text())
     assert [row["rank"] for row in found["ranks"]] == [1, 0] and found["n"] == found["sharp"]["pairs"] == 100
     assert all(row["fitted"]["kl"] > 0 and row["trained"]["step"] > 0 for row in found["ranks"])
-    assert found["command"].startswith("python -m safedpo.lm.sentences.measured ")
+    assert found["command"].startswith("safedpo maintain sentences runs ")
 
 
 def test_a_fit_to_the_optimum_itself_comes_nearer_to_it(sentences):
@@ -272,7 +272,7 @@ def test_the_shipped_reference_is_small_whole_and_described():
     folder = shipped("data") / "sentences"
     card = (folder / "README.md").read_text()
     digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-    assert digest in card and "python -m safedpo.lm.sentences.reference" in card
+    assert digest in card and "safedpo maintain sentences reference" in card
     parameters = sum(p.numel() for p in load_kitchen().model.parameters())
     assert parameters < 2_000_000 and f"{parameters:,}" in card
     assert float(re.search(r"of\s+([\d.]+) s in all", card)[1]) < 60
