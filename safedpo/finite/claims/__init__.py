@@ -5,13 +5,20 @@
 checks which equation of the paper. `methods` holds the optima of the methods it is compared with.
 """
 
-from safedpo.finite.claims import loss, methods, noise, optimum, safedaa, training, transform
+from safedpo.finite.claims import loss, methods, noise, optimum, penalty, safedaa, training, transform
 from safedpo.finite.claims.claim import Claim
 from safedpo.finite.claims.equations import EQUATIONS, Equation
 from safedpo.finite.claims.report import Row, check, verify
 
 CLAIMS: tuple[Claim, ...] = (
-    optimum.CLAIMS + transform.CLAIMS + loss.CLAIMS + safedaa.CLAIMS + training.CLAIMS + noise.CLAIMS + methods.CLAIMS
+    optimum.CLAIMS
+    + penalty.CLAIMS
+    + transform.CLAIMS
+    + loss.CLAIMS
+    + safedaa.CLAIMS
+    + training.CLAIMS
+    + noise.CLAIMS
+    + methods.CLAIMS
 )
 
 

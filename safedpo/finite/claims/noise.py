@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from safedpo.finite.claims.claim import STANDARD_ERRORS, Claim, generator, largest
-from safedpo.finite.claims.newton import newton
 from safedpo.finite.fit import fit
+from safedpo.finite.newton import newton
 from safedpo.finite.noise import bit_flip_margin, pair_flip_margin
 from safedpo.finite.pairs import Pairs, flip_bits, population
 from safedpo.finite.world import FiniteWorld

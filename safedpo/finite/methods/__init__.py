@@ -5,7 +5,7 @@ helpful answer); `seed` drives the samples of methods that sample, the others ha
 -> function `(world, *, beta, **own)` -> log-probabilities (P, A), for the methods that state an optimum.
 """
 
-from safedpo.finite.methods.dual import (
+from safedpo.finite.methods.expected_cost.dual import (
     InfeasibleLimitError,
     best_multiplier,
     dual_curvature,
@@ -18,7 +18,7 @@ from safedpo.finite.methods.dual import (
     safe_rlhf_multiplier,
     safe_rlhf_policy,
 )
-from safedpo.finite.methods.lagrangian import (
+from safedpo.finite.methods.expected_cost.lagrangian import (
     c_dpo,
     c_dpo_optimum,
     dual_step,
@@ -28,10 +28,7 @@ from safedpo.finite.methods.lagrangian import (
 )
 from safedpo.finite.methods.learned import learned_cost, learned_reward, learned_world, safer_by_cost
 from safedpo.finite.methods.outcome import Costs, Outcome, step_size
-from safedpo.finite.methods.pairwise import (
-    bfpo,
-    bfpo_optimum,
-    cdpo,
+from safedpo.finite.methods.pairwise.orderings import (
     delta_only,
     delta_only_optimum,
     dpo_harmless,
@@ -39,17 +36,13 @@ from safedpo.finite.methods.pairwise import (
     dpo_helpful,
     dpo_helpful_optimum,
     dpo_safebetter,
-    ipo,
-    ipo_optimum,
-    kldpo,
-    robust_dpo,
     safe_optimum,
     safedpo,
-    see_dpo,
-    see_dpo_optimum,
     t_only,
-    wdpo,
 )
+from safedpo.finite.methods.pairwise.reshaped import see_dpo, see_dpo_optimum
+from safedpo.finite.methods.pairwise.robust import cdpo, kldpo, robust_dpo, wdpo
+from safedpo.finite.methods.pairwise.targets import bfpo, bfpo_optimum, ipo, ipo_optimum
 from safedpo.finite.methods.shared_parameters import SharedFit, fit_shared
 from safedpo.finite.methods.two_stage import (
     modpo,

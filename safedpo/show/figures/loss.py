@@ -1,9 +1,10 @@
 """The loss and its slope against the reward margin, with the reward margins of real pairs underneath."""
 
-import math
 from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
+from numpy import logaddexp
+from scipy.special import expit
 
 from safedpo.errors import UserError
 from safedpo.show import style
@@ -105,8 +106,8 @@ def _rug(pairs: list[float], learning: list[bool], group: str, colour: str, row:
 
 
 def _softplus(x: float) -> float:
-    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
+    return float(logaddexp(0.0, x))
 
 
 def _sigmoid(x: float) -> float:
-    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
+    return float(expit(x))

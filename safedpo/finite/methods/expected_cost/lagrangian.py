@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from safedpo.finite.fit import NotConvergedError
-from safedpo.finite.methods.dual import (
+from safedpo.finite.methods.expected_cost.dual import (
     SAFE_RLHF_MAX,
     best_multiplier,
     check_limit,
