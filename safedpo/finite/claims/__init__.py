@@ -5,7 +5,7 @@
 checks which equation of the paper. `methods` holds the optima of the methods it is compared with.
 """
 
-from safedpo.finite.claims import loss, methods, noise, optimum, penalty, safedaa, training, transform
+from safedpo.finite.claims import loss, margin, methods, noise, optimum, penalty, safedaa, training, transform
 from safedpo.finite.claims.claim import Claim
 from safedpo.finite.claims.equations import EQUATIONS, Equation
 from safedpo.finite.claims.report import Row, check, verify
@@ -15,6 +15,7 @@ CLAIMS: tuple[Claim, ...] = (
     + penalty.CLAIMS
     + transform.CLAIMS
     + loss.CLAIMS
+    + margin.CLAIMS
     + safedaa.CLAIMS
     + training.CLAIMS
     + noise.CLAIMS

@@ -1,10 +1,11 @@
-"""Claims about the optimum: sections 2.2 and 3.1 of the paper, and what follows from them."""
+"""Claims about preferences and the optimum: sections 2 and 3.1 of the paper, and what follows from them."""
 
 from decimal import Decimal, localcontext
 
 import numpy as np
 import torch
 from scipy.optimize import minimize
+from scipy.special import entr, rel_entr
 from torch import Tensor
 
 from safedpo.finite.claims.claim import Claim, generator, largest, random_policies, relative
@@ -18,6 +19,7 @@ from safedpo.finite.optimum import (
     safe_part,
     tv,
 )
+from safedpo.finite.pairs import pairs_loss, population
 from safedpo.finite.world import FiniteWorld, random_world
 from safedpo.losses import reward_margin
 
@@ -133,6 +135,37 @@ def large_beta(seed: int, worlds: int) -> float:
     return largest(beta * tv(optimal_policy(world, beta), start) - expectation(start, spread) / 2)
 
 
+def shift_invariance(seed: int, worlds: int) -> float:
+    """A reward plus a number for each prompt: the same labels, the same optima, and that number more of value."""
+    world = random_world(seed, worlds)
+    shift = 3 * torch.randn(worlds, 1, generator=generator(seed), dtype=torch.float64)
+    moved = FiniteWorld(world.ref_logps, world.reward + shift, world.unsafe, world.cost)
+    differences = [population(moved).weight - population(world).weight]
+    for beta in BETAS:
+        differences.append(relative(optimal_value(moved, beta), optimal_value(world, beta) + shift[:, 0]))
+        for penalty in (0.0, 2.0, np.inf):
+            differences.append(
+                tv(optimal_policy(moved, beta, penalty=penalty), optimal_policy(world, beta, penalty=penalty))
+            )
+    return largest(*differences)
+
+
+def entropy_and_kl(seed: int, worlds: int) -> float:
+    world, pairs, differences = random_world(seed, worlds), population(random_world(seed, worlds)), []
+    first, second = torch.triu_indices(world.answers, world.answers, offset=1)
+    wins = (world.reward[:, first] - world.reward[:, second]).sigmoid().numpy()
+    for policy in random_policies(world, 3, seed):
+        for beta in BETAS:
+            reward = beta * (policy - world.ref_logps)
+            held = (reward[:, first] - reward[:, second]).sigmoid().clamp(1e-300, 1.0).numpy()
+            lost = (reward[:, second] - reward[:, first]).sigmoid().clamp(1e-300, 1.0).numpy()
+            entropy = entr(wins) + entr(1 - wins)
+            expected = (entropy + rel_entr(wins, held) + rel_entr(1 - wins, lost)).sum()
+            loss = pairs_loss(pairs, policy, world.ref_logps, beta=beta, delta=0.0)
+            differences.append(relative(loss, torch.tensor(expected)))
+    return largest(*differences)
+
+
 CLAIMS = (
     Claim(
         "gibbs-identity",
@@ -176,5 +209,19 @@ CLAIMS = (
         "derived",
         1e-4,
         large_beta,
+    ),
+    Claim(
+        "bradley-terry-shift",
+        "a reward plus any f(x) gives the same labels and the same optima: preferences fix r up to a number a prompt",
+        "section 2.1, derived",
+        1e-10,
+        shift_invariance,
+    ),
+    Claim(
+        "loss-entropy-kl",
+        "E L = H(p) + KL(p ‖ σ(m)) for each pair, so the loss is least exactly where σ(m) = p",
+        "DPO (arXiv 2305.18290), derived",
+        1e-10,
+        entropy_and_kl,
     ),
 )

@@ -159,6 +159,10 @@ def not_rescaled(*columns, beta, flip_rate):
     return (1 - 2 * flip_rate) * losses.robust_dpo_loss(*columns, beta=beta, flip_rate=flip_rate)
 
 
+def rewards_squared(world, *, pair_weight=None):
+    return pairs.population(FiniteWorld(world.ref_logps, world.reward**2, world.unsafe, world.cost))
+
+
 # claim id -> (where the function is looked up below safedpo.finite, or a key of SLOPES; the faulty one)
 FAULTS = {
     "gibbs-identity": ("claims.optimum.objective", kl_reversed),
@@ -166,6 +170,8 @@ FAULTS = {
     "optimum-random": ("claims.optimum.optimal_policy", reference_forgotten),
     "optimum-extremes": ("claims.optimum.log_partition", outside_log_space),
     "log-z-cancels": ("claims.optimum.reward_margin", margin_without_beta),
+    "bradley-terry-shift": ("claims.optimum.population", rewards_squared),
+    "loss-entropy-kl": ("claims.optimum.pairs_loss", mean_for_sum),
     "tv-unsafe-mass": ("claims.penalty.tv", no_half),
     "tv-closed-form": ("claims.penalty.log_partition_unsafe", unsafe_without_reference),
     "penalty-safe-part": ("claims.penalty.safe_part", not_renormalised),
@@ -181,6 +187,11 @@ FAULTS = {
     "law-of-t-sampled": ("claims.transform.sample_pairs", worse_sampled),
     "two-objectives": ("pairs.order_pairs", no_swap),
     "t-twice": ("pairs.order_pairs", no_swap),
+    "uu-renormalised": ("pairs.order_pairs", no_swap),
+    "prompt-weights": ("pairs.order_pairs", no_swap),
+    "negative-delta": ("safedpo", slope_margin_added),
+    "margin-only-stalls": ("claims.margin.pairs_loss", margin_added_to_sum),
+    "large-delta": ("safedpo", slope_half_beta),
     "dpo-gradient": ("claims.loss.pairs_loss", mean_for_sum),
     "gradient-weight": ("claims.loss.gradient_weight", weight_margin_flipped),
     "step0-weight": ("claims.loss.safedpo_loss", margin_added),
@@ -210,6 +221,7 @@ FAULTS = {
     "noise-descent": ("safedpo", slope_half_beta),
     "noise-law": ("claims.noise.flip_bits", flipped_together),
     "noise-law-sampled": ("claims.noise.order_pairs", no_swap),
+    "noise-wrong-order": ("claims.noise.flip_bits", flipped_together),
     "noise-conservative": ("cdpo", slope_other_rate),
     "noise-robust": ("claims.noise.robust_dpo_loss", not_rescaled),
 }

@@ -40,6 +40,16 @@ FAULTS = {
     ),
     "dual-tight": (methods, "best_multiplier", lambda w, beta, limit: 0.0),
     "method-safe-rlhf": (methods.OPTIMA, "Safe RLHF", lambda w, *, beta, lam: methods.lagrangian_policy(w, lam, beta)),
+    "dual-step-bound": (
+        methods,
+        "dual_step",
+        lambda lam, cost, limit, eta: (max(lam + 2 * eta * (cost - limit), 0.0), abs(cost - limit)),
+    ),
+    "dual-one-prompt": (methods, "best_multiplier", lambda w, beta, limit: 0.1),
+    "dual-hard-limit": (methods, "lagrangian_policy", lambda w, lam, beta: tilted(w, (w.reward - lam * w.cost) / 1.1)),
+    "cdpo-to-safedpo": (methods, "lagrangian_policy", lambda w, lam, beta: methods.safe_rlhf_policy(w, lam, beta)),
+    "cdpo-relabelling": (methods, "relabel", lambda pairs, scores: pairs),
+    "cdpo-more-reward": (methods.OPTIMA, "C-DPO", lambda w, *, beta, limit: tilted(w, -w.cost / beta)),
     "methods-trained": (methods.OPTIMA, "SACPO", lambda w, *, beta: methods.lagrangian_policy(w, 1.3, beta)),
 }
 
