@@ -9,6 +9,7 @@ from scipy.special import entr, rel_entr
 from torch import Tensor
 
 from safedpo.finite.claims.claim import Claim, generator, largest, random_policies, relative
+from safedpo.finite.claims.transform import table_of
 from safedpo.finite.optimum import (
     expectation,
     kl,
@@ -140,7 +141,7 @@ def shift_invariance(seed: int, worlds: int) -> float:
     world = random_world(seed, worlds)
     shift = 3 * torch.randn(worlds, 1, generator=generator(seed), dtype=torch.float64)
     moved = FiniteWorld(world.ref_logps, world.reward + shift, world.unsafe, world.cost)
-    differences = [population(moved).weight - population(world).weight]
+    differences = [table_of(population(moved), world) - table_of(population(world), world)]
     for beta in BETAS:
         differences.append(relative(optimal_value(moved, beta), optimal_value(world, beta) + shift[:, 0]))
         for penalty in (0.0, 2.0, np.inf):
