@@ -58,7 +58,7 @@ def apo(
     comparison: str = "difference",
     human_pairs: bool = True,
     samples: int | None = None,
-    rounds: int = 4000,
+    rounds: int = 1000,
     tolerance: float = 1e-3,
 ) -> Outcome:
     """Alternate: the policy becomes pi_ref exp(r / beta) / Z; the reward takes one gradient step on `reward_loss`.

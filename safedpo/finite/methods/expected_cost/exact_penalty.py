@@ -35,8 +35,8 @@ def cs_rlhf(
     lam: float = 5.0,
     models: FiniteWorld | None = None,
     samples: int | None = 64,
-    steps: int = 4000,
-    lr: float = 0.5,
+    steps: int = 2000,
+    lr: float = 2.0,
 ) -> Outcome:
     """Policy gradient on that objective with learned reward and cost: the price is `lam` while the (estimated) cost is
     above `limit`, and 0 while it is below. Steps shrink like 1 / sqrt(t) and the last half of the logits is averaged,

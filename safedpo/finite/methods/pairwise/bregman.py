@@ -73,9 +73,9 @@ def bso(
 ) -> Outcome:
     """T, then that loss with C = `delta`; by default with the logistic generator, which is SafeDPO to the last bit.
 
-    On labels that are not certain every generator has one optimum. On T's certain pairs the pull must also vanish as
-    m grows, which takes t h''(t) -> 0: true of the logistic generator, not of the published "sba", whose pull grows
-    like e^(0.2 m) until its clamp; expect `NotConvergedError` there from few steps [derived].
+    Where labels are not certain every generator has the same optimum, R = (1 - p) / p. On T's certain pairs the pull
+    must also vanish as m grows, t h''(t) -> 0: true of the logistic generator. The pull of the published "sba" grows
+    like e^(0.2 m) instead, until log R reaches its clamp: it is the clamp that lets it end at pi* [derived].
     """
     _generator(generator)
 

@@ -75,7 +75,7 @@ def b_dpo(
     temperature: float = 1.0,
     sign: int = 1,
     rule: str = "helpful",
-    steps: int = STEPS,
+    steps: int = 1000,
     tolerance: float = TOLERANCE,
 ) -> Outcome:
     """A family like B-DPO (arXiv 2603.22829): -log sigmoid(s beta (a_w D_w - a_l D_l)), D = log(pi / pi_ref).

@@ -4,12 +4,13 @@ import torch
 from torch import Tensor
 
 from safedpo.errors import UserError
-from safedpo.finite.methods.outcome import STEPS, TOLERANCE, Costs, Outcome, descend, logistic
+from safedpo.finite.methods.outcome import TOLERANCE, Costs, Outcome, descend, logistic
 from safedpo.finite.methods.pairwise.orderings import LABELS
 from safedpo.finite.pairs import Pairs, pairs_loss, population
 from safedpo.finite.world import FiniteWorld
 
-ITERATIONS = 60
+ITERATIONS = 500  # at most; each moves a logit by at most LARGEST_STEP nats
+LARGEST_STEP = 2.0
 
 
 def winner_weight(world: FiniteWorld, pairs: Pairs) -> Tensor:
@@ -31,7 +32,7 @@ def stable_po(
     seed: int = 0,
     gamma: float = 0.1,
     rule: str = "helpful",
-    steps: int = STEPS,
+    steps: int = 1000,
     tolerance: float = TOLERANCE,
 ) -> Outcome:
     """Stable PO as a penalty: sum of DPO's losses + gamma (L_SFT - L_SFT*), L_SFT = -sum of log pi(chosen).
@@ -91,8 +92,11 @@ def stable_po_optimum(world: FiniteWorld, *, beta: float, gamma: float = 0.1) ->
         curved = beta**2 * against * held * (1 - held)
         spread = torch.diag_embed(policy) - policy[:, :, None] * policy[:, None]
         hessian = torch.diag_embed(curved.sum(-1)) - curved + gamma * total[..., None] * spread
-        step = torch.linalg.lstsq(hessian + torch.ones_like(hessian), gradient[..., None]).solution[..., 0]
-        ratio = ratio - step * (2 / beta / step.abs().amax(-1, keepdim=True).clamp(min=1e-300)).clamp(max=1.0)
+        # A common shift of a prompt's logits changes nothing: the ones give it a curvature of its own.
+        step = torch.linalg.solve(hessian + torch.ones_like(hessian), gradient)
+        if not step.abs().max() > 1e-13:
+            break
+        ratio = ratio - step * (LARGEST_STEP / step.abs().amax(-1, keepdim=True).clamp(min=LARGEST_STEP))
     return (world.ref_logps + ratio).log_softmax(-1)
 
 
