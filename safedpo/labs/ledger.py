@@ -1,5 +1,6 @@
 """The ledger beside a derivation: one line of it, freshly computed, and where each line is used."""
 
+import ast
 import json
 import re
 import sys
@@ -51,8 +52,58 @@ def places(folder: Path) -> list[Place]:
             if cell["cell_type"] == "markdown":
                 section = next(iter(re.findall(r"^## (.+)", text, re.MULTILINE)), section)
             else:
-                found += [Place(path.stem, section, claim) for claim in re.findall(r'ledger_row\("([^"]+)"', text)]
+                found += [Place(path.stem, section, claim) for claim in claims_in(text, f"{path.name}, {section}")]
     return found
+
+
+def claims_in(cell: str, where: str = "this cell") -> list[str]:
+    """The claims that a cell's calls of `ledger_row` name, in reading order, with loops and f-strings written out.
+
+    A loop variable is followed where its `for` runs over a list, tuple or dict written in the cell. Raises `UserError`
+    for a call whose name cannot be read from the cell: it would be missing from the equation table.
+
+    >>> claims_in('assert all(ledger_row(f"method-{m}").holds for m in ("ipo", "bfpo"))')
+    ['method-ipo', 'method-bfpo']
+    """
+    if "ledger_row" not in cell:
+        return []
+    tree, found = ast.parse(re.sub(r"^[%!].*$", "pass", cell, flags=re.MULTILINE)), []
+    written = {
+        node.targets[0].id: node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    loops = [node for node in ast.walk(tree) if isinstance(node, ast.For | ast.comprehension)]
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "ledger_row":
+            names = _readings(call.args[0], loops, written)
+            if not names:
+                raise UserError(
+                    f"{where}: ledger_row({ast.unparse(call.args[0])}) names no claim that can be read here"
+                )
+            found += names
+    return found
+
+
+def _readings(wanted: ast.expr, loops: list, written: dict[str, ast.expr]) -> list[str]:
+    """Every value of an expression whose names are loop variables over literals; none where it cannot be read."""
+    names = {node.id for node in ast.walk(wanted) if isinstance(node, ast.Name)}
+    values = [{}]
+    for loop in loops:
+        if names & {node.id for node in ast.walk(loop.target) if isinstance(node, ast.Name)}:
+            over = written.get(loop.iter.id, loop.iter) if isinstance(loop.iter, ast.Name) else loop.iter
+            try:
+                items = list(ast.literal_eval(over))
+            except (ValueError, TypeError):
+                return []
+            targets = loop.target.elts if isinstance(loop.target, ast.Tuple) else [loop.target]
+            one = len(targets) == 1
+            bound = [{t.id: v for t, v in zip(targets, [i] if one else i, strict=True)} for i in items]
+            values = [known | more for known in values for more in bound]
+    if any(names - set(known) for known in values):
+        return []
+    code = compile(ast.Expression(wanted), "<cell>", "eval")
+    return [eval(code, {"__builtins__": {}}, known) for known in values]  # noqa: S307 (names and literals only)
 
 
 @dataclass(frozen=True)
@@ -113,5 +164,6 @@ def equation_table(rows, folder: Path) -> Table:
         cells = dict.fromkeys(f"{p.notebook[:2]} § {p.section}" for p in everywhere if p.claim in one.claims)
         claims = [by_id[claim] for claim in one.claims]
         checked = "\n".join(f"{row.id} {row.residual:.0e}{'' if row.holds else ' FAILS'}" for row in claims)
-        lines.append((one.name, one.words, "\n".join(cells), checked))
+        name = f"{one.name}\n(first version: {one.first})" if one.first else one.name
+        lines.append((name, one.words, "\n".join(cells) or "-", checked or "-"))
     return Table(("paper", "says", "derived in", "checked by the ledger"), lines)

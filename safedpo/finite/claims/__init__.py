@@ -1,13 +1,13 @@
 """The ledger: every statement of the derivation as a number that can come out wrong.
 
-`optimum`, `transform`, `loss`, `safedaa`, `training` and `noise` follow the paper; each holds plain functions
+`optimum`, `penalty`, `transform`, `loss`, `margin`, `safedaa`, `training` and `noise` follow the paper; each holds plain functions
 (seed, worlds) -> residual and, at its end, the tuple `CLAIMS` that declares them. `equations` says which claim
-checks which equation of the paper. `methods` holds the optima of the methods it is compared with.
+checks which equation of the paper. `methods` holds those of the methods it is compared with.
 """
 
 from safedpo.finite.claims import loss, margin, methods, noise, optimum, penalty, safedaa, training, transform
 from safedpo.finite.claims.claim import Claim
-from safedpo.finite.claims.equations import EQUATIONS, Equation
+from safedpo.finite.claims.equations import EQUATIONS, NOT_FOUND, Equation
 from safedpo.finite.claims.report import Row, check, verify
 
 CLAIMS: tuple[Claim, ...] = (
@@ -33,4 +33,4 @@ def ledger(seed: int = 0, worlds: int = 50) -> list[Row]:
     return [check(claim, seed, worlds) for claim in CLAIMS]
 
 
-__all__ = ["CLAIMS", "EQUATIONS", "Claim", "Equation", "Row", "check", "ledger", "verify"]
+__all__ = ["CLAIMS", "EQUATIONS", "NOT_FOUND", "Claim", "Equation", "Row", "check", "ledger", "verify"]
