@@ -119,7 +119,6 @@ def hard_limit(seed: int, worlds: int) -> float:
         end = 1e3
         lam = solve_ivp(flow, (0, end), [0.0], method="DOP853", rtol=1e-10, atol=1e-12).y[0, -1]
         differences.append((lam + beta * math.exp(lam / beta) / odds) / (end + beta / odds) - 1)
-        differences.append(max(0.0, abs(lam - beta * math.log(end * odds / beta)) - 0.1))
     return largest(*map(torch.tensor, differences))
 
 
