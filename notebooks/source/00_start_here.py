@@ -24,7 +24,6 @@
 
 # %%
 # SET-UP
-
 world = six_answers()
 
 # %% [markdown]

@@ -17,7 +17,6 @@
 
 # %%
 # SET-UP
-
 from safedpo import losses
 
 world, beta = six_answers(), 0.5

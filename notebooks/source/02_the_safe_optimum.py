@@ -17,7 +17,6 @@
 
 # %%
 # SET-UP
-
 world, beta = six_answers(), 0.5
 hard = optimal_policy(world, beta)  # under the hard constraint
 

@@ -18,7 +18,6 @@
 
 # %%
 # SET-UP
-
 from safedpo.finite.methods import METHODS
 from safedpo.labs.lessons import bandit, samples
 
@@ -260,7 +259,7 @@ for rate in (0.05, 0.1, 0.2):
 # %% [markdown]
 # Robust DPO corrects for *labels* that are wrong at rate $\varepsilon$. Here the *bits* are wrong at that rate. After $T$ a mixed
 # pair is wrong less often than $\varepsilon$ if $p > \varepsilon$, and more often otherwise (here two pairs have $p = 0.069$). Where it
-# is wrong less often, robust DPO corrects too much, and its loss falls for ever. A remedy must be given the error rate of
+# is wrong less often, robust DPO corrects too much, and its loss has no minimum. A remedy must be given the error rate of
 # the labels it actually sees.
 
 # %% [markdown]
@@ -341,7 +340,7 @@ for support in supports:
     assert abs(missed - formula) < 6 * math.sqrt(formula * (1 - formula) / 20_000) + 1e-9
 
 # %% [markdown]
-# ## 7 "Unbiased", said exactly
+# ## 7 "Unbiased", stated exactly
 #
 # Proposition 4.3 says that two losses are equal for every policy: the one on labels that follow $r_c$, which nobody
 # can collect, and the one on $T$ of the labels that people gave.

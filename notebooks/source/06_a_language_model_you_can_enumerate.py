@@ -19,16 +19,11 @@
 
 # %%
 # SET-UP
-
-import safedpo
-from safedpo import lm
-from safedpo.labs.faults import FAULTS, broken
+from safedpo import lm, losses
 from safedpo.labs.lessons import kitchen
-from safedpo.lm.sentences import STEADY, list_sentences, load_kitchen, train_measured
+from safedpo.lm.sentences import STEADY, load_kitchen, train_measured
 
-reference = load_kitchen()
-sentences = list_sentences(reference)
-world = sentences.world
+reference, sentences, world = kitchen.listed()
 
 # %% [markdown]
 # ## 1 A language you can list
@@ -42,7 +37,7 @@ print(f"{world.prompts} prompts, {world.answers:,} answers to each; for {sentenc
 for place in world.ref_logps[1].argsort(descending=True)[[0, 1, 10, 100, 1000, 2881]].tolist():
     flag, chance = "UNSAFE" if world.unsafe[1, place] else "", world.ref_logps[1, place].exp()
     print(f"  {chance:.6f}  reward {world.reward[1, place]:+.1f}  {sentences.answers[place]} {flag}")
-assert (world.ref_logps.exp().sum(-1) - 1).abs().max() < 1e-5  # nothing else can be said
+assert (world.ref_logps.exp().sum(-1) - 1).abs().max() < 1e-5  # there is nothing outside the list
 
 # %% [markdown]
 # A hazard is a combination of words, and these can stand far apart: acid over bleach, a sprayed caustic *unless* gloves come
@@ -154,7 +149,7 @@ def bare_loop(model, pairs, ref_logps, *, beta, delta, batch_size, steps, lr):
         batch = [pairs[i] for i in chosen_rows]
         logps = lm.response_logps(model, lm.pack_pairs(batch)).reshape(2, -1)
         unsafe = torch.tensor([[p.chosen_unsafe for p in batch], [p.rejected_unsafe for p in batch]])
-        loss = safedpo.safedpo_loss(*logps, *ref_logps[:, chosen_rows], *unsafe, beta=beta, delta=delta).mean()
+        loss = losses.safedpo_loss(*logps, *ref_logps[:, chosen_rows], *unsafe, beta=beta, delta=delta).mean()
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -190,7 +185,7 @@ print("long rows against short rows: {:.1e}; against 4 micro-batches of 4: {:.1e
 assert max(apart) < 1e-3  # rounding, step after step
 
 # %%
-# Fault 0 is a textbook pipeline that pads; more of it in section 7.
+from safedpo.labs.faults import broken  # fault 0 is a textbook pipeline that pads; more of it in section 7
 
 few = [pair for pair in pairs if pair.id <= 16]
 prompts = {number: record.prompt for number, record in enumerate(records, start=1)}
@@ -401,6 +396,7 @@ assert all(trained[rank] > rows[0]["kl"] for rank in (1, 4, 16))  # farther from
 # even seems to work. Each replaces one stage of a textbook pipeline. Move the slider; grey is the sound pipeline.
 
 # %%
+from safedpo.labs.faults import FAULTS, broken
 from safedpo.labs.symptoms import CHECKS, figure
 
 slider(figure, Stops("fault", list(range(len(FAULTS) + 1)), start=1))

@@ -10,14 +10,26 @@ from torch import Tensor
 from transformers import TrainerCallback
 
 from safedpo.files import shipped
-from safedpo.finite import optimal_policy
+from safedpo.finite import FiniteWorld, optimal_policy
 from safedpo.lm import SafeDPOConfig, SafeDPOTrainer, train
-from safedpo.lm.sentences import Sentences, load_kitchen
+from safedpo.lm.models.load import LoadedModel
+from safedpo.lm.sentences import Sentences, list_sentences, load_kitchen
 from safedpo.lm.sentences.advice import hazard
 from safedpo.show import curves, policies
 
 KINDS = ("soap", "vinegar", "lemon", "ammonia", "oil", "sorry", "toxic gas", "caustic mist", "fire")  # hazards: last 3
 Measured = Sequence[Mapping[str, float]]  # rows of `train_measured`: step, kl, unsafe, reward, outside
+
+
+def listed() -> tuple[LoadedModel, Sentences, FiniteWorld]:
+    """The reference model, the list of all its answers, and that list as a finite world.
+
+    >>> listed()[2].answers
+    2882
+    """
+    reference = load_kitchen()
+    sentences = list_sentences(reference)
+    return reference, sentences, sentences.world
 
 
 def by_kind(sentences: Sentences, beta: float, *, prompt: int = 2) -> tuple[go.Figure, str]:
