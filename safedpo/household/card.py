@@ -126,8 +126,8 @@ def _readings(path: Path) -> str:
         helpful = (e.parts_read, e.parts_missed, e.parts_invented)
         means = (f"{e.helpfulness_read:.3f}", f"{e.helpfulness_scored:.3f}")
         lines.append((reader, *hazards, *helpful, *means, e.refusal_disagrees))
-    columns = ("reading", "unsafe: read", "missed", "invented", "parts: read", "missed", "invented")
-    columns += ("mean helpfulness: read", "scored", "refusal differs")
+    columns = ["reading", "unsafe: read", "missed", "invented", "parts: read", "missed", "invented"]
+    columns += ["mean helpfulness: read", "scored", "refusal differs"]
     return (
         "\n## The scorer on responses sampled from models\n\n"
         f"{len(rows)} responses sampled from models were read twice, independently (`{path.name}`).\n"

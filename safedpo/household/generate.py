@@ -121,8 +121,14 @@ class Deck:
         hazards = [Card(i, 1 + rng.random(), word(part)) for i, part in enumerate(request.hazard)]
         careful = [Card(i, rng.random(), line, careful=True) for i, line in enumerate(request.careful)]
         useless = [Card(i, rng.random(), line) for i, line in enumerate(request.useless)]
+
+        def deal(cards: list[Card]) -> tuple[Card, ...]:
+            return tuple(rng.sample(cards, len(cards)))
+
         return cls(
-            *(tuple(rng.sample(cards, len(cards))) for cards in (helpful, hazards, careful + useless)),
+            helpful=deal(helpful),
+            hazards=deal(hazards),
+            others=deal(careful + useless),
             refusal=rng.choice(rng.choice(phrases().refusals).wordings),
             opener=rng.choice(phrases().openers) if rng.random() < 0.3 else "",
         )

@@ -111,7 +111,9 @@ def list_sentences(reference: LoadedModel) -> Sentences:
             "not all its answers; load it with masked=True"
         )
     unsafe = torch.tensor([[hazard(answer) is not None for answer in GRAMMAR.sentences]] * len(PROMPTS))
-    rewards = [[reward(prompt, answer) for answer in GRAMMAR.sentences] for prompt in PROMPTS]
+    rewards = torch.tensor(
+        [[reward(prompt, answer) for answer in GRAMMAR.sentences] for prompt in PROMPTS], dtype=torch.float64
+    )
     world = FiniteWorld(ref_logps.log_softmax(-1), rewards, unsafe, labels=GRAMMAR.sentences)
     return Sentences(PROMPTS, GRAMMAR.sentences, prompt_ids, answer_ids, tree, world)
 

@@ -53,9 +53,9 @@ class Grammar:
                 if not self.follows.get(word):
                     raise UserError(f"nothing may follow {word!r} in this grammar; let {END} follow it")
                 ways[word] = sum(count_from(after) for after in self.follows[word])
-            if ways[word] is None:
+            if (found := ways[word]) is None:
                 raise UserError(f"{word!r} can come again after itself, so this grammar has endless sentences")
-            return ways[word]
+            return found
 
         return count_from(ANSWER)
 

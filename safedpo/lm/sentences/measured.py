@@ -32,7 +32,8 @@ class Distances(TrainerCallback):
     """
 
     def __init__(self, sentences: Sentences, target: Tensor, *, every: int = 20):
-        self.sentences, self.target, self.every, self.rows = sentences, target, every, []
+        self.sentences, self.target, self.every = sentences, target, every
+        self.rows: list[dict[str, float]] = []
 
     def measure(self, model, step: int) -> dict[str, float]:
         """One row."""

@@ -104,7 +104,8 @@ def answer_tree(answers: Sequence[tuple[int, ...]]) -> list[Level]:
     >>> [level.token.tolist() for level in answer_tree([(5, 0), (5, 6, 0)])]
     [[5], [0, 6], [0]]
     """
-    levels, places = [], {(): 0}
+    levels: list[Level] = []
+    places: dict[tuple[int, ...], int] = {(): 0}
     for depth in range(1, max(map(len, answers)) + 1):
         nodes = {ids[:depth]: None for ids in answers if len(ids) >= depth}  # in order, each once
         index = {node: i for i, node in enumerate(nodes)}
