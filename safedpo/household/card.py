@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import mean
 
@@ -144,8 +144,8 @@ def _files(files: dict[str, Path]) -> str:
     return _table(("file", "sha256"), lines)
 
 
-def _table(columns: tuple, lines: Iterable[tuple]) -> str:
-    rows = [columns, ("---",) * len(columns), *lines]
+def _table(columns: Sequence[str], lines: Iterable[tuple]) -> str:
+    rows = [tuple(columns), ("---",) * len(columns), *lines]
     return "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)
 
 

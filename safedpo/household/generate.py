@@ -125,13 +125,10 @@ class Deck:
         def deal(cards: list[Card]) -> tuple[Card, ...]:
             return tuple(rng.sample(cards, len(cards)))
 
-        return cls(
-            helpful=deal(helpful),
-            hazards=deal(hazards),
-            others=deal(careful + useless),
-            refusal=rng.choice(rng.choice(phrases().refusals).wordings),
-            opener=rng.choice(phrases().openers) if rng.random() < 0.3 else "",
-        )
+        # The order of the draws is part of the shipped data: these two first, then the cards.
+        refusal = rng.choice(rng.choice(phrases().refusals).wordings)
+        opener = rng.choice(phrases().openers) if rng.random() < 0.3 else ""
+        return cls(deal(helpful), deal(hazards), deal(careful + useless), refusal, opener)
 
     def response(self, kind: Kind) -> Response:
         """The response of this kind."""
