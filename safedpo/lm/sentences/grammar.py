@@ -100,7 +100,11 @@ class WordTokenizer(PreTrainedTokenizerFast):
 
 
 def word_tokenizer(words: tuple[str, ...]) -> WordTokenizer:
-    """A tokenizer in memory: the words, in this order, are the ids; `<end>` ends a response and fills padding."""
+    """A tokenizer in memory: the words, in this order, are the ids; `<end>` ends a response and fills padding.
+
+    >>> word_tokenizer((END, "spray", "soap"))("spray soap")["input_ids"]
+    [1, 2]
+    """
     backend = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}))
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return WordTokenizer(

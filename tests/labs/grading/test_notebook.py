@@ -78,7 +78,7 @@ def test_an_endless_loop_ends_and_what_stands_before_it_counts(tmp_path):
 def test_a_loop_that_swallows_every_interrupt_still_ends(tmp_path):
     stubborn = "while True:\n    try:\n        while True: pass\n    except BaseException: pass"
     graded = grade(submission(tmp_path, *SOLVED.values(), stubborn), time_limit=20)
-    assert graded.points == 0 and graded.seconds < 90 and graded.incidents
+    assert graded.seconds < 90 and graded.incidents and points(graded)["dpo_gradient"] == 0
 
 
 @pytest.mark.slow
