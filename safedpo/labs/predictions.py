@@ -92,6 +92,11 @@ def find(name: str) -> Question:
     raise UserError(f"no question is called {name!r}; known: {', '.join(known)}")
 
 
+def committed() -> dict[str, int]:
+    """Question -> the option committed to in this session, from 0."""
+    return dict(_committed)
+
+
 def score(names: Sequence[str]) -> tuple[int, int]:
     """How many of the questions were committed to, and how many of these rightly."""
     answered = [name for name in names if name in _committed]
