@@ -4,7 +4,7 @@ import ast
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from html import escape
@@ -79,37 +79,53 @@ def claims_in(cell: str, where: str = "this cell") -> list[str]:
         for node in ast.walk(tree)
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
     }
-    loops = [node for node in ast.walk(tree) if isinstance(node, ast.For | ast.comprehension)]
-    for call in ast.walk(tree):
-        if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "ledger_row":
-            names = _readings(call.args[0], loops, written)
-            if not names:
-                raise UserError(
-                    f"{where}: ledger_row({ast.unparse(call.args[0])}) names no claim that can be read here"
-                )
-            found += names
+    for call, loops in _calls(tree, ()):
+        names = _readings(call.args[0], loops, written)
+        if not names:
+            raise UserError(f"{where}: ledger_row({ast.unparse(call.args[0])}) names no claim that can be read here")
+        found += names
     return found
 
 
-def _readings(wanted: ast.expr, loops: list, written: dict[str, ast.expr]) -> list[str]:
+def _calls(node: ast.AST, loops: tuple) -> Iterator[tuple[ast.Call, tuple]]:
+    """Every call of `ledger_row` below `node`, with the loops around it, the outermost first."""
+    if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "ledger_row":
+        yield node, loops
+    if isinstance(node, ast.For):
+        loops = (*loops, node)
+    elif isinstance(node, ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp):
+        loops = (*loops, *node.generators)
+    for child in ast.iter_child_nodes(node):
+        yield from _calls(child, loops)
+
+
+def _readings(wanted: ast.expr, loops: tuple, written: dict[str, ast.expr]) -> list[str]:
     """Every value of an expression whose names are loop variables over literals; none where it cannot be read."""
     names = {node.id for node in ast.walk(wanted) if isinstance(node, ast.Name)}
-    values = [{}]
+    values: list[dict[str, str]] = [{}]
     for loop in loops:
         if names & {node.id for node in ast.walk(loop.target) if isinstance(node, ast.Name)}:
-            over = written.get(loop.iter.id, loop.iter) if isinstance(loop.iter, ast.Name) else loop.iter
-            try:
-                items = list(ast.literal_eval(over))
-            except (ValueError, TypeError):
+            items = _items(loop.iter, written)
+            if items is None:
                 return []
             targets = loop.target.elts if isinstance(loop.target, ast.Tuple) else [loop.target]
-            one = len(targets) == 1
-            bound = [{t.id: v for t, v in zip(targets, [i] if one else i, strict=True)} for i in items]
+            bound = [{t.id: v for t, v in zip(targets, [i] if len(targets) == 1 else i, strict=True)} for i in items]
             values = [known | more for known in values for more in bound]
     if any(names - set(known) for known in values):
         return []
     code = compile(ast.Expression(wanted), "<cell>", "eval")
     return [eval(code, {"__builtins__": {}}, known) for known in values]  # noqa: S307 (names and literals only)
+
+
+def _items(over: ast.expr, written: dict[str, ast.expr]) -> list | None:
+    """What a loop runs over: a literal, a name given one in the cell, or the `.items()` of such a dict."""
+    pairs = isinstance(over, ast.Call) and isinstance(over.func, ast.Attribute) and over.func.attr == "items"
+    over = over.func.value if pairs else over
+    try:
+        value = ast.literal_eval(written.get(over.id, over) if isinstance(over, ast.Name) else over)
+        return list(value.items() if pairs else value)
+    except (ValueError, TypeError):
+        return None
 
 
 def contents(folder: Path | None = None) -> "Table":
