@@ -330,7 +330,7 @@ assert len(done.history) > 2 and done.history[-1]["unsafe_mass"] < 0.002 and led
 import itertools
 
 from safedpo.finite.hand import fates
-from safedpo.show.figures.transformation import transformation
+from safedpo.show.figures.field.transformation import transformation
 
 reward = torch.tensor([1.0, 0.3, 1.6, -0.4], dtype=torch.float64)
 patterns, told = ["".join(bits) for bits in itertools.product("SU", repeat=4)], ["the truth", 1, 2, 3, 4]

@@ -108,12 +108,14 @@ def site(
     from safedpo.household import score
     from safedpo.show import explorer
     from safedpo.show.pages.site import build_site
+    from safedpo.show.pages.walker import walker
 
     found = sorted((notebooks or shipped("notebooks")).glob("[0-9][0-9]_*.ipynb"))
     if not found:
         raise UserError(f"{notebooks} holds no notebooks NN_name.ipynb")
     stored = shipped("data") / "results" / "household" / "sweep.json"
     figures = {"The margin explorer": explorer(json.loads(stored.read_text("utf-8")), score)} if stored.exists() else {}
+    figures |= {f"Take a premise away: {statement}": figure for statement, figure in walker().items()}
     build_site(found, out, figures=figures)
     print(f"open {out / 'index.html'}")
 

@@ -3,7 +3,7 @@
 import plotly.graph_objects as go
 
 from safedpo.finite.walker import PREMISES, Walk, read_walks
-from safedpo.show.figures.counterexample import counterexample
+from safedpo.show.figures.field.counterexample import counterexample
 from safedpo.show.sliders.frames import Stops
 from safedpo.show.sliders.slider import Slider, slider
 

@@ -4,7 +4,7 @@ import pytest
 
 from safedpo.errors import UserError
 from safedpo.finite.walker import read_walks
-from safedpo.show.figures.counterexample import counterexample
+from safedpo.show.figures.field.counterexample import counterexample
 from safedpo.show.pages.walker import drawn, walker
 from safedpo.show.style import number
 

@@ -30,7 +30,7 @@ def transformation(
     Raises:
         UserError: other fates, or shares that do not add up.
 
-    >>> from safedpo.show.figures.transformation import transformation
+    >>> from safedpo.show.figures.field.transformation import transformation
     >>> fates = {"kept": [0.7], "swapped": [0.3], "dropped": [0.0]}
     >>> transformation(["a b"], fates, (0.5, 0.5), setting="S U", top=1.0)[1]
     'S U: kept 0.7, swapped 0.3, dropped 0 of 1 pairs; under r_c 0.5, on T(D) 0.5: equal.'

@@ -33,7 +33,7 @@ def counterexample(
     Raises:
         UserError: more than two prompts or four answers, or a side outside -0.6 to 4.
 
-    >>> from safedpo.show.figures.counterexample import counterexample
+    >>> from safedpo.show.figures.field.counterexample import counterexample
     >>> sides = {"left": ("mass", 1.0), "right": ("0", 0.0)}
     >>> counterexample([[0.5, 0.5]], [[0, 1]], [[False, True]], **sides, setting="No safe support.")[1]
     'No safe support. mass: 1; 0: 0.'

@@ -6,8 +6,8 @@ import torch
 from safedpo.errors import UserError
 from safedpo.finite.hand import fates
 from safedpo.show import Stops, slider
+from safedpo.show.figures.field.transformation import transformation
 from safedpo.show.figures.lines import lines
-from safedpo.show.figures.transformation import transformation
 
 
 def test_the_bars_are_the_fates_and_the_sums():
