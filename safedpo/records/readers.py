@@ -99,7 +99,7 @@ def _fields(pairs: list[tuple[str, object]]) -> dict:
 
 
 # In JSON text: a string (perhaps cut off by the end of what was read), or a character that opens or closes something.
-TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[\]{},]', re.DOTALL)
+TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|(\\?\Z))|[\[\]{},]', re.DOTALL)
 
 
 def _read_json(path: Path) -> Iterator[Row]:
@@ -127,7 +127,7 @@ def _elements(text: str, pieces: Iterator[str]) -> Iterator[str | None]:
     at, begin, depth, commas, too_long = 0, 0, 0, 0, False
     while True:
         token = TOKEN.search(text, at)
-        if token is None or (token.end() == len(text) and token[0][0] == '"'):  # a string may go on in the next piece
+        if token is None or token[1] is not None:  # a string may go on in the next piece
             more = next(pieces, "")
             if not more:
                 yield None
