@@ -12,7 +12,7 @@ sweep.json is put together from what lies on disk. The layout is the one that `s
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from tqdm.auto import tqdm
@@ -66,6 +66,8 @@ class SweepSettings:
     samples: int = 3
     max_new_tokens: int = 64
     dtype: str = "auto"
+    skip_bad_rows: bool = False
+    contradictions: str = "keep"
 
     def __post_init__(self):
         for name in ("deltas", "rules", "seeds", "budgets"):
@@ -125,14 +127,17 @@ def sweep(settings: SweepSettings, output_dir: str | Path, *, command: str = "")
     for data without a scorer, for too few pairs, and for a folder that holds another sweep.
     """
     home = Path(output_dir)
-    records = _named(read_records(settings.data))
-    prompts = list(dict.fromkeys(record.prompt for record in read_records(settings.prompts).records))
+    strict = not settings.skip_bad_rows
+    records = _named(read_records(settings.data, strict=strict, contradictions=settings.contradictions))
+    asked = read_records(settings.prompts, strict=strict).records
+    prompts = list(dict.fromkeys(record.prompt for record in asked))
     scorer = scorer_for(prompts)
     decoding = Decoding(samples=settings.samples, max_new_tokens=settings.max_new_tokens)
     found = read(home)
     dtype = found["settings"]["dtype"] if found and settings.dtype == "auto" else settings.dtype
     loaded = load_model(settings.model, dtype=dtype)
     about = _about(settings, decoding, loaded, records, prompts)
+    about["fingerprints"]["prompts"] = data_fingerprint(asked)
     _refuse_too_few(settings, records, loaded)
     claim(home, found, about)
     todo = [run for run in settings.runs() if not (run.folder(home) / "points.json").exists()]
@@ -148,7 +153,9 @@ def sweep(settings: SweepSettings, output_dir: str | Path, *, command: str = "")
             for pairs in settings.budgets:
                 with adapter_on(loaded, adapter_folder(folder, pairs, settings.budgets)) as policy:
                     if pairs == settings.budgets[-1]:
-                        evaluation = measure_last(policy, folder, settings.prompts, decoding)
+                        evaluation = measure_last(
+                            policy, folder, settings.prompts, decoding, skip_bad_rows=settings.skip_bad_rows
+                        )
                     else:
                         evaluation = measure(policy, prompts, scorer, decoding)
                     points.append(point(pairs, evaluation, policy, prompts, settings.max_new_tokens))
@@ -176,6 +183,7 @@ def _train(run: SweepRun, folder: Path, settings: SweepSettings, loaded: LoadedM
         learning_rate=settings.learning_rate,
         lora_r=settings.lora_r,
         max_grad_norm=settings.max_grad_norm,
+        contradictions=settings.contradictions,
         callbacks=[KeepAdapters(folder, settings.budgets, bar.update)],
     )
     finished.policy.unload()
@@ -198,11 +206,11 @@ def _about(
     return {
         "settings": shared,
         "versions": versions(),
+        "labels": records.noise.to_json() | {"bad_rows": len(records.problems)},
         "shown_prompts": shown(prompts),
         "fingerprints": {
             "reference": loaded.fingerprint,
             "data": data_fingerprint(records.records),
-            "prompts": data_fingerprint(read_records(settings.prompts).records),
         },
     }
 
@@ -220,4 +228,4 @@ def _refuse_too_few(settings: SweepSettings, records: Records, loaded: LoadedMod
 def _named(records: Records) -> Records:
     """The records, with the file's name for their source: a path says nothing on another machine."""
     source = Path(records.source)
-    return Records(source.name if source.exists() else records.source, records.records, records.problems)
+    return replace(records, source=source.name if source.exists() else records.source)

@@ -14,7 +14,7 @@ called.
 """
 
 from safedpo.records.labels import CONTRADICTIONS, LabelNoise
-from safedpo.records.reading import Count, Records, count_records, parse_rows, read_records
+from safedpo.records.reading import Count, Records, count_records, parse_rows, read_records, settle_records
 from safedpo.records.row import Problem, Record
 
 __all__ = [
@@ -27,4 +27,5 @@ __all__ = [
     "count_records",
     "parse_rows",
     "read_records",
+    "settle_records",
 ]

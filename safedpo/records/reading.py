@@ -91,14 +91,24 @@ def parse_rows(rows: Iterable[Row], source: str, *, contradictions: str = "keep"
     """
     records: list[Record] = []
     problems: list[Problem] = []
-    check_contradictions(contradictions)
-    labels = Labels()
     for found in _parsed(rows):
-        if isinstance(found, Problem):
-            problems.append(found)
-        else:
-            labels.add(found)
-            records.append(found)
+        (problems if isinstance(found, Problem) else records).append(found)
+    return settle_records(records, source, problems, contradictions)
+
+
+def settle_records(
+    records: Iterable[Record], source: str, problems: Iterable[Problem] = (), contradictions: str = "keep"
+) -> Records:
+    """`Records` of records that are there already, their contradictory labels counted and kept, dropped or voted on.
+
+    >>> pair = Record("Hi?", ("Hello!", "Hm."), (False, False), 0, 0, row=1)
+    >>> settle_records([pair, pair], "mine").noise.duplicates
+    1
+    """
+    check_contradictions(contradictions)
+    records, labels = tuple(records), Labels()
+    for record in records:
+        labels.add(record)
     settled = tuple(settle(records, labels, contradictions))
     return Records(source, settled, tuple(problems), labels.noise(contradictions))
 
