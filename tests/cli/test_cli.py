@@ -157,9 +157,9 @@ def test_verify_writes_its_ledger(tmp_path, safedpo):
 
 def test_data_counts_contradictory_labels_and_skips_bad_rows_on_request(tmp_path, safedpo, mistake):
     against = GOOD | {"is_response_0_safe": False, "is_response_1_safe": True, "safer_response_id": 1}
-    file = write_rows(tmp_path / "pairs[/b].jsonl", [GOOD, GOOD, against, GOOD | {"prompt": ""}])
+    file = write_rows(tmp_path / "pairs[clean].jsonl", [GOOD, GOOD, against, GOOD | {"prompt": ""}])
     code, out, _ = safedpo("data", file, "--skip-bad-rows", "--json", tmp_path / "out.json")
-    assert code == 0 and "row 4: prompt is empty" in out and "pairs[/b].jsonl" in "".join(out.split())
+    assert code == 0 and "row 4: prompt is empty" in out and "pairs[clean].jsonl" in "".join(out.split())
     assert "2 of 2 responses seen again carry both safety labels (100.0%), in 3 rows: kept as labelled" in out
     labels = json.loads((tmp_path / "out.json").read_text())["labels"]
     assert (labels["duplicates"], labels["contradictory"], labels["rate"]) == (1, 2, 1.0)
