@@ -10,7 +10,6 @@ interrupted one goes on from its last checkpoint. Several processes may fill one
 sweep.json is put together from what lies on disk. The layout is the one that `safedpo table DIR` reads.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -30,8 +29,9 @@ from safedpo.lm.training.data import data_fingerprint
 from safedpo.lm.training.recipes import RECIPES
 from safedpo.lm.training.run import train
 from safedpo.lm.training.run_folder import versions
+from safedpo.losses import check_beta, check_delta
 from safedpo.records import Records, read_records
-from safedpo.transform import RULES
+from safedpo.transform import check_rule
 
 RECIPE = RECIPES["household"]
 
@@ -48,7 +48,7 @@ class SweepSettings:
     >>> SweepSettings(deltas=(0, -1))
     Traceback (most recent call last):
     ...
-    safedpo.errors.UserError: delta is -1; a safety margin is a finite number of at least 0
+    safedpo.errors.UserError: delta is -1; it must be at least 0 and finite
     """
 
     deltas: tuple[float, ...]
@@ -75,18 +75,15 @@ class SweepSettings:
             if not values or len(set(values)) < len(values):
                 raise UserError(f"{name} are {values}; give at least one, and each once")
         for delta in self.deltas:
-            if not 0 <= delta < math.inf:
-                raise UserError(f"delta is {delta:g}; a safety margin is a finite number of at least 0")
+            check_delta(delta, least=0)
         for seed in self.seeds:
             if seed < 0:
                 raise UserError(f"seed is {seed}; seeds are whole numbers from 0")
         for rule in self.rules:
-            if rule not in RULES:
-                raise UserError(f"rule is {rule!r}; known rules are {', '.join(RULES)}")
+            check_rule(rule)
         if self.batch_size < 1:
             raise UserError(f"batch_size is {self.batch_size}; a step needs at least 1 pair")
-        if not 0 < self.beta < math.inf:
-            raise UserError(f"beta is {self.beta:g}; it must be greater than 0 and finite")
+        check_beta(self.beta)
         if self.samples < 1:
             raise UserError(
                 f"samples is {self.samples}; the metrics are means over at least 1 sampled response a prompt"

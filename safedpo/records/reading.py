@@ -67,6 +67,7 @@ def read_records(
     >>> read_records(path, strict=False).problems
     (Problem(row=1, reason='response_1 is missing'),)
     """
+    check_contradictions(contradictions)
     records = parse_rows(_rows(source, split, revision), str(source), contradictions=contradictions)
     if not records.records and not records.problems and not records.noise.rows_dropped:
         raise UserError(f"{source} holds no rows")
