@@ -163,6 +163,7 @@ def survives(module: str, tree: ast.Module) -> bool:
 
 def _failures(module: str, tree: ast.Module) -> int:
     import pytest
+    from hypothesis import Phase, settings
 
     path = ROOT / "safedpo" / f"{module.replace('.', '/')}.py"
     sys.meta_path.insert(0, Mutated(f"safedpo.{module}", path, tree))
@@ -170,17 +171,21 @@ def _failures(module: str, tree: ast.Module) -> int:
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE | doctest.FAIL_FAST
     if doctest.testmod(loaded, optionflags=flags).failed:
         return 1
-    return pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "tests.mutation", "--no-header", *TESTS[module]])
-
-
-def pytest_configure(config):
-    """As a plugin of those runs: few examples, no shrinking of what fails."""
-    from hypothesis import Phase, settings
-
-    settings.register_profile(
-        "mutation", max_examples=20, database=None, deadline=None, phases=[Phase.generate], derandomize=True
-    )
+    few = {"max_examples": 20, "database": None, "deadline": None, "phases": [Phase.generate], "derandomize": True}
+    settings.register_profile("mutation", **few)  # no shrinking of what fails
     settings.load_profile("mutation")
+    return pytest.main(
+        [
+            "-x",
+            "-q",
+            "--noconftest",
+            "-p",
+            "no:cacheprovider",
+            "-W",
+            "ignore::pytest.PytestAssertRewriteWarning",
+            *TESTS[module],
+        ]
+    )
 
 
 def main() -> None:
