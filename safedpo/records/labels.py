@@ -76,7 +76,7 @@ class Labels:
     1 of 1 responses seen again carry both safety labels (100.0%), in 2 rows: kept as labelled; 0 duplicate rows
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._number: dict[bytes, int] = {}  # digest of (prompt, response) -> index into the votes
         self._rows: set[bytes] = set()
         self._safe, self._unsafe = array("L"), array("L")  # votes
@@ -91,10 +91,10 @@ class Labels:
         copies = []
         for i, (response, unsafe) in enumerate(zip(record.responses, record.unsafe, strict=True)):
             # The length stands between the texts, so that no two pairs of texts are joined to the same bytes.
-            digest = blake2b(b"%d " % len(prompt), digest_size=15)
-            digest.update(prompt)
-            digest.update(response.encode())
-            copies.append((digest.digest(), unsafe, record.better == i, record.safer == i))
+            joined = blake2b(b"%d " % len(prompt), digest_size=15)
+            joined.update(prompt)
+            joined.update(response.encode())
+            copies.append((joined.digest(), unsafe, record.better == i, record.safer == i))
         row = blake2b(repr(sorted(copies)).encode(), digest_size=15).digest()
         copy = row in self._rows
         self.duplicates += copy

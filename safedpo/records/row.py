@@ -1,6 +1,7 @@
 """One row: the `Record` it holds, or the `Problem` that it has."""
 
 from dataclasses import dataclass
+from typing import Any
 
 TEXTS = ("prompt", "response_0", "response_1")
 BITS = ("is_response_0_safe", "is_response_1_safe")
@@ -34,7 +35,7 @@ class Unreadable(str):
     """In place of a row: why it could not even be parsed."""
 
 
-def parse_row(row: object, number: int) -> Record | Problem:
+def parse_row(row: Any, number: int) -> Record | Problem:
     """The record of a row, or what is wrong with the row alone.
 
     A row is a mapping in the schema of PKU-SafeRLHF, or `Unreadable`.
