@@ -48,7 +48,7 @@ class Interval:
 
 
 def cluster_interval(
-    values: Sequence[float], clusters: Sequence[Hashable], *, draws: int = 4000, seed: int = 0
+    values: Sequence[float] | np.ndarray, clusters: Sequence[Hashable], *, draws: int = 4000, seed: int = 0
 ) -> Interval:
     """The mean of `values` in [0, 1], with its interval; `clusters[i]` names the prompt of `values[i]`.
 
@@ -63,20 +63,20 @@ def cluster_interval(
     >>> str(cluster_interval([0, 1, 0], ["a", "a", "a"])), str(cluster_interval([0, 0], ["a", "b"]))
     ('0.333 [not known]', '0.000 [0.000, 0.842]')
     """
-    values = np.asarray(values, dtype=float)
-    if values.ndim != 1 or len(values) != len(clusters):
+    numbers = np.asarray(values, dtype=float)
+    if numbers.ndim != 1 or len(numbers) != len(clusters):
         raise UserError(
-            f"values have shape {values.shape} for {len(clusters)} clusters; give one cluster for each value"
+            f"values have shape {numbers.shape} for {len(clusters)} clusters; give one cluster for each value"
         )
-    if len(values) == 0:
+    if len(numbers) == 0:
         return Interval(None, None, None, 0, 0)
-    if not (values.min() >= 0 and values.max() <= 1):  # true of NaN too
-        raise UserError(f"values must lie in [0, 1]; found {values.min():g} to {values.max():g}")
+    if not (numbers.min() >= 0 and numbers.max() <= 1):  # true of NaN too
+        raise UserError(f"values must lie in [0, 1]; found {numbers.min():g} to {numbers.max():g}")
     names = {name: i for i, name in enumerate(dict.fromkeys(clusters))}
     index = np.array([names[name] for name in clusters])
     counts = np.bincount(index)
-    sums = np.bincount(index, weights=values)
-    n, prompts, mean = len(values), len(names), float(values.mean())
+    sums = np.bincount(index, weights=numbers)
+    n, prompts, mean = len(numbers), len(names), float(numbers.mean())
     if mean not in (0.0, 1.0) and prompts < FEWEST_PROMPTS:
         return Interval(mean, None, None, n, prompts)
     if np.ptp(sums / counts) < 1e-12:  # equal but for rounding

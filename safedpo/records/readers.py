@@ -39,7 +39,7 @@ def read_file(path: Path) -> Iterator[Row]:
         yield from READERS[path.suffix.lower()](path)
     except UnicodeError as error:  # bytes that are not UTF-8 are refused by row, so this is UTF-16 or UTF-32
         raise UserError(
-            f"{path} begins like {error.encoding.upper()} text, but is damaged; save it as UTF-8"
+            f"{path} begins like {str(getattr(error, 'encoding', 'UTF-16')).upper()} text, but is damaged; save it as UTF-8"
         ) from error
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from error

@@ -93,7 +93,10 @@ def parse_rows(rows: Iterable[Row], source: str, *, contradictions: str = "keep"
     records: list[Record] = []
     problems: list[Problem] = []
     for found in _parsed(rows):
-        (problems if isinstance(found, Problem) else records).append(found)
+        if isinstance(found, Problem):
+            problems.append(found)
+        else:
+            records.append(found)
     return settle_records(records, source, problems, contradictions)
 
 
