@@ -1,5 +1,7 @@
 """The claim that holds the two copies of each loss together: `losses` writes it, `slopes` its derivative by hand."""
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor
 
@@ -17,11 +19,11 @@ def slope_of_loss(seed: int, worlds: int) -> float:
     # Gaps of a few 1 / beta, where no sigmoid is flat; common shifts of hundreds of nats, which must cancel.
     shift = -300 * torch.rand(20 * worlds, generator=draw, dtype=torch.float64)
     columns = [shift + 10 * torch.randn(20 * worlds, generator=draw, dtype=torch.float64) for _ in range(4)]
-    flags = torch.rand(2, 20 * worlds, generator=draw) < 0.5
+    flags = tuple(torch.rand(2, 20 * worlds, generator=draw) < 0.5)
     gap = (columns[0] - columns[2]) - (columns[1] - columns[3])
     differences = []
     for beta in BETAS:
-        by_hand = [
+        by_hand: list[tuple[Callable[..., Tensor], Sequence[Tensor], dict[str, float], slopes.Slope]] = [
             (ipo_loss, (), {}, slopes.SLOPES["ipo"](beta, 0.0, *flags)),
             (bfpo_loss, flags, {}, slopes.SLOPES["bfpo"](beta, 0.0, *flags)),
             (dpo_loss, (), {}, slopes.SLOPES["safedpo"](beta, 0.0, *flags)),
@@ -29,17 +31,23 @@ def slope_of_loss(seed: int, worlds: int) -> float:
         for delta in DELTAS:
             by_hand.append((safedpo_loss, flags, {"delta": delta}, slopes.SLOPES["safedpo"](beta, delta, *flags)))
         for e in RATES:
-            for loss, slope in ((cdpo_loss, slopes.cdpo_slope), (robust_dpo_loss, slopes.robust_dpo_slope)):
-                by_hand.append((loss, (), {"flip_rate": e}, slope(beta, 0.0, *flags, flip_rate=e)))
-        for name, loss in (("cdpo", cdpo_loss), ("robust_dpo", robust_dpo_loss)):  # and with the default rates
-            by_hand.append((loss, (), {}, slopes.SLOPES[name](beta, 0.0, *flags)))
+            by_hand += [
+                (cdpo_loss, (), {"flip_rate": e}, slopes.cdpo_slope(beta, 0.0, *flags, flip_rate=e)),
+                (robust_dpo_loss, (), {"flip_rate": e}, slopes.robust_dpo_slope(beta, 0.0, *flags, flip_rate=e)),
+            ]
+        by_hand += [  # and with the default rates
+            (cdpo_loss, (), {}, slopes.SLOPES["cdpo"](beta, 0.0, *flags)),
+            (robust_dpo_loss, (), {}, slopes.SLOPES["robust_dpo"](beta, 0.0, *flags)),
+        ]
         for loss, its_flags, own, slope in by_hand:
             found = _gradients(loss, columns, its_flags, beta, own)
             differences += [relative(part, sign * slope(gap)) for part, sign in zip(found, (1, -1, -1, 1), strict=True)]
     return largest(*differences)
 
 
-def _gradients(loss, columns: list[Tensor], flags, beta: float, own: dict) -> tuple[Tensor, ...]:
+def _gradients(
+    loss: Callable[..., Tensor], columns: list[Tensor], flags: Sequence[Tensor], beta: float, own: dict[str, float]
+) -> tuple[Tensor, ...]:
     """The derivatives of each pair's loss with respect to its four log-probabilities, by autograd."""
     leaves = [column.clone().requires_grad_() for column in columns]
     return torch.autograd.grad(loss(*leaves, *flags, beta=beta, **own).sum(), leaves)
