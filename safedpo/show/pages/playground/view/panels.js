@@ -1,0 +1,80 @@
+// The measures of the four policies, the fates of the pairs, and what has to be said.
+
+import { expectedReward, kl, tv, unsafeMass } from "../model/optimum.js";
+import { GROUPS, RULES } from "../model/pairs.js";
+import { element, find, symbol, write, writeSymbols } from "./elements.js";
+import { say, shown } from "./words.js";
+
+export const COLUMNS = ["reference", "penalty", "best", "trained"];
+export const MEASURES = ["unsafeMass", "expectedReward", "klReference", "tvOptimum", "klOptimum"];
+
+/** Every measure of one policy; null where it or the optimum does not exist. */
+export function measure(world, best, logps) {
+  return {
+    unsafeMass: logps && unsafeMass(world, logps),
+    expectedReward: logps && expectedReward(world, logps),
+    klReference: logps && kl(logps, world.refLogps),
+    tvOptimum: logps && best && tv(logps, best),
+    klOptimum: logps && best && kl(best, logps),
+  };
+}
+
+export function createMeasures() {
+  const names = MEASURES.map((name) => element("span", { role: "rowheader" }));
+  const cells = MEASURES.map(() => COLUMNS.map((column) => element("span", { role: "cell", class: column })));
+  const corner = element("span", { role: "columnheader" });
+  const heads = COLUMNS.map((column) => element("span", { role: "columnheader", class: column }, symbol(column)));
+  const rows = MEASURES.map((_, i) => element("div", { role: "row", class: "measure" }, names[i], ...cells[i]));
+  find("measures").append(element("div", { role: "row", class: "measure top" }, corner, ...heads), ...rows);
+  return {
+    update(lang) {
+      write(corner, say(lang, "metric"));
+      MEASURES.forEach((name, i) => write(names[i], say(lang, name)));
+    },
+    draw(numbers, lang) {
+      MEASURES.forEach((name, i) => COLUMNS.forEach((column, k) => write(cells[i][k], shown(numbers[column][name], lang))));
+    },
+  };
+}
+
+const SIGNS = { kept: "✓", swapped: "⇄", dropped: "✕" };
+
+/** The sign of the margin that the loss puts on a group: h of the rejected minus h of the chosen. */
+function marginSign(group, fate) {
+  const bits = Number(group[1] === "U") - Number(group[0] === "U");
+  if (fate === "dropped" || bits === 0) return "";
+  return (fate === "swapped" ? -bits : bits) > 0 ? "+" : "−";
+}
+
+export function drawFates(counts, state) {
+  const { lang, rule } = state;
+  const percent = (part) => `${shown((100 * part) / counts.total, lang, 1)} %`;
+  find("fates").replaceChildren(
+    ...GROUPS.map((group) => {
+      const fate = RULES[rule][group];
+      const sign = state.loss === "safedpo" && state.delta > 0 ? marginSign(group, fate) : "";
+      const fill = element("i");
+      fill.style.setProperty("--rest", `${(100 * (1 - counts[group] / counts.total)).toFixed(2)}%`);
+      const tag = element("span", { class: "fate" }, `${SIGNS[fate]} ${say(lang, fate)}`);
+      const margin = sign ? [element("span", { class: "margin" }, say(lang, "withMargin", { sign }))] : [];
+      return element("div", { class: `group ${fate}` },
+        element("span", { class: "who" }, element("b", {}, group), " ", say(lang, `group.${group}`)),
+        element("div", { class: "bar" }, fill), element("span", { class: "value" }, percent(counts[group])),
+        element("span", { class: "does" }, tag, ...margin));
+    }),
+  );
+  const whole = state.data === "drawn" ? state.n : counts.total;
+  const amount = (part) => shown((whole * part) / counts.total, lang, state.data === "drawn" && !state.noise ? 0 : 2);
+  write(find("fates-total"), say(lang, "fatesTotal", {
+    total: amount(counts.total), kept: amount(counts.kept), swapped: amount(counts.swapped), dropped: amount(counts.dropped),
+  }));
+}
+
+export function drawNotices(notices) {
+  const box = find("notices");
+  const text = notices.map((one) => one.text).join("\n");
+  if (box.dataset.text === text) return; // a screen reader says again what is written again
+  box.dataset.text = text;
+  box.replaceChildren(...notices.map((one) => element("p", { class: `notice ${one.kind}` })));
+  notices.forEach((one, i) => writeSymbols(box.children[i], one.text));
+}
