@@ -40,9 +40,16 @@ export function pythonCell(state, { world, feasible, trained, step }) {
   if (feasible) lines.push(`policies["pi*"] = optimal_policy(world, ${state.beta})`);
   else lines.push("# There is no pi*: no safe answer has any reference probability.");
   if (trained) {
+    // Python's fit measures the distance to pi* as it goes, and refuses a world that has none.
+    if (!feasible) {
+      lines.push(
+        "# fit measures distances to pi*: here it gets a world without bits. The pairs carry their own, so training is the same.",
+        "table = FiniteWorld(world.ref_logps, world.reward, torch.zeros_like(world.unsafe))",
+      );
+    }
     lines.push(
       "run = fit(",
-      `    world, pairs, loss="${state.loss}", beta=${state.beta}, delta=${deltas}, lr=${state.lr}, ` +
+      `    ${feasible ? "world" : "table"}, pairs, loss="${state.loss}", beta=${state.beta}, delta=${deltas}, lr=${state.lr}, ` +
         `steps=${step}, record=[${step}]`,
       ")",
       'policies["trained"] = run.policy[0, 0, 0]',

@@ -3,7 +3,7 @@
 import { cleanText, LEAST_ANSWERS, MOST_ANSWERS } from "../state/state.js";
 import { element, find, symbol, write } from "./elements.js";
 import { readField } from "./knobs.js";
-import { say, shown } from "./words.js";
+import { say, shown, written } from "./words.js";
 
 export const POLICIES = ["penalty", "best", "trained"];
 
@@ -63,7 +63,7 @@ function createRow(place, { state, edit, remove, warn }) {
 /** A bar that is dragged: a range input drawn as a bar, and a field for the exact number above it. */
 function bar(name, min, max, step) {
   const slider = element("input", { type: "range", class: "bar", min, max, step, autocomplete: "off" });
-  const field = element("input", { type: "number", min, max, step: "any", autocomplete: "off" });
+  const field = element("input", { type: "text", inputmode: "decimal", class: "number", autocomplete: "off" });
   return { slider, field, root: element("div", { class: `cell ${name}` }, symbol(name), field, slider) };
 }
 
@@ -89,9 +89,9 @@ function updateRow(row, place, answer, lang, count) {
     const value = answer[name];
     slider.value = value;
     slider.setAttribute("aria-label", say(lang, `${name}Label`, { n }));
-    slider.setAttribute("aria-valuetext", String(value));
+    slider.setAttribute("aria-valuetext", written(value, lang));
     field.setAttribute("aria-label", say(lang, `${name}Label`, { n }));
-    if (Number(field.value) !== value || field.value === "") field.value = String(value);
+    field.value = written(value, lang);
     const share = (value - Number(slider.min)) / (slider.max - slider.min);
     const zero = name === "reward" ? 0.5 : 0;
     slider.style.setProperty("--from", `${100 * Math.min(zero, share)}%`);

@@ -2,7 +2,7 @@
 
 import { inRange, RANGES } from "../state/state.js";
 import { element, writeSymbols } from "./elements.js";
-import { say } from "./words.js";
+import { plainNumber, say, written } from "./words.js";
 
 const STEPS = [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8];
 const decades = (least, most) =>
@@ -27,14 +27,13 @@ const nearest = (stops, value) =>
 /** A knob for state[name]; `change(patch)` takes the new value, `warn(text)` says what was wrong with what was typed. */
 export function createKnob(name, { change, warn, state }) {
   const stops = STOPS[name];
-  const [least, most] = RANGES[name];
   const label = element("label", { for: `${name}-slider` });
   const slider = element("input", {
     type: "range", id: `${name}-slider`, min: 0, max: stops.length - 1, step: 1, autocomplete: "off",
     oninput: () => change({ [name]: stops[slider.valueAsNumber] }),
   });
   const field = element("input", {
-    type: "number", id: `${name}-field`, min: least, max: most, step: "any", autocomplete: "off",
+    type: "text", inputmode: "decimal", class: "number", id: `${name}-field`, autocomplete: "off",
     onchange: () => change({ [name]: readField(field, name, label.textContent, { state, warn }) }),
   });
   const note = element("span", { class: "small" });
@@ -48,8 +47,8 @@ export function createKnob(name, { change, warn, state }) {
       note.textContent = disabled ?? "";
       slider.disabled = field.disabled = disabled !== null;
       slider.value = nearest(stops, value);
-      slider.setAttribute("aria-valuetext", String(value));
-      if (field.value !== String(value)) field.value = String(value);
+      slider.setAttribute("aria-valuetext", written(value, lang));
+      field.value = written(value, lang);
     },
   };
 }
@@ -57,11 +56,12 @@ export function createKnob(name, { change, warn, state }) {
 /** What stands in a number field, in its range; the old value, and a word about it, where it is no number. */
 export function readField(field, name, title, { state, warn, old = state()[name] }) {
   const { lang } = state();
-  const value = inRange(name, field.value);
-  const [least, most] = RANGES[name];
-  if (value === null) warn(say(lang, "notNumber", { name: title, value: old }));
-  else if (value !== field.valueAsNumber) warn(say(lang, "corrected", { name: title, least, most, value }));
-  field.value = String(value ?? old);
+  const typed = plainNumber(field.value);
+  const value = inRange(name, typed);
+  const [least, most, now, before] = [...RANGES[name].slice(0, 2), value, old].map((one) => written(one, lang));
+  if (value === null) warn(say(lang, "notNumber", { name: title, value: before }));
+  else if (value !== Number(typed)) warn(say(lang, "corrected", { name: title, least, most, value: now }));
+  field.value = value === null ? before : now;
   return value ?? old;
 }
 

@@ -12,7 +12,7 @@ import { element, find, write, writeSymbols } from "./elements.js";
 import { createChoice, createKnob, createTick } from "./knobs.js";
 import { createMeasures, drawFates, drawNotices, measure } from "./panels.js";
 import { createDialog } from "./share.js";
-import { say, shown, WORDS } from "./words.js";
+import { say, shown, WORDS, written } from "./words.js";
 
 const BUDGET = 8; // milliseconds of training in one frame
 const CALM = matchMedia("(prefers-reduced-motion: reduce)");
@@ -102,6 +102,7 @@ function draw() {
   editor.draw(policies());
   measures.draw(found, lang);
   write(find("step"), String(derived.run.step));
+  write(find("mini"), `${say(lang, "unsafe")} ${shown(found.trained.unsafeMass, lang)}`);
   write(find("sentence"), sentence(found));
   const comma = lang === "de" ? "," : ".";
   const besides = derived.beside?.path;
@@ -182,7 +183,7 @@ function standingNotices() {
   const notices = [];
   const note = (kind, key, filled) => notices.push({ kind, text: say(lang, key, filled) });
   if (world.total === 0) note("correction", "allZero");
-  else if (Math.abs(world.total - 1) > 1e-9) note("correction", "normalised", { sum: shown(world.total, lang) });
+  else if (Math.abs(world.total - 1) > 1e-9) note("correction", "normalised", { sum: written(Number(world.total.toFixed(6)), lang) });
   if (!best) note("problem", "infeasible");
   if (run.slots.length === 0) note("problem", "nothingLeft");
   if (run.divergedAt !== null) note("problem", "diverged", { step: run.divergedAt });

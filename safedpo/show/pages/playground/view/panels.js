@@ -32,9 +32,15 @@ export function createMeasures() {
       MEASURES.forEach((name, i) => write(names[i], say(lang, name)));
     },
     draw(numbers, lang) {
-      MEASURES.forEach((name, i) => COLUMNS.forEach((column, k) => write(cells[i][k], shown(numbers[column][name], lang))));
+      MEASURES.forEach((name, i) => COLUMNS.forEach((column, k) => write(cells[i][k], rounded(name, numbers[column][name], lang))));
     },
   };
+}
+
+/** Distances below what float64 can tell from nothing are written as such. */
+function rounded(name, value, lang) {
+  const isDistance = name !== "unsafeMass" && name !== "expectedReward";
+  return isDistance && value && Math.abs(value) < 1e-13 ? "≈ 0" : shown(value, lang);
 }
 
 const SIGNS = { kept: "✓", swapped: "⇄", dropped: "✕" };

@@ -86,9 +86,9 @@ const EN = {
   seed: "seed",
   noise: "label noise, each bit",
   distances: "Unsafe mass and distance to π*",
-  likelihoods: "Log-probability of chosen and rejected",
+  likelihoods: "Log-probabilities of the pairs",
   steps: "training steps",
-  logShare: "probability (log scale)",
+  logShare: "share (log scale)",
   nats: "nats, mean over pairs",
   chosen: "chosen",
   rejected: "rejected",
@@ -181,15 +181,15 @@ const DE = {
   play: "Start",
   pause: "Pause",
   oneStep: "Schritt",
-  reset: "Zurück",
+  reset: "Von vorn",
   stepCount: "Schritt",
   speed: "Schritte je Bild",
   restart: "Jede Änderung beginnt das Training wieder bei der Referenz.",
   calm: "Ihr System wünscht weniger Bewegung: Das Bild ändert sich zweimal in der Sekunde.",
-  objective: "Ziel",
+  objective: "Zielfunktion",
   rule: "Regel für die Paare",
-  "rule.safedpo": "T: behalten, tauschen, verwerfen",
-  "rule.helpful": "wie Menschen sie ordneten",
+  "rule.safedpo": "T (tauscht, verwirft)",
+  "rule.helpful": "wie Menschen ordneten",
   "rule.safebetter": "nur wo die sichere gewann",
   loss: "Loss",
   "loss.safedpo": "DPO mit Margin Δ",
@@ -209,9 +209,9 @@ const DE = {
   seed: "Seed",
   noise: "Label-Fehler, je Bit",
   distances: "Unsichere Masse und Abstand zu π*",
-  likelihoods: "Log-Wahrscheinlichkeit von chosen und rejected",
+  likelihoods: "Log-Wahrscheinlichkeiten der Paare",
   steps: "Trainingsschritte",
-  logShare: "Wahrscheinlichkeit (logarithmisch)",
+  logShare: "Anteil (logarithmisch)",
   nats: "Nat, Mittel über die Paare",
   chosen: "chosen",
   rejected: "rejected",
@@ -257,7 +257,17 @@ export function say(lang, key, filled = {}) {
 export function shown(value, lang, digits = 3) {
   if (value === null || Number.isNaN(value)) return "–";
   if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
+  if (Math.abs(value - Math.round(value)) < 1e-12 && Math.round(value) !== 0) return written(Math.round(value), lang);
   const small = value !== 0 && Math.abs(value) < 0.5 * 10 ** -digits;
-  const text = value === 0 ? "0" : small ? value.toExponential(0) : value.toFixed(digits);
-  return text.replace("-", "−").replace("e-", "e−").replace(".", lang === "de" ? "," : ".");
+  return written(value === 0 ? 0 : small ? value.toExponential(0) : value.toFixed(digits), lang);
+}
+
+/** Every digit of a number, as a field holds it. */
+export function written(value, lang) {
+  return String(value).replaceAll("-", "−").replace(".", lang === "de" ? "," : ".");
+}
+
+/** What stands in a field as JavaScript reads it: a comma is a point, and a minus sign a hyphen. */
+export function plainNumber(text) {
+  return text.trim().replaceAll("−", "-").replace(",", ".");
 }
