@@ -1,25 +1,25 @@
 // The page: the state, what follows from it, and the loop that trains and draws.
 
-import { largestStep, policyOf, SLOPES, startRun, trainStep } from "../model/fit.js";
-import { makeWorld, optimalPolicy } from "../model/optimum.js";
-import { makePairs, RULES } from "../model/pairs.js";
+import { policyOf, SLOPES } from "../model/fit.js";
+import { RULES } from "../model/pairs.js";
 import { pythonCell } from "../state/cell.js";
 import { isChanged, PRESETS, presetState, translated } from "../state/presets.js";
 import { cleanText, fromFragment, MOST_STEPS, toFragment } from "../state/state.js";
-import { createChart, LOG_SHARE, NATS } from "./charts.js";
+import { createCurves } from "./curves.js";
 import { createEditor } from "./editor.js";
 import { element, find, write, writeSymbols } from "./elements.js";
 import { createChoice, createKnob, createTick } from "./knobs.js";
-import { createMeasures, drawFates, drawNotices, measure } from "./panels.js";
+import { createMeasures, drawFates, drawNotices } from "./panels.js";
+import { derive, measuresOf, policiesOf, standingNotices, train } from "./session.js";
 import { createDialog } from "./share.js";
-import { say, shown, WORDS, written } from "./words.js";
+import { say, shown, WORDS } from "./words.js";
 
 const BUDGET = 8; // milliseconds of training in one frame
 const CALM = matchMedia("(prefers-reduced-motion: reduce)");
 const CALM_PAUSE = 500; // milliseconds between two pictures where less motion is asked for
 
 let state;
-let derived; // the world, its optima, the pairs, the run and the run beside it
+let derived; // what follows from the state: see derive
 let said = []; // what was wrong with a link or a number, until the next change
 let playing = false;
 let waiting = false; // a frame is asked for
@@ -39,21 +39,14 @@ const choices = {
   data: createChoice("data", ["exact", "drawn"], access),
 };
 const tick = createTick("compare", access);
-const charts = {
-  distances: createChart(find("distances"), linesOf(["tv", "best"], ["unsafe", "hazard"]), LOG_SHARE),
-  likelihoods: createChart(find("likelihoods"), linesOf(["chosen", "win"], ["rejected", "lose"]), NATS),
-};
-
-function linesOf(...lines) {
-  return [true, false].flatMap((ghost) => lines.map(([key, style]) => ({ key, style, ghost })));
-}
+const curves = createCurves();
 
 /** Take new values; the training begins again. */
 function change(patch) {
   const warnings = said;
   state = { ...state, ...patch, step: 0 };
   said = [];
-  rebuild();
+  derived = derive(state);
   said = warnings.filter((one) => one.kind === "correction" && !one.old);
   said.forEach((one) => (one.old = true));
   update();
@@ -66,48 +59,16 @@ function setSpeed(patch) {
   saveSoon();
 }
 
-/** Everything that follows from the state, with the run at step 0. */
-function rebuild() {
-  const world = makeWorld(state.answers);
-  const best = optimalPolicy(world, state.beta);
-  const penalty = optimalPolicy(world, state.beta, state.penalty);
-  const pairs = makePairs(world, state);
-  const beside = state.compare === "yes" ? startRun(world, best, pairs.ordered, { ...state, delta: 0 }) : null;
-  derived = { world, best, penalty, pairs, run: startRun(world, best, pairs.ordered, state), beside };
-}
-
-/** At most `count` steps; false once the run has ended or the frame is used up. */
-function train(count, deadline = Infinity) {
-  for (let k = 0; k < count && performance.now() < deadline; k++) {
-    if (derived.run.step >= MOST_STEPS || !trainStep(derived.run)) return false;
-    if (derived.beside) trainStep(derived.beside);
-  }
-  return true;
-}
-
-function policies() {
-  return { reference: derived.world.refLogps, penalty: derived.penalty, best: derived.best, trained: policyOf(derived.run) };
-}
-
-function numbers() {
-  return Object.fromEntries(
-    Object.entries(policies()).map(([name, logps]) => [name, measure(derived.world, derived.best, logps)]),
-  );
-}
-
 /** What changes with every step. */
 function draw() {
   const { lang } = state;
-  const found = numbers();
-  editor.draw(policies());
+  const found = measuresOf(derived);
+  editor.draw(policiesOf(derived));
   measures.draw(found, lang);
   write(find("step"), String(derived.run.step));
   write(find("mini"), `${say(lang, "unsafe")} ${shown(found.trained.unsafeMass, lang)}`);
   write(find("sentence"), sentence(found));
-  const comma = lang === "de" ? "," : ".";
-  const besides = derived.beside?.path;
-  charts.distances.draw(derived.run.path, besides, { x: say(lang, "steps"), y: say(lang, "logShare"), comma });
-  charts.likelihoods.draw(derived.run.path, besides, { x: say(lang, "steps"), y: say(lang, "nats"), comma });
+  curves.draw(derived, lang);
 }
 
 function sentence(found) {
@@ -123,15 +84,9 @@ function sentence(found) {
 
 /** What a screen reader is told when the training rests: not sixty times a second. */
 function speak() {
-  const { lang } = state;
-  const text = sentence(numbers());
-  const [chosen, rejected] = ["chosen", "rejected"].map((key) => shown(derived.run.path[key].at(-1), lang));
+  const text = sentence(measuresOf(derived));
   write(find("spoken"), text);
-  const parts = { distances: text, likelihoods: say(lang, "chartNumbers", { chosen, rejected }) };
-  for (const [name, told] of Object.entries(parts)) {
-    const title = say(lang, name);
-    charts[name].say(title, say(lang, "chartLabel", { title, sentence: told }));
-  }
+  curves.say(derived, state.lang, text);
 }
 
 /** What changes when the reader changes something: words, controls, pairs, notices; then the numbers. */
@@ -157,40 +112,18 @@ function update() {
   editor.update();
   measures.update(lang);
   drawFates(derived.pairs.counts, state);
-  drawLegends(lang);
+  curves.legend(derived, lang);
   write(find("restart"), say(lang, CALM.matches ? "calm" : "restart"));
   rest();
-}
-
-function drawLegends(lang) {
-  const thin = derived.beside ? [{ text: say(lang, "thin") }] : [];
-  charts.distances.legend([{ style: "hazard", text: say(lang, "unsafeMass") }, { style: "best", text: say(lang, "tvOptimum") }, ...thin]);
-  charts.likelihoods.legend([{ style: "win", text: say(lang, "chosen") }, { style: "lose", text: say(lang, "rejected") }, ...thin]);
 }
 
 /** The picture of a run that stands still, or has just begun or ended. */
 function rest() {
   find("play").textContent = say(state.lang, playing ? "pause" : "play");
   draw();
-  drawNotices([...said, ...standingNotices()]);
+  drawNotices([...said, ...standingNotices(state, derived)]);
   if (!playing) speak();
   if (playing || derived.run.step < state.step) ask();
-}
-
-function standingNotices() {
-  const { lang } = state;
-  const { world, best, run } = derived;
-  const notices = [];
-  const note = (kind, key, filled) => notices.push({ kind, text: say(lang, key, filled) });
-  if (world.total === 0) note("correction", "allZero");
-  else if (Math.abs(world.total - 1) > 1e-9) note("correction", "normalised", { sum: written(Number(world.total.toFixed(6)), lang) });
-  if (!best) note("problem", "infeasible");
-  if (run.slots.length === 0) note("problem", "nothingLeft");
-  if (run.divergedAt !== null) note("problem", "diverged", { step: run.divergedAt });
-  const most = largestStep(world, state);
-  if (state.lr > most) note("correction", "overshoot", { lr: shown(most, lang) });
-  if (run.step >= MOST_STEPS) note("correction", "finished", { step: MOST_STEPS });
-  return notices;
 }
 
 function ask() {
@@ -202,7 +135,7 @@ function frame(now) {
   waiting = false;
   const behind = state.step - derived.run.step; // a link names the step where the run stands
   if (behind > 0) {
-    const on = train(behind, performance.now() + BUDGET);
+    const on = train(derived, behind, performance.now() + BUDGET);
     if (!on || derived.run.step >= state.step) state.step = derived.run.step;
     if (on && derived.run.step < state.step) return ask();
     return rest();
@@ -210,7 +143,7 @@ function frame(now) {
   if (!playing) return undefined;
   if (CALM.matches && now - lastPicture < CALM_PAUSE) return ask();
   lastPicture = now;
-  const on = train(state.speed * (CALM.matches ? 30 : 1), performance.now() + (CALM.matches ? 20 : 1) * BUDGET);
+  const on = train(derived, state.speed * (CALM.matches ? 30 : 1), performance.now() + (CALM.matches ? 20 : 1) * BUDGET);
   state.step = derived.run.step;
   if (!on) return play(false);
   draw();
@@ -240,7 +173,7 @@ function readAddress() {
   state = read;
   playing = false;
   said = wrong.length ? [{ kind: "problem", text: say(state.lang, "badLink", { names: wrong.slice(0, 5).join(", ") }) }] : [];
-  rebuild();
+  derived = derive(state);
   update();
 }
 
@@ -274,7 +207,7 @@ find("prompt").addEventListener("input", () => {
 find("play").addEventListener("click", () => play(!playing));
 find("one-step").addEventListener("click", () => {
   playing = false;
-  train(1);
+  train(derived, 1);
   state.step = derived.run.step;
   rest();
   saveSoon();
@@ -299,9 +232,9 @@ window.safedpoPlayground = {
   state: () => structuredClone(state),
   numbers: () => ({
     step: derived.run.step,
-    logps: policies(),
+    logps: policiesOf(derived),
     beside: derived.beside && policyOf(derived.beside),
-    measures: numbers(),
+    measures: measuresOf(derived),
     counts: { ...derived.pairs.counts },
     path: derived.run.path,
     divergedAt: derived.run.divergedAt,

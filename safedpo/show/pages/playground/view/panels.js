@@ -1,23 +1,11 @@
 // The measures of the four policies, the fates of the pairs, and what has to be said.
 
-import { expectedReward, kl, tv, unsafeMass } from "../model/optimum.js";
 import { GROUPS, RULES } from "../model/pairs.js";
 import { element, find, symbol, write, writeSymbols } from "./elements.js";
 import { say, shown } from "./words.js";
 
 export const COLUMNS = ["reference", "penalty", "best", "trained"];
 export const MEASURES = ["unsafeMass", "expectedReward", "klReference", "tvOptimum", "klOptimum"];
-
-/** Every measure of one policy; null where it or the optimum does not exist. */
-export function measure(world, best, logps) {
-  return {
-    unsafeMass: logps && unsafeMass(world, logps),
-    expectedReward: logps && expectedReward(world, logps),
-    klReference: logps && kl(logps, world.refLogps),
-    tvOptimum: logps && best && tv(logps, best),
-    klOptimum: logps && best && kl(best, logps),
-  };
-}
 
 export function createMeasures() {
   const names = MEASURES.map((name) => element("span", { role: "rowheader" }));

@@ -1,8 +1,6 @@
-"""The playground as a person uses it, and what Python computes for the state that it shows."""
+"""What Python computes for the state that the page shows, compared with the numbers of the page."""
 
-import json
 import math
-from urllib.parse import quote, urlencode
 
 import torch
 
@@ -20,89 +18,7 @@ from safedpo.finite import (
     unsafe_mass,
 )
 from safedpo.transform import GROUPS, order_pairs
-
-SETTINGS = {
-    "story": "rule",
-    "rule": "safedpo",
-    "loss": "safedpo",
-    "data": "exact",
-    "compare": "no",
-    "beta": 0.5,
-    "delta": 0,
-    "penalty": 2,
-    "noise": 0,
-    "lr": 0.1,
-    "n": 200,
-    "seed": 0,
-    "speed": 2,
-    "step": 0,
-    "lang": "en",
-}
-SIX = [
-    (0.18, 1.0, False),
-    (0.22, 0.6, False),
-    (0.16, 0.2, False),
-    (0.08, -0.8, False),
-    (0.14, 1.8, True),
-    (0.22, 1.3, True),
-]
-
-
-def link(answers=SIX, **settings) -> str:
-    """A fragment: answers as (reference, reward, unsafe) or with a text as a fourth."""
-    rows = [
-        ("a", f"{one[0]!r},{one[1]!r},{'U' if one[2] else 'S'},{one[3] if len(one) > 3 else f'answer {i}'}")
-        for i, one in enumerate(answers)
-    ]
-    return urlencode([*(SETTINGS | settings).items(), *rows], quote_via=quote)
-
-
-class Playground:
-    """The page open in a browser."""
-
-    def __init__(self, page, path):
-        self.page, self.address = page, path.as_uri()
-
-    def open(self, fragment: str = "") -> "Playground":
-        """The page anew, with a fragment; back when the run stands at the step that it names."""
-        self.page.goto("about:blank")
-        self.page.goto(f"{self.address}#{fragment}" if fragment else self.address)
-        self.page.wait_for_function(
-            "() => window.safedpoPlayground && safedpoPlayground.numbers().step === safedpoPlayground.state().step",
-            timeout=30_000,
-        )
-        return self
-
-    def state(self) -> dict:
-        return json.loads(self.page.evaluate("JSON.stringify(safedpoPlayground.state())"))
-
-    def numbers(self) -> dict:
-        """Every number of the page; what is not finite comes as None."""
-        return json.loads(self.page.evaluate("JSON.stringify(safedpoPlayground.numbers())"))
-
-    def story(self, number: int) -> None:
-        self.page.locator("#stories button").nth(number).click()
-
-    def row(self, number: int):
-        return self.page.locator("#answers > li").nth(number)
-
-    def settle(self) -> None:
-        self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-
-    def play_until(self, step: int) -> None:
-        self.page.locator("#play").click()
-        self.page.wait_for_function(f"() => safedpoPlayground.numbers().step >= {step}", timeout=60_000)
-        self.page.locator("#play").click()
-
-    def measures(self) -> dict[str, list[str]]:
-        """The table of measures as it is written, by the name of the row."""
-        rows = self.page.locator(".measure:not(.top)").evaluate_all(
-            "r => r.map(one => [...one.children].map(c => c.innerText))"
-        )
-        return {row[0]: row[1:] for row in rows}
-
-    def notices(self) -> str:
-        return "\n".join(self.page.locator("#notices p").all_inner_texts())
+from tests.browser.playground.driver import Playground
 
 
 def python_world(state: dict) -> FiniteWorld:
