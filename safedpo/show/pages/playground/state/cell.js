@@ -15,12 +15,12 @@ const list = (values) => `[${values.join(", ")}]`;
 export function pythonCell(state, { world, feasible, trained, step }) {
   const weights = state.answers.map((one) => (world.total > 0 ? one.reference : 1));
   const deltas = state.compare === "yes" ? list([state.delta, 0]) : String(state.delta);
+  const names = ["FiniteWorld", "expected_reward", "kl", "optimal_policy", "unsafe_mass", feasible ? "tv" : "", trained ? "fit" : ""];
+  names.push(state.data === "drawn" ? "sample_pairs" : "population", state.noise > 0 ? "flip_bits" : "");
   const lines = [
     "import torch",
     "",
-    "from safedpo.finite import (",
-    "    FiniteWorld, expected_reward, fit, flip_bits, kl, optimal_policy, population, sample_pairs, tv, unsafe_mass",
-    ")",
+    `from safedpo.finite import ${names.filter(Boolean).sort().join(", ")}`,
     "",
     `# ${pythonText(state.prompt)}`,
     `labels = ${list(state.answers.map((one) => pythonText(one.text)))}`,
@@ -63,8 +63,7 @@ export function pythonCell(state, { world, feasible, trained, step }) {
     "for name, logps in policies.items():",
     '    numbers = f"unsafe mass {unsafe_mass(world, logps).item():.6g}, reward {expected_reward(world, logps).item():.6g}"',
     '    numbers += f", KL to the reference {kl(logps, world.ref_logps).item():.6g}"',
-    '    if "pi*" in policies:',
-    '        numbers += f", TV to pi* {tv(logps, policies[\'pi*\']).item():.6g}"',
+    ...(feasible ? ['    numbers += f", TV to pi* {tv(logps, policies[\'pi*\']).item():.6g}"'] : []),
     '    print(f"{name}: {numbers}")',
   );
   return lines.join("\n") + "\n";

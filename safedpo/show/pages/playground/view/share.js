@@ -15,9 +15,8 @@ export function createDialog(state) {
     text.value = content;
     text.rows = Math.min(24, content.split("\n").length + 1);
     dialog.showModal();
-    text.focus();
-    text.select();
     text.scrollTop = 0;
+    find("dialog-copy").focus();
   };
 }
 
