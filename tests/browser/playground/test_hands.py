@@ -133,3 +133,32 @@ def test_a_run_ends_at_the_last_step(playground):
         "() => document.querySelector('#notices').textContent.includes('20000')", timeout=20_000
     )
     assert playground.numbers()["step"] == 20_000 and playground.page.locator("#play").inner_text() == "Play"
+
+
+@slow
+def test_words_do_not_start_the_training_again_and_numbers_do(playground):
+    playground.open(link(SIX, step=7))
+    playground.row(1).locator(".text").fill("another text")
+    playground.page.locator("#prompt").fill("another prompt")
+    playground.page.locator("#speed-field").fill("9")
+    playground.page.locator("#speed-field").press("Tab")
+    assert playground.numbers()["step"] == playground.state()["step"] == 7
+    assert "(changed by you)" in playground.page.locator("#story").inner_text()
+    playground.page.locator("#beta-slider").press("ArrowRight")
+    assert playground.numbers()["step"] == 0
+    playground.page.locator("#one-step").click()
+    playground.page.locator("#reset").click()
+    assert playground.numbers()["step"] == 0 and playground.state()["beta"] == 0.6
+
+
+@slow
+def test_a_loss_without_a_margin_says_so_and_its_cell_names_none(playground):
+    playground.open(link(SIX, delta=5, compare="yes", loss="ipo", lr=0.02, step=20))
+    assert (
+        playground.page.locator("#delta-slider").is_disabled() and playground.page.locator("#compare-box").is_disabled()
+    )
+    assert "no margin" in playground.page.locator(".knob", has=playground.page.locator("#delta-slider")).inner_text()
+    assert playground.numbers()["beside"] is None and playground.page.locator(".margin").count() == 0
+    playground.page.locator("#cell").click()
+    assert "delta" not in playground.page.locator("#dialog-text").input_value()
+    check_run(playground)

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from tests.browser.playground.against_python import check_optima, check_run, close
+from tests.browser.playground.against_python import check_optima, check_run, close, python_pairs, python_world
 from tests.browser.playground.worlds import SIX, WORLDS, link, slow, some
 
 pytestmark = pytest.mark.browser
@@ -137,3 +137,24 @@ def test_the_curves_end_where_the_numbers_stand(playground):
     decade = (heights["0.001"] - heights["1"]) / 3
     for (_, y), name in zip(places, ("tv", "unsafe"), strict=True):
         assert y == pytest.approx(heights["1"] - decade * math.log10(found["path"][name][-1]), abs=0.2)
+
+
+@slow
+def test_the_learning_rate_that_overshoots_is_two_over_the_largest_curvature(playground):
+    for rows, settings in (
+        (SIX, {}),
+        (WORLDS["twelve"], {"data": "drawn", "n": 5, "beta": 1.5}),
+        (SIX, {"noise": 0.2, "loss": "cdpo", "rule": "helpful"}),
+        (SIX, {"loss": "ipo", "rule": "safebetter"}),
+    ):
+        playground.open(link(rows, **settings))
+        state = playground.state()
+        pairs = python_pairs(state, python_world(state)).transform(state["rule"])
+        ends = torch.nn.functional.one_hot(torch.stack([pairs.chosen, pairs.rejected]), len(rows)).double()
+        gaps = ends[0] - ends[1]  # (N, A)
+        graph = gaps.mT @ (pairs.weight[:, None] * gaps)
+        curvature = 2.0 if state["loss"] == "ipo" else state["beta"] ** 2 / 4
+        most = 2 / (curvature * torch.linalg.eigvalsh(graph)[-1].item())
+        for share, said in ((0.99, False), (1.01, True)):
+            playground.open(link(rows, **settings, lr=share * most))
+            assert ("may overshoot" in playground.notices()) == said

@@ -13,9 +13,28 @@ export const SLOPES = {
   cdpo: (gap, bits, beta) => beta * (sigmoid(beta * gap) - (1 - FLIP_RATE)),
 };
 
-/** A step above this overshoots where the loss is steepest: 2 over the largest curvature of pairs of weight 1. */
-export function largestStep(world, { loss, beta }) {
-  return loss === "ipo" ? 1 / world.size : 8 / (beta * beta * world.size);
+/** A learning rate above this overshoots where the loss is most curved: 2 over the largest curvature of the sum. */
+export function largestStep({ slots, world }, { loss, beta }) {
+  const curvature = loss === "ipo" ? 2 : (beta * beta) / 4; // of one pair, in its gap
+  return 2 / (curvature * largestEigenvalue(slots, world.size));
+}
+
+/** Of the graph of the pairs (its weighted Laplacian), by power iteration. */
+function largestEigenvalue(slots, size) {
+  let vector = Array.from({ length: size }, (_, y) => Math.sin(1 + y * y));
+  let value = 0;
+  for (let k = 0; k < 200; k++) {
+    const image = new Array(size).fill(0);
+    for (const { chosen, rejected, weight } of slots) {
+      const pull = weight * (vector[chosen] - vector[rejected]);
+      image[chosen] += pull;
+      image[rejected] -= pull;
+    }
+    value = Math.hypot(...image);
+    if (value === 0) return 0;
+    vector = image.map((one) => one / value);
+  }
+  return value;
 }
 
 /** Equal rows become one slot. */

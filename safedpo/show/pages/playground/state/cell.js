@@ -1,5 +1,7 @@
 // The Python cell that computes what the page shows.
 
+import { hasMargin } from "./state.js";
+
 /** A Python string literal; what cannot be seen, or reorders the text around it, is written as an escape. */
 export function pythonText(text) {
   const escaped = JSON.stringify(text).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (one) => {
@@ -14,7 +16,8 @@ const list = (values) => `[${values.join(", ")}]`;
 /** `feasible`: there is a safe optimum; `trained`: the rule leaves pairs; `step`: where the run stands. */
 export function pythonCell(state, { world, feasible, trained, step }) {
   const weights = state.answers.map((one) => (world.total > 0 ? one.reference : 1));
-  const deltas = state.compare === "yes" ? list([state.delta, 0]) : String(state.delta);
+  const compare = hasMargin(state) && state.compare === "yes";
+  const delta = !hasMargin(state) ? "" : compare ? `delta=${list([state.delta, 0])}, ` : `delta=${state.delta}, `;
   const names = ["FiniteWorld", "expected_reward", "kl", "optimal_policy", "unsafe_mass", feasible ? "tv" : "", trained ? "fit" : ""];
   names.push(state.data === "drawn" ? "sample_pairs" : "population", state.noise > 0 ? "flip_bits" : "");
   const lines = [
@@ -49,12 +52,12 @@ export function pythonCell(state, { world, feasible, trained, step }) {
     }
     lines.push(
       "run = fit(",
-      `    ${feasible ? "world" : "table"}, pairs, loss="${state.loss}", beta=${state.beta}, delta=${deltas}, lr=${state.lr}, ` +
+      `    ${feasible ? "world" : "table"}, pairs, loss="${state.loss}", beta=${state.beta}, ${delta}lr=${state.lr}, ` +
         `steps=${step}, record=[${step}]`,
       ")",
       'policies["trained"] = run.policy[0, 0, 0]',
     );
-    if (state.compare === "yes") lines.push('policies["trained, delta 0"] = run.policy[0, 1, 0]');
+    if (compare) lines.push('policies["trained, delta 0"] = run.policy[0, 1, 0]');
   } else {
     lines.push("# There is no run: the rule drops every pair.");
   }

@@ -35,6 +35,11 @@ const CHOICES = {
 /** The order in which a link names them. */
 const NAMES = [...Object.keys(CHOICES), "beta", "delta", "penalty", "noise", "lr", "n", "seed", "speed", "step"];
 
+/** Whether the loss has a margin delta at all. */
+export function hasMargin(state) {
+  return state.loss === "safedpo";
+}
+
 /** The number brought into its range, or null if it is none. */
 export function inRange(name, value) {
   const number = typeof value === "string" && value.trim() === "" ? NaN : Number(value);

@@ -7,13 +7,14 @@ import { say, shown, written } from "./words.js";
 
 export const POLICIES = ["penalty", "best", "trained"];
 
-export function createEditor({ state, change, warn }) {
+export function createEditor({ state, change, touch, warn }) {
   const list = find("answers");
   const add = find("add");
   let rows = [];
 
-  const edit = (place, patch) =>
-    change({ answers: state().answers.map((one, i) => (i === place ? { ...one, ...patch } : one)) });
+  const edited = (place, patch) => ({ answers: state().answers.map((one, i) => (i === place ? { ...one, ...patch } : one)) });
+  const edit = (place, patch) => change(edited(place, patch));
+  const rename = (place, text) => touch(edited(place, { text }));
 
   function remove(place) {
     change({ answers: state().answers.filter((_, i) => i !== place) });
@@ -30,7 +31,7 @@ export function createEditor({ state, change, warn }) {
   function update() {
     const { answers, lang } = state();
     if (rows.length !== answers.length) {
-      rows = answers.map((_, place) => createRow(place, { state, edit, remove, warn }));
+      rows = answers.map((_, place) => createRow(place, { state, edit, rename, remove, warn }));
       list.replaceChildren(...rows.map((row) => row.root));
     }
     rows.forEach((row, place) => updateRow(row, place, answers[place], lang, answers.length));
@@ -40,10 +41,11 @@ export function createEditor({ state, change, warn }) {
   return { update, draw: (policies) => rows.forEach((row, place) => drawRow(row, place, policies, state().lang)) };
 }
 
-function createRow(place, { state, edit, remove, warn }) {
+function createRow(place, { state, edit, rename, remove, warn }) {
   const text = element("input", {
     type: "text", class: "text", maxlength: 80, autocomplete: "off", dir: "auto",
-    oninput: () => edit(place, { text: cleanText(text.value) }),
+    oninput: () => rename(place, cleanText(text.value)),
+    onchange: () => (text.value = state().answers[place].text),
   });
   const bit = element("button", { type: "button", class: "bit", onclick: () => edit(place, { unsafe: !state().answers[place].unsafe }) });
   const gone = element("button", { type: "button", class: "gone", onclick: () => remove(place) }, "×");

@@ -43,7 +43,7 @@ export const EN = {
   infeasible: "Infeasible: no safe answer has any reference probability. A policy that stays near the reference cannot be safe here, so π* does not exist. Make one answer safe and give it some probability, or look at π_C, which only charges a price for hazards.",
   nothingLeft: "The rule drops every pair, so there is nothing to train on.",
   diverged: "The training diverged at step {step}: the logits left the numbers. The last finite policy is shown; use a smaller learning rate.",
-  overshoot: "A learning rate above {lr} may overshoot with this loss and β; the curves can then swing instead of settling.",
+  overshoot: "A learning rate above {lr} may overshoot with this loss and β. The run can then swing without end, and the last digits of this page and of Python part.",
   finished: "The page stops at {step} steps.",
   badLink: "Not everything in the link could be read as it stood ({names}). The rest was taken.",
   corrected: "{name} lies between {least} and {most}; it was set to {value}.",

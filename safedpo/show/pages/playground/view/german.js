@@ -43,7 +43,7 @@ export const DE = {
   infeasible: "Unlösbar: Keine sichere Antwort hat Referenz-Wahrscheinlichkeit. Eine Policy nahe der Referenz kann hier nicht sicher sein, also existiert π* nicht. Machen Sie eine Antwort sicher und geben Sie ihr etwas Wahrscheinlichkeit, oder sehen Sie sich π_C an, das Gefahren nur einen Preis gibt.",
   nothingLeft: "Die Regel verwirft jedes Paar; es bleibt nichts zu trainieren.",
   diverged: "Das Training divergierte bei Schritt {step}: Die Logits haben den Zahlenbereich verlassen. Gezeigt wird die letzte endliche Policy; nehmen Sie eine kleinere Lernrate.",
-  overshoot: "Eine Lernrate über {lr} kann bei diesem Loss und β überschießen; die Kurven schwingen dann, statt zur Ruhe zu kommen.",
+  overshoot: "Eine Lernrate über {lr} kann bei diesem Loss und β überschießen. Der Lauf schwingt dann womöglich ohne Ende, und die letzten Stellen dieser Seite und die von Python gehen auseinander.",
   finished: "Die Seite hält nach {step} Schritten an.",
   badLink: "Nicht alles im Link war so lesbar, wie es dastand ({names}). Der Rest wurde übernommen.",
   corrected: "{name} liegt zwischen {least} und {most}; gesetzt wurde {value}.",

@@ -4,7 +4,7 @@ import { policyOf, SLOPES } from "../model/fit.js";
 import { RULES } from "../model/pairs.js";
 import { pythonCell } from "../state/cell.js";
 import { isChanged, PRESETS, presetState, translated } from "../state/presets.js";
-import { cleanText, fromFragment, MOST_STEPS, toFragment } from "../state/state.js";
+import { cleanText, fromFragment, hasMargin, MOST_STEPS, toFragment } from "../state/state.js";
 import { createCurves } from "./curves.js";
 import { createEditor } from "./editor.js";
 import { element, find, write, writeSymbols } from "./elements.js";
@@ -25,14 +25,14 @@ let playing = false;
 let waiting = false; // a frame is asked for
 let lastPicture = 0;
 
-const access = { state: () => state, change, warn: (text) => said.push({ kind: "correction", text }) };
+const access = { state: () => state, change, touch, warn: (text) => said.push({ kind: "correction", text }) };
 const editor = createEditor(access);
 const measures = createMeasures();
 const showDialog = createDialog(access.state);
 const knobs = Object.fromEntries(
   ["beta", "delta", "penalty", "lr", "n", "seed", "noise"].map((name) => [name, createKnob(name, access)]),
 );
-knobs.speed = createKnob("speed", { ...access, change: setSpeed });
+knobs.speed = createKnob("speed", { ...access, change: touch });
 const choices = {
   rule: createChoice("rule", Object.keys(RULES), access),
   loss: createChoice("loss", Object.keys(SLOPES), access),
@@ -53,7 +53,8 @@ function change(patch) {
   saveSoon();
 }
 
-function setSpeed(patch) {
+/** What trains nothing anew: the speed, and the words of prompt and answers. */
+function touch(patch) {
   state = { ...state, ...patch };
   update();
   saveSoon();
@@ -103,8 +104,8 @@ function update() {
     chip.setAttribute("aria-pressed", String(place === story));
   });
   writeSymbols(find("story"), say(lang, `${state.story}.story`) + (isChanged(state) ? ` (${say(lang, "changed")})` : ""));
-  if (find("prompt").value !== state.prompt) find("prompt").value = state.prompt;
-  const noMargin = state.loss === "safedpo" ? null : say(lang, "noDelta");
+  if (cleanText(find("prompt").value) !== state.prompt) find("prompt").value = state.prompt;
+  const noMargin = hasMargin(state) ? null : say(lang, "noDelta");
   for (const [name, knob] of Object.entries(knobs)) knob.update({ lang, disabled: name === "delta" ? noMargin : null });
   for (const choice of Object.values(choices)) choice.update({ lang });
   tick.update({ lang, disabled: noMargin });
@@ -159,7 +160,15 @@ function play(on) {
 let saving = 0;
 function saveSoon() {
   clearTimeout(saving);
-  saving = setTimeout(() => history.replaceState(null, "", `#${toFragment(state)}`), 300);
+  saving = setTimeout(saveNow, 300);
+}
+
+function saveNow() {
+  try {
+    history.replaceState(null, "", `#${toFragment(state)}`);
+  } catch {
+    // Some browsers limit how often, or refuse it for a file: the address stays old, "Share a link" has the new one.
+  }
 }
 
 function address() {
@@ -179,7 +188,7 @@ function readAddress() {
 
 function choosePreset(place) {
   playing = false;
-  change({ ...presetState(place, state.lang) });
+  change(presetState(place, state.lang));
 }
 
 function chooseLanguage(lang) {
@@ -201,8 +210,7 @@ find("objective").append(
 find("data").append(...[choices.data, knobs.n, knobs.seed, knobs.noise].map((one) => one.root));
 find("speed-knob").append(knobs.speed.root);
 find("prompt").addEventListener("input", () => {
-  state = { ...state, prompt: cleanText(find("prompt").value) };
-  saveSoon();
+  touch({ prompt: cleanText(find("prompt").value) });
 });
 find("play").addEventListener("click", () => play(!playing));
 find("one-step").addEventListener("click", () => {
@@ -226,17 +234,15 @@ addEventListener("hashchange", readAddress);
 new ResizeObserver(() => draw()).observe(find("distances"));
 readAddress();
 
-// For tests and for the curious: every number in full.
+// Every number in full.
 window.safedpoPlayground = {
   words: WORDS,
   state: () => structuredClone(state),
   numbers: () => ({
-    step: derived.run.step,
-    logps: policiesOf(derived),
+    step: derived.run.step, logps: policiesOf(derived),
     beside: derived.beside && policyOf(derived.beside),
     measures: measuresOf(derived),
     counts: { ...derived.pairs.counts },
-    path: derived.run.path,
-    divergedAt: derived.run.divergedAt,
+    path: derived.run.path, divergedAt: derived.run.divergedAt,
   }),
 };

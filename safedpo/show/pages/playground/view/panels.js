@@ -1,6 +1,7 @@
 // The measures of the four policies, the fates of the pairs, and what has to be said.
 
 import { GROUPS, RULES } from "../model/pairs.js";
+import { hasMargin } from "../state/state.js";
 import { element, find, symbol, write, writeSymbols } from "./elements.js";
 import { say, shown } from "./words.js";
 
@@ -46,7 +47,7 @@ export function drawFates(counts, state) {
   find("fates").replaceChildren(
     ...GROUPS.map((group) => {
       const fate = RULES[rule][group];
-      const sign = state.loss === "safedpo" && state.delta > 0 ? marginSign(group, fate) : "";
+      const sign = hasMargin(state) && state.delta > 0 ? marginSign(group, fate) : "";
       const fill = element("i");
       fill.style.setProperty("--rest", `${(100 * (1 - counts[group] / counts.total)).toFixed(2)}%`);
       const tag = element("span", { class: "fate" }, `${SIGNS[fate]} ${say(lang, fate)}`);

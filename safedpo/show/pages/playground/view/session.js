@@ -3,7 +3,7 @@
 import { largestStep, policyOf, startRun, trainStep } from "../model/fit.js";
 import { expectedReward, kl, makeWorld, optimalPolicy, tv, unsafeMass } from "../model/optimum.js";
 import { makePairs } from "../model/pairs.js";
-import { MOST_STEPS } from "../state/state.js";
+import { hasMargin, MOST_STEPS } from "../state/state.js";
 import { say, shown, written } from "./words.js";
 
 /** Everything that follows from the state, with the run at step 0; `beside` is the same run with delta = 0, or null. */
@@ -12,7 +12,7 @@ export function derive(state) {
   const best = optimalPolicy(world, state.beta);
   const penalty = optimalPolicy(world, state.beta, state.penalty);
   const pairs = makePairs(world, state);
-  const beside = state.compare === "yes" ? startRun(world, best, pairs.ordered, { ...state, delta: 0 }) : null;
+  const beside = state.compare === "yes" && hasMargin(state) ? startRun(world, best, pairs.ordered, { ...state, delta: 0 }) : null;
   return { world, best, penalty, pairs, run: startRun(world, best, pairs.ordered, state), beside };
 }
 
@@ -52,7 +52,7 @@ export function standingNotices(state, { world, best, run }) {
   if (!best) note("problem", "infeasible");
   if (run.slots.length === 0) note("problem", "nothingLeft");
   if (run.divergedAt !== null) note("problem", "diverged", { step: run.divergedAt });
-  const most = largestStep(world, state);
+  const most = largestStep(run, state);
   if (state.lr > most) note("correction", "overshoot", { lr: shown(most, lang) });
   if (run.step >= MOST_STEPS) note("correction", "finished", { step: MOST_STEPS });
   return notices;
