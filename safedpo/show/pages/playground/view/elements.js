@@ -32,7 +32,7 @@ export function write(node, text) {
 export function writeSymbols(node, text) {
   if (node.dataset.text === text) return;
   node.dataset.text = text;
-  const parts = text.split(/(π_\w+)/);
+  const parts = text.replaceAll(" = ", "\u00a0=\u00a0").split(/(π_\w+)/);
   node.replaceChildren(...parts.map((part, i) => (i % 2 ? element("span", {}, "π", element("sub", {}, part.slice(2))) : part)));
 }
 
