@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 
+from safedpo.transform import order_pairs
 from tests.browser.playground.against_python import check_optima, check_run, close, python_pairs, python_world
 from tests.browser.playground.worlds import SIX, WORLDS, link, slow, some
 
@@ -158,3 +159,24 @@ def test_the_learning_rate_that_overshoots_is_two_over_the_largest_curvature(pla
         for share, said in ((0.99, False), (1.01, True)):
             playground.open(link(rows, **settings, lr=share * most))
             assert ("may overshoot" in playground.notices()) == said
+
+
+def test_every_pair_is_drawn_with_its_weight_and_its_fate(playground):
+    playground.open(link(SIX, data="drawn", n=40, seed=2, noise=0.1))
+    state = playground.state()
+    pairs = python_pairs(state, python_world(state))
+    column, keep = order_pairs(
+        torch.zeros_like(pairs.prompt), torch.stack([pairs.chosen_unsafe, pairs.rejected_unsafe], -1), state["rule"]
+    )
+    fates = {"kept": keep & (column == 0), "swapped": keep & (column == 1), "dropped": ~keep}
+    drawn = playground.page.locator(".meeting").evaluate_all(
+        "all => all.map(m => [parseFloat(m.firstChild.style.getPropertyValue('--side')),"
+        " Object.fromEntries([...m.firstChild.children].map(b => [b.className, +b.style.flexGrow]))])"
+    )
+    weights = torch.zeros(6, 6, dtype=torch.float64).index_put((pairs.chosen, pairs.rejected), pairs.weight, True)
+    for (side, shares), (i, k) in zip(drawn, itertools.permutations(range(6), 2), strict=True):
+        total = weights[i, k].item()
+        assert side == pytest.approx(100 * math.sqrt(total / weights.max().item()), abs=0.06), (i, k)
+        here = (pairs.chosen == i) & (pairs.rejected == k)
+        python = {fate: pairs.weight[here & mask].sum().item() for fate, mask in fates.items()}
+        assert shares == pytest.approx({fate: value / total for fate, value in python.items() if value > 0}, abs=1e-5)

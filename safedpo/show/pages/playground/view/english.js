@@ -103,6 +103,7 @@ export const EN = {
   swapped: "swapped",
   dropped: "dropped",
   withMargin: "margin {sign}Δ",
+  meetings: "Every pair: the row is the more helpful answer, the column the other one, the area how often they meet.",
   fatesTotal: "Of {total} pairs the rule keeps {kept} (swaps {swapped} of them) and drops {dropped}.",
   sentence: "Step {step}: the policy in training puts {unsafe} on unsafe answers (the reference {reference}); expected reward {reward}, TV to π* {tv}.",
   sentenceNoOptimum: "Step {step}: the policy in training puts {unsafe} on unsafe answers (the reference {reference}); expected reward {reward}. There is no π*.",

@@ -103,6 +103,7 @@ export const DE = {
   swapped: "getauscht",
   dropped: "verworfen",
   withMargin: "Margin {sign}Δ",
+  meetings: "Jedes Paar: die Zeile ist die hilfreichere Antwort, die Spalte die andere, die Fläche, wie oft sie sich treffen.",
   fatesTotal: "Von {total} Paaren behält die Regel {kept} (davon getauscht: {swapped}) und verwirft {dropped}.",
   sentence: "Schritt {step}: Die Policy im Training gibt unsicheren Antworten {unsafe} (die Referenz {reference}); erwarteter Reward {reward}, TV zu π* {tv}.",
   sentenceNoOptimum: "Schritt {step}: Die Policy im Training gibt unsicheren Antworten {unsafe} (die Referenz {reference}); erwarteter Reward {reward}. Ein π* gibt es nicht.",

@@ -9,7 +9,7 @@ import { createCurves } from "./curves.js";
 import { createEditor } from "./editor.js";
 import { element, find, write, writeSymbols } from "./elements.js";
 import { createChoice, createKnob, createTick } from "./knobs.js";
-import { createMeasures, drawFates, drawNotices } from "./panels.js";
+import { createMeasures, drawFates, drawMeetings, drawNotices } from "./panels.js";
 import { derive, measuresOf, policiesOf, standingNotices, train } from "./session.js";
 import { createDialog } from "./share.js";
 import { say, shown, WORDS } from "./words.js";
@@ -113,6 +113,7 @@ function update() {
   editor.update();
   measures.update(lang);
   drawFates(derived.pairs.counts, state);
+  drawMeetings(derived.pairs.rows, state);
   curves.legend(derived, lang);
   write(find("restart"), say(lang, CALM.matches ? "calm" : "restart"));
   rest();
@@ -241,8 +242,7 @@ window.safedpoPlayground = {
   numbers: () => ({
     step: derived.run.step, logps: policiesOf(derived),
     beside: derived.beside && policyOf(derived.beside),
-    measures: measuresOf(derived),
-    counts: { ...derived.pairs.counts },
+    measures: measuresOf(derived), counts: { ...derived.pairs.counts },
     path: derived.run.path, divergedAt: derived.run.divergedAt,
   }),
 };

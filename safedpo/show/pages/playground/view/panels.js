@@ -1,6 +1,6 @@
 // The measures of the four policies, the fates of the pairs, and what has to be said.
 
-import { GROUPS, RULES } from "../model/pairs.js";
+import { GROUPS, groupOf, RULES } from "../model/pairs.js";
 import { hasMargin } from "../state/state.js";
 import { element, find, symbol, write, writeSymbols } from "./elements.js";
 import { say, shown } from "./words.js";
@@ -63,6 +63,33 @@ export function drawFates(counts, state) {
   write(find("fates-total"), say(lang, "fatesTotal", {
     total: amount(counts.total), kept: amount(counts.kept), swapped: amount(counts.swapped), dropped: amount(counts.dropped),
   }));
+}
+
+const FATES = Object.keys(SIGNS);
+
+/** Who meets whom, and what becomes of it: a square for every ordered pair, cut by its fates (labels may differ). */
+export function drawMeetings(rows, { answers, rule }) {
+  const weights = answers.map(() => answers.map(() => ({ kept: 0, swapped: 0, dropped: 0 })));
+  for (const one of rows) weights[one.chosen][one.rejected][RULES[rule][groupOf(one)]] += one.weight;
+  const totals = weights.map((row) => row.map((one) => one.kept + one.swapped + one.dropped));
+  const most = Math.max(...totals.flat());
+  const square = (one, total) => {
+    const parts = FATES.filter((fate) => one[fate] > 0).map((fate) => {
+      const part = element("b", { class: fate });
+      part.style.setProperty("flex-grow", String(one[fate] / total));
+      return part;
+    });
+    const area = element("i", {}, ...parts);
+    area.style.setProperty("--side", `${(100 * Math.sqrt(total / most)).toFixed(1)}%`);
+    return element("span", { class: "meeting" }, area);
+  };
+  const heads = answers.map((_, i) => element("span", { class: "number" }, String(i + 1)));
+  const lines = answers.flatMap((answer, i) => [
+    element("span", { class: "who", dir: "auto" }, `${i + 1} ${answer.text}`),
+    ...answers.map((_, k) => (i === k ? element("span") : square(weights[i][k], totals[i][k]))),
+  ]);
+  find("meetings").style.setProperty("--count", String(answers.length));
+  find("meetings").replaceChildren(element("span"), ...heads, ...lines);
 }
 
 export function drawNotices(notices) {
