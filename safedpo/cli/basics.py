@@ -115,6 +115,7 @@ def site(
     from safedpo.files import shipped
     from safedpo.household import score
     from safedpo.show import explorer
+    from safedpo.show.pages.playground import playground_page
     from safedpo.show.pages.site import build_site
 
     found = sorted((notebooks or shipped("notebooks")).glob("[0-9][0-9]_*.ipynb"))
@@ -122,7 +123,7 @@ def site(
         raise UserError(f"{notebooks} holds no notebooks NN_name.ipynb")
     stored = shipped("data") / "results" / "household" / "sweep.json"
     figures = {"The margin explorer": explorer(json.loads(stored.read_text("utf-8")), score)} if stored.exists() else {}
-    build_site(found, out, figures=figures)
+    build_site(found, out, figures=figures, whole={"The playground": playground_page(home="index.html")})
     print(f"open {out / 'index.html'}")
 
 
