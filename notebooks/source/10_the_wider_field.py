@@ -216,6 +216,7 @@ for name in ("IPO", "BFPO", "cDPO", "robust DPO", "KLDPO", "WDPO", "SEE-DPO"):
 assert all(ledger_row(f"method-{name}").holds for name in ("ipo", "bfpo", "see-dpo", "wdpo", "harmless"))
 assert (
     ledger_row("noise-conservative").holds and ledger_row("noise-robust").holds and ledger_row("methods-trained").holds
+assert ledger_row("slope-of-loss").holds  # every loss of this table has the slope that was derived by hand
 )
 
 # %% [markdown]

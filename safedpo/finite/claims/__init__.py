@@ -2,12 +2,14 @@
 
 `optimum`, `penalty`, `transform`, `loss`, `margin`, `safedaa`, `training` and `noise` follow the paper; each holds plain functions
 (seed, worlds) -> residual and, at its end, the tuple `CLAIMS` that declares them. `equations` says which claim
-checks which equation of the paper. `methods` holds those of the methods it is compared with.
+checks which equation of the paper. `methods` holds those of the methods it is compared with, and what holds the
+losses to their hand-written derivatives.
 """
 
 from safedpo.finite.claims import loss, margin, methods, noise, optimum, penalty, safedaa, training, transform
 from safedpo.finite.claims.claim import Claim
 from safedpo.finite.claims.equations import EQUATIONS, NOT_FOUND, Equation
+from safedpo.finite.claims.methods import slopes
 from safedpo.finite.claims.report import Row, check, verify
 
 CLAIMS: tuple[Claim, ...] = (
@@ -20,6 +22,7 @@ CLAIMS: tuple[Claim, ...] = (
     + training.CLAIMS
     + noise.CLAIMS
     + methods.CLAIMS
+    + slopes.CLAIMS
 )
 
 

@@ -19,5 +19,6 @@ ROWS = (
     Equation("CS-RLHF, HC-RLHF", "an exact penalty; a safety test", "10", ("method-cs-rlhf", "method-hc-rlhf")),
     Equation("BSO", "a family of losses with SafeDPO in it", "10", ("method-bso", "bso-certain-pairs")),
     Equation("Cat-DPO", "a margin for each category of harm", "10", ("method-cat-dpo",)),
+    Equation("all losses", "each has the slope that was derived by hand", "10", ("slope-of-loss",)),
     Equation("all programs", "each ends at its stated optimum", "05", ("methods-trained",)),
 )
