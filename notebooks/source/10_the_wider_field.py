@@ -214,10 +214,8 @@ for name in ("IPO", "BFPO", "cDPO", "robust DPO", "KLDPO", "WDPO", "SEE-DPO"):
     assert unsafe_mass(world, done.logps) > 0.01
     assert name not in OPTIMA or tv(done.logps, OPTIMA[name](world, beta=beta)) < 1e-2
 assert all(ledger_row(f"method-{name}").holds for name in ("ipo", "bfpo", "see-dpo", "wdpo", "harmless"))
-assert (
-    ledger_row("noise-conservative").holds and ledger_row("noise-robust").holds and ledger_row("methods-trained").holds
-assert ledger_row("slope-of-loss").holds  # every loss of this table has the slope that was derived by hand
-)
+assert all(ledger_row(f"noise-{what}").holds for what in ("conservative", "robust"))
+assert ledger_row("methods-trained").holds and ledger_row("slope-of-loss").holds  # the programs, and each loss's slope
 
 # %% [markdown]
 # None of them removes the unsafe answers by itself: none of these losses treats safe over unsafe as certain.
