@@ -1,7 +1,6 @@
 """Claims about the losses and games around DPO that the paper lists as similar: B-DPO, Stable PO and APO."""
 
-import math
-
+import numpy as np
 import torch
 from scipy.optimize import brentq
 from torch import Tensor
@@ -22,7 +21,7 @@ def b_dpo(seed: int, worlds: int) -> float:
         policy = methods.OPTIMA["B-DPO"](world, beta=beta, scale=1.7)
         loss = lambda c, r, rc, rr, s=1.7 * beta: -logsigmoid(s * (c - rc) - s * (r - rr))  # noqa: E731
         differences.append(slope_at(policy, world, pairs, loss))
-    world, beta, scale, temperature = random_world(seed, 3, 2), 1.0, 1.3, 0.7
+    world, beta, scale, temperature = random_world(seed, 3, 2), 1.0, 1.3, 3.0
     pairs = population(world)
     for sign in (1, -1):
         first = _first_weight(world, temperature, sign)
@@ -48,10 +47,10 @@ def _two_answers(world: FiniteWorld, x: int, slope: float, first: float) -> floa
     reference, lead = world.ref_logps[x].tolist(), (world.reward[x, 0] - world.reward[x, 1]).item()
 
     def excess(gap: float) -> float:
-        one, two = (-math.log1p(math.exp(-gap)) - reference[0], -math.log1p(math.exp(gap)) - reference[1])
+        one, two = -np.logaddexp(0.0, -gap) - reference[0], -np.logaddexp(0.0, gap) - reference[1]
         return slope * (first * one - (2 - first) * two) - lead
 
-    return brentq(excess, -300.0, 300.0, xtol=1e-13)
+    return brentq(excess, -1e4, 1e4, xtol=1e-13)
 
 
 def stable_po(seed: int, worlds: int) -> float:
