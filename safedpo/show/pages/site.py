@@ -27,11 +27,12 @@ def build_site(
     out: str | Path,
     *,
     figures: Mapping[str, Slider] | None = None,
+    links: Mapping[str, str] | None = None,
     timeout: float = 600,
 ) -> list[Path]:
     """Write one page per notebook, one per figure (by its title), an index and one plotly.min.js into the folder `out`.
 
-    Returns the pages, the index first.
+    `links` are addresses within `out`, by title, that the index names too. Returns the pages, the index first.
 
     A notebook without stored outputs is run first, in its own folder, at most `timeout` seconds a cell; a progress
     bar counts notebooks. Needs the `lab` extra and latex2mathml.
@@ -63,6 +64,9 @@ def build_site(
         links = "".join(f'<a href="{other}.html">{escape(text)}</a>' for other, text in around)
         written.append(_write(out / f"{name}.html", titles[name], f"<nav>{links}</nav>{body}"))
     rows = "".join(f'<li><a href="{name}.html">{escape(title)}</a></li>' for name, title in titles.items())
+    rows += "".join(
+        f'<li><a href="{escape(address)}">{escape(title)}</a></li>' for title, address in (links or {}).items()
+    )
     return [
         _write(out / "index.html", "SafeDPO, step by step", f"<h1>SafeDPO, step by step</h1><ol>{rows}</ol>"),
         *written,

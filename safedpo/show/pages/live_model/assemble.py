@@ -37,12 +37,12 @@ def assemble_live_model(out: str | Path) -> Path:
     """
     out, data = Path(out), shipped("data")
     policies, sft = sweep_adapters(data / "adapters" / "sweep"), read_adapter(data / "adapters" / "household-sft")
-    stored = _stored(data / "results" / "household", next(iter(policies.values())))
+    stored = stored_measurements(data / "results" / "household", next(iter(policies.values())))
     shape = Shape()
     graph, plan = build_graph(shape, [adapter.lora for adapter in policies.values()], sft.lora)
     model, engine = model_file(), engine_folder()
     out.mkdir(parents=True, exist_ok=True)
-    _copy_page(out)
+    copy_page(out)
     (out / "graph.onnx").write_bytes(graph)
     for name in ("engine", "weights"):
         (out / name).mkdir(exist_ok=True)
@@ -84,7 +84,7 @@ def _file(out: Path, path: str) -> dict:
     return {"path": path, "bytes": (out / path).stat().st_size, "sha256": file_sha256(out / path)}
 
 
-def _stored(results: Path, adapter: ShippedAdapter) -> dict:
+def stored_measurements(results: Path, adapter: ShippedAdapter) -> dict:
     """What the page tells from stored measurements: beta, prompts, errors of blends, and hazards found by sampling."""
     try:
         sweep, blends, hazards = (
@@ -107,7 +107,7 @@ def _stored(results: Path, adapter: ShippedAdapter) -> dict:
     }
 
 
-def _copy_page(out: Path) -> None:
+def copy_page(out: Path) -> None:
     with as_file(files("safedpo.show").joinpath("pages/live_model")) as source:
         for folder in ("page", "model"):
             shutil.copytree(source / folder, out / folder, dirs_exist_ok=True)

@@ -57,6 +57,7 @@ function move() {
   byId("strength-value").textContent = number(strength());
   byId("setting").textContent = label(delta(), strength(), deltas, beta);
   byId("setting-error").textContent = blendError(delta(), deltas, blends);
+  byId("policy-name").textContent = `${say("policy")}, Δ = ${delta()}${strength() === 1 ? "" : `, ${say("strength")} ${number(strength())}`}`;
   byId("delta").setAttribute("aria-valuetext", `${delta()}: ${byId("setting").textContent}`);
 }
 
