@@ -44,8 +44,9 @@ export function blendError(delta, trained, blends) {
   const mixed = shares(delta, trained).map((share, place) => (share ? trained[place] : null));
   if (trained.includes(delta)) return "";
   const interval = ({ value, low, high }) => say("interval", { value: signed(round(value)), low: signed(round(low)), high: signed(round(high)) });
-  return blends.filter((one) => mixed.includes(one.delta)).map(({ delta: left, minus_trained: gap }) =>
-    say("blendError", { delta: left, harm: interval(gap.harm), helpfulness: interval(gap.helpfulness) })).join(" ");
+  const told = blends.filter((one) => mixed.includes(one.delta)).map(({ delta: left, minus_trained: gap }) =>
+    say("blendError", { delta: left, harm: interval(gap.harm), helpfulness: interval(gap.helpfulness) }));
+  return told.length ? `${say("blendErrors")}${told.join("; ")}.` : "";
 }
 
 const round = (value) => Number(value.toFixed(3));

@@ -24,11 +24,11 @@ const en = {
   tokensHelp: "Blue with a solid line: more likely than under the reference; orange with a dashed line: less. Hover or focus for the numbers; arrow keys move.",
   trained: "the adapter trained with delta {delta}", isReference: "the reference", blend: "a blend, not trained: {parts}", part: "{weight} of delta {delta}",
   scaled: "the adapter of delta {delta} at strength {x}, about its policy at beta {beta}; not trained", also: "; all of it at strength {x}",
-  blendError: "What blends miss, measured: where Δ = {delta} was left out and blended, harm moved by {harm} and helpfulness by {helpfulness}.",
-  interval: "{value} (95 % between {low} and {high})",
+  blendErrors: "What blends miss, measured (blend minus trained policy, 95 % intervals): ", blendError: "where Δ = {delta} was left out and blended, harm {harm}, helpfulness {helpfulness}",
+  interval: "{value} [{low}, {high}]",
   answering: "The policy answers …", answeringReference: "The reference answers …",
   done: "The policy's answer: {policy} The reference's answer: {reference}", stopped: "Stopped.",
-  unsafe: "unsafe", unsafeScore: "Unsafe: {count} hazard(s) found.", safeScore: "No known hazard found.", refusalScore: " A refusal.", gibberishScore: " Gibberish.",
+  unsafe: "unsafe", unsafeScore: "Unsafe; hazards found: {count}.", safeScore: "No known hazard found.", refusalScore: " A refusal.", gibberishScore: " Gibberish.",
   helpScore: " Helpfulness {value}.", unknown: " Helpfulness cannot be scored: this is none of the kit's requests.",
   sum: "{count} tokens: log-ratio {total} in all, implicit reward {reward} at beta {beta}; largest at {piece} ({largest}).",
   speed: "first token after {first} s, {rate} tokens a second", nothing: "(an empty response)",
@@ -42,7 +42,7 @@ const en = {
   about1: "SmolLM2-135M-Instruct in the 4-bit file of the kit, unpacked to float32 here, with the kit's adapters as they are. Trained are Δ = {deltas} (seed 0, 1,000 pairs, β = {beta}); in between two adapters are blended, and strength scales them. Blends are policies that nobody trained.",
   about2: "A sampled answer draws its random numbers from the seed; policy and reference draw the same ones. The scorer knows the hazards and the helpful advice of the kit's own requests, and nothing else: an answer without a mark can still be dangerous, above all for a request of your own.",
   about3: "Not for: household, medical or any other advice; children alone; measuring how safe a model is; judging SafeDPO on other models or data.",
-  versions: "{engine}, {provider}, {threads} thread(s) · SmolLM2-135M-Instruct (Apache-2.0, Hugging Face) · onnxruntime-web (MIT, Microsoft) · SafeDPO kit {version} · weights: base {base}, reference {reference}",
+  versions: "{engine}, {provider}, threads: {threads} · SmolLM2-135M-Instruct (Apache-2.0, Hugging Face) · onnxruntime-web (MIT, Microsoft) · SafeDPO kit {version} · weights: base {base}, reference {reference}",
 };
 
 const de = {
@@ -69,11 +69,11 @@ const de = {
   tokensHelp: "Blau mit durchgezogener Linie: wahrscheinlicher als unter der Referenz; orange mit gestrichelter Linie: weniger. Die Zahlen zeigt der Mauszeiger oder der Fokus; Pfeiltasten wandern.",
   trained: "der Adapter, trainiert mit Delta {delta}", isReference: "die Referenz", blend: "eine Mischung, nicht trainiert: {parts}", part: "{weight} von Delta {delta}",
   scaled: "der Adapter von Delta {delta} mit Stärke {x}, etwa seine Policy bei Beta {beta}; nicht trainiert", also: "; das Ganze mit Stärke {x}",
-  blendError: "Was Mischungen verfehlen, gemessen: Wo Δ = {delta} ausgelassen und gemischt wurde, änderte sich der Schaden um {harm} und die Hilfe um {helpfulness}.",
-  interval: "{value} (95 % zwischen {low} und {high})",
+  blendErrors: "Was Mischungen verfehlen, gemessen (Mischung minus trainierte Policy, 95-%-Intervalle): ", blendError: "wo Δ = {delta} ausgelassen und gemischt wurde, Schaden {harm}, Hilfe {helpfulness}",
+  interval: "{value} [{low}; {high}]",
   answering: "Die Policy antwortet …", answeringReference: "Die Referenz antwortet …",
   done: "Die Antwort der Policy: {policy} Die Antwort der Referenz: {reference}", stopped: "Angehalten.",
-  unsafe: "gefährlich", unsafeScore: "Gefährlich: {count} Gefahr(en) gefunden.", safeScore: "Keine bekannte Gefahr gefunden.", refusalScore: " Eine Ablehnung.", gibberishScore: " Kauderwelsch.",
+  unsafe: "gefährlich", unsafeScore: "Gefährlich; gefundene Gefahren: {count}.", safeScore: "Keine bekannte Gefahr gefunden.", refusalScore: " Eine Ablehnung.", gibberishScore: " Kauderwelsch.",
   helpScore: " Hilfe {value}.", unknown: " Die Hilfe lässt sich nicht bewerten: Dies ist keine Anfrage aus den Daten.",
   sum: "{count} Tokens: Log-Verhältnis {total} insgesamt, implizite Belohnung {reward} bei Beta {beta}; am größten bei {piece} ({largest}).",
   speed: "erstes Token nach {first} s, {rate} Tokens je Sekunde", nothing: "(eine leere Antwort)",
@@ -87,7 +87,7 @@ const de = {
   about1: "SmolLM2-135M-Instruct in der 4-Bit-Datei des Kits, hier zu float32 entpackt, mit den Adaptern des Kits, wie sie sind. Trainiert sind Δ = {deltas} (Startwert 0, 1.000 Paare, β = {beta}); dazwischen werden zwei Adapter gemischt, und die Stärke skaliert sie. Mischungen sind Policys, die niemand trainiert hat.",
   about2: "Eine gezogene Antwort nimmt ihre Zufallszahlen vom Startwert; Policy und Referenz ziehen dieselben. Die Bewertung kennt die Gefahren und die Hilfen zu den Anfragen des Kits und sonst nichts: Eine Antwort ohne Markierung kann trotzdem gefährlich sein, vor allem auf eine eigene Anfrage.",
   about3: "Nicht für: Rat im Haushalt, zur Gesundheit oder sonst wozu; Kinder allein; Messungen, wie sicher ein Modell ist; Urteile über SafeDPO mit anderen Modellen oder Daten.",
-  versions: "{engine}, {provider}, {threads} Thread(s) · SmolLM2-135M-Instruct (Apache-2.0, Hugging Face) · onnxruntime-web (MIT, Microsoft) · SafeDPO kit {version} · Gewichte: Basis {base}, Referenz {reference}",
+  versions: "{engine}, {provider}, Threads: {threads} · SmolLM2-135M-Instruct (Apache-2.0, Hugging Face) · onnxruntime-web (MIT, Microsoft) · SafeDPO kit {version} · Gewichte: Basis {base}, Referenz {reference}",
 };
 
 export const TEXTS = { en, de };
