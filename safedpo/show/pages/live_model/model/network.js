@@ -4,11 +4,12 @@
 export class Stopped extends Error {}
 
 export class Network {
-  /** `shape`: layers, kvHeads, head, vocabulary; `onGpu`: keys and values stay on the graphics card. */
+  /** `shape`: layers, kvHeads, head, vocabulary. */
   constructor(runtime, session, shape) {
     Object.assign(this, { runtime, session, shape });
   }
 
+  /** `provider`: "wasm", or "webgpu", whose keys and values stay on the graphics card. */
   static async create(runtime, graph, plan, buffer, shape, provider) {
     const onGpu = provider === "webgpu", session = await runtime.InferenceSession.create(new Uint8Array(graph), {
       executionProviders: [provider],
@@ -52,7 +53,10 @@ export class Network {
       const next = await this.feed([id], weights, past);
       if (past !== start.past) forget(past);
       ({ logits: [logits], past } = next);
-      if (await stopped()) throw new Stopped();
+      if (await stopped()) {
+        forget(past);
+        throw new Stopped();
+      }
     }
     if (past !== start.past) forget(past);
     return { ids, logps };

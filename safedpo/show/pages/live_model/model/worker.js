@@ -94,10 +94,14 @@ async function answer({ number, request, weights, seed }) {
   const none = weights.map(() => 0);
   tell("begun", { number, tokens: ids.length });
   const start = await network.feed(ids, weights, null);
-  if (await stopped()) throw new Stopped();
-  const policy = await draws("policy", { start, weights });
+  let policy;
+  try {
+    if (await stopped()) throw new Stopped();
+    policy = await draws("policy", { start, weights });
+  } finally {
+    forget(start.past);
+  }
   const seconds = (performance.now() - began) / 1000;
-  forget(start.past);
   if (reference.request !== request) {
     forget(reference.start?.past);
     reference = { request, start: await network.feed(ids, none, null) };
