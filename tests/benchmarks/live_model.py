@@ -16,6 +16,7 @@ from pathlib import Path
 
 import psutil
 
+from tests.browser.chromium import chromium
 from tests.browser.live_page import live_page, whole_page
 from tests.browser.test_live_model import prompts
 
@@ -50,7 +51,7 @@ def measure(folder: Path) -> None:
     files = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     found: dict[str, list] = {}
     rates, firsts, counts = [], [], []
-    with live_page(folder, viewport={"width": 1000, "height": 900}) as shown:
+    with chromium() as browser, live_page(browser, folder, viewport={"width": 1000, "height": 900}) as shown:
         shown.open()
         with timed("load", found):
             told = shown.load(600)

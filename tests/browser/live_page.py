@@ -17,7 +17,6 @@ from safedpo.files import shipped, write_json
 from safedpo.household.portable import portable_scorer
 from safedpo.show.pages.live_model import assemble, parts
 from safedpo.show.pages.live_model.assemble import assemble_live_model
-from tests.browser.chromium import chromium
 
 RESULTS = shipped("data") / "results" / "household"
 ISOLATED = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp"}
@@ -149,10 +148,11 @@ class LivePage:
 
 
 @contextlib.contextmanager
-def live_page(folder: Path, *, headers: dict[str, str] | None = None, **context) -> Iterator[LivePage]:
-    """A fresh browser on the served folder; further arguments go to its context."""
-    with served(folder, headers=headers) as address, chromium() as browser:
-        page = browser.new_context(**context).new_page()
-        shown = LivePage(page, address)
+def live_page(browser, folder: Path, *, headers: dict[str, str] | None = None, **context) -> Iterator[LivePage]:
+    """A fresh context of the browser on the served folder; further arguments go to the context."""
+    with served(folder, headers=headers) as address:
+        opened = browser.new_context(**context)
+        shown = LivePage(opened.new_page(), address)
         yield shown
+        opened.close()
         assert not shown.errors and not shown.elsewhere, (shown.errors, shown.elsewhere)

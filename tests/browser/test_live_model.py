@@ -31,8 +31,8 @@ def folder():
 
 
 @pytest.fixture(scope="module")
-def page(folder):
-    with live_page(folder, viewport={"width": 1000, "height": 900}) as shown:
+def page(running, folder):
+    with live_page(running, folder, viewport={"width": 1000, "height": 900}) as shown:
         shown.open()
         shown.load()
         yield shown
@@ -178,10 +178,10 @@ def test_a_hostile_request_is_text(page):
     assert page.page.locator("#problem").inner_text() == "Write a request first."
 
 
-def test_files_are_few_and_kept_and_a_changed_one_is_refused(folder):
+def test_files_are_few_and_kept_and_a_changed_one_is_refused(running, folder):
     assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < MOST_FILES
     asked = []
-    with live_page(folder, headers=ISOLATED) as shown:
+    with live_page(running, folder, headers=ISOLATED) as shown:
         shown.page.on("request", lambda request: asked.append(request.url.removeprefix(shown.address)))
         shown.open()
         told = shown.load()

@@ -5,7 +5,6 @@ import re
 
 import pytest
 
-from tests.browser.chromium import chromium
 from tests.browser.explorer_page import keep
 from tests.browser.live_page import live_page, page_without_model, served
 
@@ -24,8 +23,8 @@ def uncovered(page) -> None:
     )
 
 
-def test_every_control_has_a_name_and_every_text_both_languages(folder):
-    with live_page(folder, locale="en-GB") as shown:
+def test_every_control_has_a_name_and_every_text_both_languages(running, folder):
+    with live_page(running, folder, locale="en-GB") as shown:
         shown.open()
         uncovered(shown.page)
         names = shown.page.locator("button, select, textarea, input, progress").evaluate_all(
@@ -50,14 +49,14 @@ def test_every_control_has_a_name_and_every_text_both_languages(folder):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("language", ["en", "de"])
-def test_a_phone_shows_everything_within_360_pixels(folder, scheme, language):
+def test_a_phone_shows_everything_within_360_pixels(running, folder, scheme, language):
     context = {
         "viewport": {"width": 360, "height": 740},
         "color_scheme": scheme,
         "locale": language,
         "reduced_motion": "reduce",
     }
-    with live_page(folder, **context) as shown:
+    with live_page(running, folder, **context) as shown:
         shown.open()
         uncovered(shown.page)
         for part in shown.page.locator("details").all():
@@ -83,15 +82,15 @@ def test_a_phone_shows_everything_within_360_pixels(folder, scheme, language):
         ("delete globalThis.DecompressionStream", "lacks DecompressionStream"),
     ],
 )
-def test_a_browser_that_cannot_says_why(folder, script, words):
-    with live_page(folder, locale="en-GB") as shown:
+def test_a_browser_that_cannot_says_why(running, folder, script, words):
+    with live_page(running, folder, locale="en-GB") as shown:
         shown.page.add_init_script(script)
         shown.open()
         assert words in shown.page.locator("#problem").inner_text() and not shown.page.locator("#load").is_visible()
 
 
-def test_a_model_that_cannot_be_loaded_is_a_sentence(folder):
-    with live_page(folder, locale="en-GB") as shown:
+def test_a_model_that_cannot_be_loaded_is_a_sentence(running, folder):
+    with live_page(running, folder, locale="en-GB") as shown:
         shown.open()
         shown.page.locator("#load").click()
         shown.page.locator("#problem:visible").wait_for()
@@ -99,27 +98,27 @@ def test_a_model_that_cannot_be_loaded_is_a_sentence(folder):
         assert shown.page.locator("#load").is_enabled()
 
 
-def test_a_missing_manifest_is_a_sentence(folder, tmp_path):
+def test_a_missing_manifest_is_a_sentence(running, folder, tmp_path):
     for name in ("page", "model"):
         (tmp_path / name).symlink_to(folder / name)
     (tmp_path / "index.html").write_bytes((folder / "index.html").read_bytes())
-    with live_page(tmp_path, locale="en-GB") as shown:
+    with live_page(running, tmp_path, locale="en-GB") as shown:
         shown.open()
         assert "manifest.json: 404" in shown.page.locator("#problem").inner_text()
 
 
-def test_from_disk_the_page_asks_for_a_server(folder):
-    with chromium() as browser:
-        page = browser.new_page()
-        page.goto((folder / "index.html").as_uri())
-        assert "python -m http.server" in page.locator("#problem:visible").inner_text()
+def test_from_disk_the_page_asks_for_a_server(running, folder):
+    page = running.new_page()
+    page.goto((folder / "index.html").as_uri())
+    assert "python -m http.server" in page.locator("#problem:visible").inner_text()
+    page.close()
 
 
-def test_the_policy_of_the_page_allows_no_other_server_and_no_inline_script(folder):
+def test_the_policy_of_the_page_allows_no_other_server_and_no_inline_script(running, folder):
     index = (folder / "index.html").read_text(encoding="utf-8")
     assert "default-src 'none'" in index and "unsafe-inline" not in index and " style=" not in index
-    with served(folder) as address, chromium() as browser:
-        page = browser.new_page()
+    with served(folder) as address:
+        page = running.new_page()
         page.goto(f"{address}/index.html")
         page.locator("#loading:visible").wait_for()
         blocked = page.evaluate(
@@ -134,12 +133,13 @@ def test_the_policy_of_the_page_allows_no_other_server_and_no_inline_script(fold
               return [names, window.ran ?? false];
             }"""
         )
-        assert blocked == [["script-src-elem", "connect-src"], False]
+        page.close()
+    assert blocked == [["script-src-elem", "connect-src"], False]
 
 
-def test_the_stored_hazards_stand_in_the_table(folder):
+def test_the_stored_hazards_stand_in_the_table(running, folder):
     stored = json.loads((folder / "manifest.json").read_text())["hazards"]
-    with live_page(folder, locale="en-GB") as shown:
+    with live_page(running, folder, locale="en-GB") as shown:
         shown.open()
         uncovered(shown.page)
         shown.page.locator("#hazards summary").click()

@@ -28,8 +28,8 @@ ODD = [
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory):
-    with live_page(page_without_model(tmp_path_factory.mktemp("live"))) as shown:
+def page(running, tmp_path_factory):
+    with live_page(running, page_without_model(tmp_path_factory.mktemp("live"))) as shown:
         shown.open()
         yield shown
 

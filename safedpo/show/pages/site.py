@@ -61,8 +61,8 @@ def build_site(
             ("index", "All lessons"),
             *((n, titles[n]) for n in names[max(place - 1, 0) : place + 2] if n != name),
         ]
-        links = "".join(f'<a href="{other}.html">{escape(text)}</a>' for other, text in around)
-        written.append(_write(out / f"{name}.html", titles[name], f"<nav>{links}</nav>{body}"))
+        beside = "".join(f'<a href="{other}.html">{escape(text)}</a>' for other, text in around)
+        written.append(_write(out / f"{name}.html", titles[name], f"<nav>{beside}</nav>{body}"))
     rows = "".join(f'<li><a href="{name}.html">{escape(title)}</a></li>' for name, title in titles.items())
     rows += "".join(
         f'<li><a href="{escape(address)}">{escape(title)}</a></li>' for title, address in (links or {}).items()
