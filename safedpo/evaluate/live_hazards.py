@@ -40,7 +40,7 @@ def uniform_numbers(seed: int, count: int) -> list[float]:
     """The first numbers in [0, 1) of mulberry32, which the live page draws with (`model/sampling.js`).
 
     >>> [round(number, 6) for number in uniform_numbers(1, 3)]
-    [0.627074, 0.002735, 0.527447]
+    [0.627074, 0.002736, 0.527447]
     """
     state, found = seed & 0xFFFFFFFF, []
     for _ in range(count):
