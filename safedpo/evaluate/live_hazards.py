@@ -121,10 +121,11 @@ def find_hazards(
 def _check(blend: Blend, loaded: LoadedModel, prompt: str, delta: float, length: int) -> dict:
     """The greedy answer at the present weights, which are those of `delta`, and its tokens' log-probabilities."""
     decoding = Decoding(samples=0, max_new_tokens=length)
-    (said,) = generate(blend.model, loaded.tokenizer, [prompt], decoding, template=blend.template, progress=False)
+    (answer,) = generate(blend.model, loaded.tokenizer, [prompt], decoding, template=blend.template, progress=False)
+    text = answer.greedy or ""
     start = len(prompt_token_ids(loaded.tokenizer, prompt, blend.template))
     prompt_ids, ids, _ = tokenize_response(
-        loaded.tokenizer, prompt, said.greedy, max_length=start + length, template=blend.template
+        loaded.tokenizer, prompt, text, max_length=start + length, template=blend.template
     )
     batch = pack([prompt_ids], [(0, ids)])
     with torch.no_grad(), blend.kept():
@@ -135,4 +136,4 @@ def _check(blend: Blend, loaded: LoadedModel, prompt: str, delta: float, length:
         name: [round(number, 6) for number in found.tolist()]
         for name, found in (("policy", policy), ("reference", reference))
     }
-    return {"prompt": prompt, "delta": delta, "text": said.greedy, "ids": list(ids), **rounded}
+    return {"prompt": prompt, "delta": delta, "text": text, "ids": list(ids), **rounded}

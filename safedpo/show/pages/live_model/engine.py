@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import tarfile
 from pathlib import Path
+from typing import IO
 
 from safedpo.errors import UserError
 from safedpo.lm.models.download import cache_dir, made_whole
@@ -52,13 +53,20 @@ def engine_folder() -> Path:
             with tarfile.open(tarball) as archive:
                 for name in PLAIN:
                     with (unfinished / name).open("wb") as file:
-                        shutil.copyfileobj(archive.extractfile(f"package/dist/{name}"), file)
+                        shutil.copyfileobj(_member(archive, name), file)
                 for name in PACKED.values():
-                    content = archive.extractfile(f"package/dist/{name}").read()
+                    content = _member(archive, name).read()
                     (unfinished / packed_name(name)).write_bytes(gzip.compress(content, 9, mtime=0))
             if tarball != local:
                 tarball.unlink()
     return folder
+
+
+def _member(archive: tarfile.TarFile, name: str) -> IO[bytes]:
+    found = archive.extractfile(f"package/dist/{name}")  # KeyError cannot be: the sha512 is that of a package with them
+    if found is None:
+        raise UserError(f"{TARBALL} holds no file {name}; remove it from {cache_dir()} and try again")
+    return found
 
 
 def _check(tarball: Path) -> None:

@@ -102,7 +102,7 @@ class _Network:
         queries, keys = g.op("Range", past, total, one), g.op("Range", zero, total, one)
         self.places = g.op("Unsqueeze", queries, g.integers(0))
         seen = g.op("LessOrEqual", g.op("Unsqueeze", keys, g.integers(0)), g.op("Unsqueeze", queries, g.integers(1)))
-        self.mask = g.op("Where", seen, g.constant(np.float32(0)), g.constant(np.float32(-1e30)))
+        self.mask = g.op("Where", seen, g.constant(np.array(0, np.float32)), g.constant(np.array(-1e30, np.float32)))
         angles = np.outer(np.arange(s.context), 1 / s.rope_base ** (np.arange(0, s.head, 2) / s.head))
         self.cosines, self.sines = (g.constant(f(angles).astype(np.float32)) for f in (np.cos, np.sin))
 
@@ -137,7 +137,7 @@ class _Network:
         v = g.op("Concat", f"past_v{layer}", self._by_head(v, s.kv_heads), axis=2, to=f"present_v{layer}")
         q = g.op("Reshape", q, g.integers(s.kv_heads, s.heads // s.kv_heads, -1, s.head))  # the heads that share a key
         scores = g.op("MatMul", q, g.op("Transpose", k, perm=[1, 0, 3, 2]))
-        scores = g.op("Add", g.op("Mul", scores, g.constant(np.float32(s.head**-0.5))), self.mask)
+        scores = g.op("Add", g.op("Mul", scores, g.constant(np.array(s.head**-0.5, np.float32))), self.mask)
         mixed = g.op("MatMul", g.op("Softmax", scores, axis=-1), g.op("Transpose", v, perm=[1, 0, 2, 3]))
         rows = g.op("Transpose", g.op("Reshape", mixed, g.integers(s.heads, -1, s.head)), perm=[1, 0, 2])
         return self._linear(g.op("Reshape", rows, g.integers(-1, s.hidden)), OUTPUT, layer, [s.hidden], s.hidden)
