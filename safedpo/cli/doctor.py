@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 PYTHONS = ((3, 11), (3, 13))
-NEEDED = ("torch", "transformers", "peft", "accelerate", "datasets", "gguf", "plotly")
+NEEDED = ("torch", "transformers", "peft", "accelerate", "datasets", "plotly")
 NOTEBOOK = ("jupyterlab", "ipywidgets", "anywidget", "jupytext", "nbclient")
 # Python package of the kernel -> its half in the browser; (kernel major: browser major) where they count differently.
 BROWSER_HALVES = {"ipywidgets": ("@jupyter-widgets/jupyterlab-manager", {7: 3, 8: 5}), "anywidget": ("anywidget", {})}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from safedpo.errors import UserError
 from safedpo.files import write_json
+from safedpo.lm.models.adapters import write_portable_config
 from safedpo.lm.training.checkpoints import UNFINISHED, checkpoints
 
 VERSIONS = ("safedpo", "torch", "transformers", "peft", "accelerate")
@@ -71,6 +72,7 @@ def finish(model, tokenizer, folder: Path, about: dict) -> None:
     staged = folder / UNFINISHED
     shutil.rmtree(staged, ignore_errors=True)
     model.save_pretrained(staged)
+    write_portable_config(staged)
     if not (staged / "adapter_config.json").exists():
         tokenizer.save_pretrained(staged)  # full training makes a model folder of its own
     (staged / "README.md").unlink(missing_ok=True)  # PEFT's form to fill in; run.json says it all
