@@ -37,6 +37,24 @@ def claim(config, about: dict) -> dict:
     return found or {}
 
 
+def dtype_of_run(output_dir: str | Path, dtype: str) -> str:
+    """`dtype` as asked; for `auto` that of the interrupted run in `output_dir`, if there is one.
+
+    So a run goes on in the number format it began in, on whatever machine.
+
+    >>> dtype_of_run("no/such/run", "auto")
+    'auto'
+    """
+    file = Path(output_dir) / "run.json"
+    if dtype != "auto" or not file.is_file():
+        return dtype
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        return found["dtype"] if found["status"] == "running" else dtype
+    except (ValueError, KeyError, TypeError):
+        return dtype  # `claim` says what is wrong with it
+
+
 def note(config, **facts) -> None:
     """Add facts to the `run.json` of a run that goes on, so that they outlive an interruption."""
     if config.should_save:
