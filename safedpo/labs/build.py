@@ -170,7 +170,9 @@ def readme_block(stems: list[str], repository: str) -> str:
             "No address is set yet (`[project.urls]` in pyproject.toml). On Colab: run `make wheel`, open a notebook "
             "there, and give the wheel in `dist/` to its first cell, which asks for it."
         )
-    lines = [f"Install: `pip install git+{repository}` (on Colab the notebooks' first cell does it, without dependencies)."]
+    lines = [
+        f"Install: `pip install git+{repository}` (on Colab the notebooks' first cell does it, without dependencies)."
+    ]
     if github_name(repository):
         lines += ["", "| notebook | complete | exercises |", "|---|---|---|"]
         lines += [f"| {s} | {badge(s, repository)} | {badge(f'student/{s}', repository)} |" for s in stems]

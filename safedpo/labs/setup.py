@@ -76,9 +76,7 @@ def ready() -> None:
     """Say where the package came from, and raise `UserError` naming what the notebooks need and do not find."""
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
-        raise UserError(
-            f"the notebooks need {', '.join(missing)}, not found in {sys.prefix}; run: {advice(*missing)}"
-        )
+        raise UserError(f"the notebooks need {', '.join(missing)}, not found in {sys.prefix}; run: {advice(*missing)}")
     if on_colab():  # without it plotly's FigureWidget stays blank there
         sys.modules["google.colab"].output.enable_custom_widget_manager()
     import torch

@@ -15,7 +15,7 @@ from pathlib import Path
 SOURCE = "https://raw.githubusercontent.com/googlecolab/backend-info/main/pip-freeze.gpu.txt"
 OURS = Path(__file__).parents[2] / "constraints-colab.txt"
 TESTED = "torch"  # the one package whose version is ours
-ABSENT = ("gguf", "jupyterlab", "latex2mathml", "trl")  # what the kit may not take for granted there
+ABSENT = ("gguf", "latex2mathml", "trl")  # what the kit may not take for granted there
 HEAD = """\
 # What Colab's GPU runtime ships, as far as the kit meets it; list of {date}. Refresh: make colab-list
 # Python 3.13. PyTorch is the tested CPU build: Colab has {torch} with CUDA. Not there, nor in the environment that the

@@ -50,7 +50,11 @@ def executed(book, content, monkeypatch, *, allow_errors=False):
     monkeypatch.setenv("JUPYTER_PATH", str(content / "jupyter"))
     away = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
     client = NotebookClient(
-        book, timeout=300, kernel_name="colab", allow_errors=allow_errors, resources={"metadata": {"path": str(content)}}
+        book,
+        timeout=300,
+        kernel_name="colab",
+        allow_errors=allow_errors,
+        resources={"metadata": {"path": str(content)}},
     )
     return client.execute(env=away | {"SAFEDPO_FAST": "1", "PYTHONPATH": str(STAND_IN)})
 
@@ -100,9 +104,7 @@ def test_student_notebook_runs_on_colab(path, content, monkeypatch):
 
 
 def test_the_doctor_finds_nothing_wrong_and_upgrades_nothing(content):
-    code = (
-        "import json, google.colab; from safedpo.cli.doctor import doctor; print(json.dumps(doctor().as_dict()['checks']))"
-    )
+    code = "import json, google.colab; from safedpo.cli.doctor import doctor; print(json.dumps(doctor().as_dict()['checks']))"
     environment = os.environ | {"PYTHONPATH": str(STAND_IN)}
     done = subprocess.run([PYTHON, "-c", code], capture_output=True, text=True, cwd=content, env=environment)
     assert done.returncode == 0, done.stderr

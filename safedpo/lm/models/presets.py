@@ -75,7 +75,9 @@ def _tokenizer(facts: dict) -> PreTrainedTokenizerBase:
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )
     backend.decoder = decoders.ByteLevel()
-    backend.add_special_tokens([word for word, kind in zip(words, listed["token_type"], strict=True) if kind == CONTROL])
+    backend.add_special_tokens(
+        [word for word, kind in zip(words, listed["token_type"], strict=True) if kind == CONTROL]
+    )
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=backend,
         bos_token=words[listed["bos_token_id"]],
