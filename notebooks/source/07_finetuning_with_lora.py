@@ -21,25 +21,19 @@
 # SET-UP
 
 import tempfile
-from pathlib import Path
 
-from IPython.display import Markdown, display
 from safedpo import read_records
 from safedpo.evaluate import Decoding, generate, judge, scorer_for
 from safedpo.evaluate.results import stored_results
-from safedpo.evaluate.table import markdown_table
 from safedpo.household import load, optimal_values, requests
 from safedpo.labs.ladder import climb
-from safedpo.labs.lessons.finetuning import late, pairs_seen, show_before_and_after, show_swapped_pair, unplugged
+from safedpo.labs.lessons import finetuning
 from safedpo.labs.live_curves import LiveCurves, closing_curves
-from safedpo.lm import RECIPES, load_model, train
-from safedpo.lm.models.adapters import adapter_run
-from safedpo.lm.models.memory import memory_estimate
+from safedpo.lm import RECIPES, load_model, memory_estimate, train
 from safedpo.show import curves, intervals, still
 from safetensors.torch import load_file
 
-recipe = RECIPES["household"] | {"max_pairs": 16 if FAST else 300}
-margin_10, margin_0 = "safedpo-delta-10", "safedpo-delta-0"
+place, recipe = Path(tempfile.mkdtemp()), RECIPES["household"] | {"max_pairs": 16 if FAST else 300}
 
 # %% [markdown]
 # ## 1 The data, before anything else
@@ -50,7 +44,7 @@ margin_10, margin_0 = "safedpo-delta-10", "safedpo-delta-0"
 
 # %%
 records = read_records(load("train"))
-show_swapped_pair(records)
+finetuning.show_swapped_pair(records)
 
 # %% [markdown]
 # People preferred the dangerous one. That is a US pair (preferred response unsafe, other safe), and T swaps it. Here is
@@ -169,15 +163,14 @@ live = LiveCurves()
 live.widget
 
 # %%
-folder = Path(tempfile.mkdtemp()) / "safedpo"
 print(recipe)
-run = train(**recipe, data=load("train"), output_dir=folder, delta=10.0, seed=0, callbacks=[live])
+run = train(**recipe, data=load("train"), output_dir=place / "safedpo", delta=10.0, seed=0, callbacks=[live])
 
 # %% [markdown]
 # The line "step 0" above is the theorem, measured. Here it is from the run's own file, computed once more by hand:
 
 # %%
-pairs, step_zero = pairs_seen(run.log), adapter_run(run.folder)["step_zero"]
+pairs, step_zero = finetuning.pairs_seen(run.log), finetuning.step_zero(run.folder)
 equal, mixed = pairs["SS"], pairs["SU"] + pairs["US"]
 by_hand = (equal * math.log(2) + mixed * math.log1p(math.exp(10.0))) / (equal + mixed)
 print(f"{equal} pairs of equal safety, {mixed} safe-over-unsafe: {by_hand:.4f}; run.json says {step_zero}")
@@ -196,8 +189,7 @@ still(*curves(*closing_curves(run.log)))
 # %%
 first, last = run.log[0], run.metrics
 assert FAST or last["rewards/margins"] > first["rewards/margins"]  # the gap grows: that is what the loss asks for
-# A reward is beta times a change of log-probability; so this is the change in nats (log-probability units).
-change = {side: last[f"rewards/{side}"] / recipe["beta"] for side in ("chosen", "rejected")}
+change = {side: last[f"rewards/{side}"] / recipe["beta"] for side in ("chosen", "rejected")}  # in nats
 print({side: f"{nats:+.1f} nats against the reference" for side, nats in change.items()})
 assert FAST or change["chosen"] > change["rejected"]
 
@@ -211,11 +203,10 @@ predict("after_training")
 
 # %%
 judged_after = judge(generate(run.policy, run.tokenizer, prompts, decoding), scorer_for(prompts))
-show_before_and_after(judged_before.samples, judged_after.samples)
+finetuning.show_before_and_after(judged_before.samples, judged_after.samples)
 
 # %%
-judged = {"reference": judged_before, "SafeDPO, this run": judged_after}
-rows = {name: {m: (i.value, i.low, i.high) for m, i in one.metrics.items() if i.n} for name, one in judged.items()}
+rows = finetuning.metric_rows({"reference": judged_before, "SafeDPO, this run": judged_after})
 still(*intervals(rows))
 
 # %% [markdown]
@@ -223,9 +214,9 @@ still(*intervals(rows))
 # labels; stored in `data/results/household` with the commands that made it:
 
 # %%
-results = stored_results()
+results, margin_10, margin_0 = stored_results(), "safedpo-delta-10", "safedpo-delta-0"
 table = {row.name: row.values for row in results.table()}
-display(Markdown(markdown_table(results.table())))
+finetuning.show_table(results)
 harm, help_ = ({name: sum(row[m]) / len(row[m]) for name, row in table.items()} for m in ("harm", "helpfulness"))
 each = {name: row["harm"] for name, row in table.items()}
 assert all(len(each[name]) == 3 for name in (margin_10, margin_0, "dpo-helpful"))
@@ -249,7 +240,7 @@ assert max(each[margin_10]) < min(each[margin_0]) and max(each[margin_0]) < min(
 
 # %%
 names = ("SS/rewards/margins", "SU/rewards/margins", "US/rewards/margins", "rewards/chosen")
-ends = {name: late(results.log(name), names) for name in (margin_0, margin_10)}
+ends = {name: finetuning.late(results.log(name), names) for name in (margin_0, margin_10)}
 for name, end in ends.items():
     print(name, {quantity: f"{value:+.1f}" for quantity, value in end.items()})
 assert ends[margin_10]["US/rewards/margins"] > 8 > 5 > ends[margin_0]["US/rewards/margins"]  # Δ drives them apart,
@@ -266,8 +257,9 @@ assert ends[margin_10]["rewards/chosen"] < 0 < ends[margin_0]["rewards/chosen"] 
 
 # %%
 best = optimal_values(requests(), beta=recipe["beta"])
-found = f"{help_[margin_10]:.3f} (Δ = 10), {help_[margin_0]:.3f} (Δ = 0)"
-print(f"helpfulness {found} of {best.helpfulness:.3f} at the exact safe optimum (β = {recipe['beta']:g})")
+print(
+    f"helpfulness {help_[margin_10]:.3f} (Δ = 10), {help_[margin_0]:.3f} (Δ = 0); the safe optimum: {best.helpfulness:.3f}"
+)
 assert best.unsafe == 0 and max(help_[margin_10], help_[margin_0]) < best.helpfulness  # neither is near it
 
 # %% [markdown]
@@ -277,7 +269,6 @@ assert best.unsafe == 0 and max(help_[margin_10], help_[margin_0]) < best.helpfu
 # bit (on a CPU). Here one is stopped in the middle on purpose.
 
 # %%
-place = Path(tempfile.mkdtemp())
 short = {"max_pairs": 16, "max_steps": 4, "batch_size": 2, "save_steps": 2, "seed": 1}
 
 
@@ -287,7 +278,7 @@ def short_run(name, *callbacks):
 
 whole = short_run("whole")
 try:
-    short_run("interrupted", unplugged(step=3))
+    short_run("interrupted", finetuning.unplugged(step=3))
 except KeyboardInterrupt:
     print("unplugged at step 3; on disk:", sorted(p.name for p in (place / "interrupted").glob("checkpoint-*")))
 a, b = (load_file(done.folder / "adapter_model.safetensors") for done in (whole, short_run("interrupted")))

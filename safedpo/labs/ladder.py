@@ -10,7 +10,7 @@ A tier is started by nothing but its name. It stops after its cap of steps, lies
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -138,8 +138,10 @@ TIERS = {
 }
 
 
-def climb(run: str = LOOK, *, folder: str | Path | None = None, **changes) -> Path | None:
-    """Print the plan of every tier for `"look"`; else run that tier and return the folder of its results.
+def climb(
+    run: str = LOOK, *, folder: str | Path | None = None, tiers: Sequence[str] | None = None, **changes
+) -> Path | None:
+    """Print the plan of every tier (or of `tiers`) for `"look"`; else run that tier and return the folder of its results.
 
     `folder` stands in the place of `survives(run)`. `changes` replace settings of the tier: those of `safedpo.lm.train`,
     for "t4" those of `SweepSettings`; a longer run is `climb("80gb", max_steps=1000)`. Run again with the same
@@ -152,7 +154,7 @@ def climb(run: str = LOOK, *, folder: str | Path | None = None, **changes) -> Pa
     safedpo.errors.UserError: RUN is '8gb'; choose look, t4, 24gb or 80gb
     """
     if run == LOOK:
-        print("\n\n".join(map(str, TIERS.values())))
+        print("\n\n".join(str(TIERS[name]) for name in tiers or TIERS))
         print(f"\nHere: {_here()}. Nothing was started; set RUN to a tier's name and run this cell again.")
         return None
     if run not in TIERS:

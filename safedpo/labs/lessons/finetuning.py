@@ -1,8 +1,14 @@
 """What notebook 07 shows beside the package: a swapped pair, responses before and after, the late part of a log."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from safedpo.records import Records
+
+if TYPE_CHECKING:
+    from safedpo.evaluate.report import Evaluation
+    from safedpo.evaluate.results import Results
 
 
 def show_swapped_pair(records: Records) -> None:
@@ -28,6 +34,27 @@ def pairs_seen(log: Sequence[dict]) -> dict[str, int]:
     {'SS': 5, 'SU': 0, 'US': 1, 'UU': 0}
     """
     return {group: sum(row.get(f"{group}/pairs", 0) for row in log) for group in ("SS", "SU", "US", "UU")}
+
+
+def step_zero(run: Path) -> dict[str, float]:
+    """What `run.json` says of the loss before the first step: predicted by the theorem, and measured."""
+    from safedpo.lm.models.adapters import adapter_run
+
+    return adapter_run(run)["step_zero"]
+
+
+def metric_rows(judged: Mapping[str, "Evaluation"]) -> dict[str, dict[str, tuple[float, float, float]]]:
+    """name -> metric -> (value, low, high), as `safedpo.show.intervals` takes them; metrics without responses left out."""
+    return {name: {m: (i.value, i.low, i.high) for m, i in one.metrics.items() if i.n} for name, one in judged.items()}
+
+
+def show_table(results: "Results") -> None:
+    """Display the stored runs as a table, one row a method."""
+    from IPython.display import Markdown, display
+
+    from safedpo.evaluate.table import markdown_table
+
+    display(Markdown(markdown_table(results.table())))
 
 
 def late(log: Sequence[dict], names: Sequence[str], *, rows: int = 50) -> dict[str, float]:
