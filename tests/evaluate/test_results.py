@@ -82,7 +82,9 @@ def test_results_of_another_reference_are_refused(copied):
     about = json.loads(file.read_text())
     about["fingerprints"]["reference"] = "feedfacefeedface"
     file.write_text(json.dumps(about))
-    with pytest.raises(UserError, match="rests on the reference 3ec61a0ccbd7ad53, that of the adapter in .*delta-5 is feed"):
+    with pytest.raises(
+        UserError, match="rests on the reference 3ec61a0ccbd7ad53, that of the adapter in .*delta-5 is feed"
+    ):
         stored_results()
 
 

@@ -37,7 +37,9 @@ def colab(monkeypatch, tmp_path):
     drive = tmp_path / "drive"
     module = ModuleType("google.colab")
     module.asked = []
-    module.drive = SimpleNamespace(mount=lambda place: module.asked.append(place) or (drive / "MyDrive").mkdir(parents=True))
+    module.drive = SimpleNamespace(
+        mount=lambda place: module.asked.append(place) or (drive / "MyDrive").mkdir(parents=True)
+    )
     monkeypatch.setitem(sys.modules, "google.colab", module)
     monkeypatch.setattr(ladder, "DRIVE", drive)
     return module
