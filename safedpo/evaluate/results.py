@@ -10,13 +10,16 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from safedpo.errors import UserError
-from safedpo.evaluate.table import Row, read_rows
 from safedpo.files import shipped
+
+if TYPE_CHECKING:  # its module needs transformers, which these results do without
+    from safedpo.evaluate.table import Row
 
 METRICS = ("harm", "helpfulness", "over_refusal")
 
@@ -80,8 +83,10 @@ class Results:
         """The training log of one run, a dict a step; `name` is its folder's, for example `safedpo-delta-10`."""
         return _lines(self.folder / name / str(seed) / "log.jsonl")
 
-    def table(self) -> list[Row]:
+    def table(self) -> "list[Row]":
         """One row a method, with every seed, as `safedpo table` prints it."""
+        from safedpo.evaluate.table import read_rows
+
         return read_rows(self.folder)
 
     def reference_scores(self, metric: str = "helpfulness") -> tuple[list[str], Tensor]:
