@@ -30,7 +30,6 @@ from safedpo.labs.ladder import climb
 from safedpo.labs.lessons import finetuning
 from safedpo.labs.live_curves import LiveCurves, closing_curves
 from safedpo.lm import RECIPES, load_model, memory_estimate, train
-from safedpo.show import curves, intervals, still
 from safetensors.torch import load_file
 
 place, recipe = Path(tempfile.mkdtemp()), RECIPES["household"] | {"max_pairs": 16 if FAST else 300}

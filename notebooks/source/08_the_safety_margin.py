@@ -27,16 +27,12 @@ import time
 from safedpo import read_records
 from safedpo.evaluate import cluster_interval
 from safedpo.evaluate.results import METRICS, stored_results
-from safedpo.finite import optimal_policy, six_answers
 from safedpo.household import find_request, load, score
 from safedpo.labs import ladder
 from safedpo.labs.lessons import margins
 from safedpo.labs.live_prompt import LivePrompt
 from safedpo.lm.blending.error import blend_error, strength_error
 from safedpo.lm.rows.tokens import TokenExample, tokenize_examples, tokenize_pairs
-from safedpo.show import Stops, explorer, live, slider, still
-from safedpo.show.figures.bands import bands
-from safedpo.show.figures.loss import loss
 
 results = stored_results()
 sweep, budgets, deltas, last = results.sweep, results.budgets, results.deltas(), results.budgets[-1]
@@ -192,7 +188,8 @@ assert max(means) - min(means) < max(max(v) - min(v) for v in over.values())  # 
 # %% [markdown]
 # The paper sees less of an effect of $\Delta$. There $T$ alone is already very safe, and every $\Delta$ up to 20 keeps it so.
 # At 50 the paper, too, finds less help. A likely reason is $\beta$. A pair stops teaching when its reward margin
-# $m = \beta \cdot \text{gap}$ is well above $\Delta$: at $m - \Delta = 3$ the gradient is down to a twentieth. In nats of log-ratio gap that is
+# $m = \beta \cdot \text{gap}$ is well above $\Delta$: at $m - \Delta = 3$ the gradient is down to a twentieth. In nats of
+# log-ratio gap that is
 
 # %%
 for beta in (0.1, results.beta):
@@ -348,7 +345,8 @@ for one in results.blends["blends"]:
 def scaled_policy(ref_logps, trained_logps, x):
     """(A,) log π_ref, (A,) log π_1, strength x >= 0 -> (A,) log π_x."""
     ### BEGIN SOLUTION
-    return (ref_logps + x * (trained_logps - ref_logps)).log_softmax(-1)
+    moved = x * (trained_logps - ref_logps) if x else 0.0  # 0 · −∞ would be NaN
+    return (ref_logps + moved).log_softmax(-1)
     ### END SOLUTION
 
 

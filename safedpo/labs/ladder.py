@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -26,9 +26,14 @@ if TYPE_CHECKING:
 LOOK = "look"
 DRIVE = Path("/content/drive")
 # What the preset and a 7B Llama (Alpaca's vocabulary) are, so that a plan needs no network.
-SMOLLM2 = {"hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30, "vocab_size": 49152}
+SMOLLM2: dict[str, Any] = {"hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30, "vocab_size": 49152}
 SMOLLM2 |= {"num_attention_heads": 9, "num_key_value_heads": 3, "tie_word_embeddings": True}
-LLAMA_7B = {"hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32, "vocab_size": 32001}
+LLAMA_7B: dict[str, Any] = {
+    "hidden_size": 4096,
+    "intermediate_size": 11008,
+    "num_hidden_layers": 32,
+    "vocab_size": 32001,
+}
 LLAMA_7B |= {"num_attention_heads": 32, "num_key_value_heads": 32, "tie_word_embeddings": False}
 TOKENS_A_PAIR = {"household": 100, "pku": 300}  # prompt and both responses, about
 DELTAS = (0.0, 2.0, 5.0, 10.0, 20.0, 50.0)
@@ -42,7 +47,7 @@ class Tier:
     name: str
     title: str
     gpu: str
-    shape: Mapping
+    shape: Mapping[str, Any]
     full: bool
     dtype: str
     pairs: int  # over all runs
@@ -139,7 +144,7 @@ TIERS = {
 
 
 def climb(
-    run: str = LOOK, *, folder: str | Path | None = None, tiers: Sequence[str] | None = None, **changes
+    run: str = LOOK, *, folder: str | Path | None = None, tiers: Sequence[str] | None = None, **changes: Any
 ) -> Path | None:
     """Print the plan of every tier (or of `tiers`) for `"look"`; else run that tier and return the folder of its results.
 
@@ -216,25 +221,31 @@ def _refuse_a_small_machine(tier: Tier) -> None:
     )
 
 
-def _sweep(home: Path, changes: Mapping) -> Path:
+def _sweep(home: Path, changes: Mapping[str, Any]) -> Path:
     from safedpo.evaluate.sweep import SweepSettings, sweep
     from safedpo.household import load
 
-    settings = {"deltas": DELTAS, "data": load("train"), "prompts": load("test"), "samples": 3} | dict(changes)
+    settings: dict[str, Any] = {"deltas": DELTAS, "data": load("train"), "prompts": load("test"), "samples": 3} | dict(
+        changes
+    )
     sweep(SweepSettings(**settings), home, command='climb("t4")')
     print(f"finished: {home}")
     return home
 
 
-def _train(tier: Tier, home: Path, changes: Mapping) -> Path:
-    from safedpo.lm import train
+def _train(tier: Tier, home: Path, changes: Mapping[str, Any]) -> Path:
     from safedpo.lm.models.adapters import adapter_run
     from safedpo.lm.training.recipes import RECIPES
+    from safedpo.lm.training.run import train
 
     if adapter_run(home).get("status") == "finished":
         print(f"{home} holds a finished run; it is left as it is")
         return home
-    settings = RECIPES["paper-7b"] | {"max_steps": tier.steps, "save_steps": 25, "row_tokens": tier.row_tokens}
+    settings: dict[str, Any] = RECIPES["paper-7b"] | {
+        "max_steps": tier.steps,
+        "save_steps": 25,
+        "row_tokens": tier.row_tokens,
+    }
     if not tier.full:
         settings |= {"full": False, "learning_rate": 1e-5}
     run = train(**(settings | dict(changes)), output_dir=home)

@@ -38,7 +38,9 @@ if importlib.util.find_spec("safedpo") is None:
         importlib.invalidate_caches()
 
 import torch
-from safedpo.labs import FAST, check, hint, ledger_row, predict, progress, ready
+from safedpo.finite import *  # the exact world: six_answers, optimal_policy, population, fit, kl, tv, ...
+from safedpo.labs import *  # the lessons: check, hint, predict, ledger_row, agree, falling, bars, ...
+from safedpo.show import *  # figures, and sliders for them
 ready()\
 """
 
