@@ -84,7 +84,8 @@ def checked(folder: Path) -> int:
     sums = folder / SUMS
     if not sums.is_file():
         raise UserError(f"{sums} is missing: {folder} is no bundle, or was not finished; make it with safedpo bundle")
-    expected = dict(reversed(line.split("  ", 1)) for line in sums.read_text(encoding="utf-8").splitlines())
+    lines = (line.partition("  ") for line in sums.read_text(encoding="utf-8").splitlines())
+    expected = {name: digest for digest, _, name in lines}
     wrong = [name for name, digest in expected.items() if not _is(folder / name, digest)]
     if wrong:
         shown = ", ".join(wrong[:5]) + (f" and {len(wrong) - 5} more" if len(wrong) > 5 else "")

@@ -70,11 +70,11 @@ class LivePrompt:
         ticking = self.policy.model.register_forward_hook(lambda *_: setattr(self.bar, "value", self.bar.value + 1))
         try:
             decoding = Decoding(samples=0, greedy=True, max_new_tokens=self.max_new_tokens)
-            (said,) = generate(self.policy.model, tokenizer, [prompt], decoding, progress=False)
+            (answer,) = generate(self.policy.model, tokenizer, [prompt], decoding, progress=False)
         finally:
             ticking.remove()
             self.button.disabled, self.bar.value = False, self.max_new_tokens
-        self.said.value = self._shown(prompt, said.greedy)
+        self.said.value = self._shown(prompt, answer.greedy or "")
 
     def _shown(self, prompt: str, response: str) -> str:
         from safedpo.evaluate.sweep_points import in_float32, log_ratios

@@ -93,7 +93,7 @@ def test_both_states_of_the_real_project_are_built(tmp_path):
     assert without["README.md"] == (ROOT / "README.md").read_text(encoding="utf-8")
     for name, text in address.items():
         if name.endswith(".ipynb"):
-            assert f"{COLAB}/{name.removeprefix('notebooks/')}" in text and text.count(f"git+{ADDRESS}") == 1
+            assert f"{COLAB}/{name.removeprefix('notebooks/')}" in text and text.count(f"git+{ADDRESS}") == 2
             assert text.count("colab-badge.svg") == 1
             assert f"{COLAB}/{name.removeprefix('notebooks/')}" in address["README.md"]
             assert "colab-badge" not in without[name] and "git+" not in without[name]

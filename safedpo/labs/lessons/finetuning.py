@@ -43,7 +43,7 @@ def step_zero(run: Path) -> dict[str, float]:
     return adapter_run(run)["step_zero"]
 
 
-def metric_rows(judged: Mapping[str, "Evaluation"]) -> dict[str, dict[str, tuple[float, float, float]]]:
+def metric_rows(judged: Mapping[str, "Evaluation"]) -> dict[str, dict[str, tuple]]:
     """name -> metric -> (value, low, high), as `safedpo.show.intervals` takes them; metrics without responses left out."""
     return {name: {m: (i.value, i.low, i.high) for m, i in one.metrics.items() if i.n} for name, one in judged.items()}
 

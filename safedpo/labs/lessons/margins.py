@@ -67,7 +67,7 @@ def show_spreads(results: Results) -> None:
     """Print, at the last budget, the largest spread over the seeds of one margin, and the widest interval over prompts."""
     for metric in METRICS:
         spread = {d: max(v) - min(v) for d in results.deltas() for v in [results.values(metric, d)]}
-        widest = max(spread, key=spread.get)
+        widest = max(spread, key=lambda delta: spread[delta])
         ends = (run["points"][-1][metric] for run in results.sweep["runs"])
         width = max(end["high"] - end["low"] for end in ends)
         print(f"  {title(metric):12} seeds {spread[widest]:.3f} (Δ = {widest:g}); prompts {width:.3f}")
@@ -85,7 +85,8 @@ def lines(results: Results, rules: Mapping[str, str], deltas: Sequence[float]) -
 
 def blend_lines(results: Results) -> dict[str, dict[str, list]]:
     """Panels for `bands`: metric -> trained policy and blend -> (value, low, high) at each margin left out."""
-    seed, panels = results.blends["seed"], {title(metric): {"trained": [], "blend": []} for metric in METRICS}
+    seed = results.blends["seed"]
+    panels: dict[str, dict[str, list]] = {title(metric): {"trained": [], "blend": []} for metric in METRICS}
     for one in results.blends["blends"]:
         trained = results.points(one["delta"])[seed]
         for metric in METRICS:

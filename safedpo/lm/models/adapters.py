@@ -45,7 +45,7 @@ def pass_over_old_torchao() -> None:
     except ImportError:
         for name, module in list(sys.modules.items()):
             if name.startswith("peft.") and hasattr(module, "is_torchao_available"):
-                module.is_torchao_available = lambda: False
+                module.is_torchao_available = lambda: False  # type: ignore[attr-defined]
 
 
 def write_portable_config(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import functools
 import platform
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -23,6 +24,7 @@ def choose_device(device: str = "auto") -> str:
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     kind = device.partition(":")[0]
+    there: dict[str, Callable[[], bool]]
     there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
     if kind not in ("cpu", "meta", *there):
         raise UserError(f"device {device!r} is not known; choose auto, cpu, cuda or mps")
@@ -77,7 +79,8 @@ def bfloat16_instructions(cpuinfo: Path = Path("/proc/cpuinfo")) -> str | None:
     PyTorch says so of x86 processors; where it does not (Arm under Linux), the flags in `cpuinfo` do. A Mac's
     processor counts as having none: PyTorch's bfloat16 products are slow there.
     """
-    for flag, question in (("amx_bf16", "_is_amx_tile_supported"), ("avx512_bf16", "_is_avx512_bf16_supported")):
+    questions = {"amx_bf16": "_is_amx_tile_supported", "avx512_bf16": "_is_avx512_bf16_supported"}
+    for flag, question in questions.items():
         if getattr(torch.cpu, question, bool)():  # a PyTorch without the question says no (`bool()` is False)
             return INSTRUCTIONS[flag]
     if platform.system() != "Linux" or not cpuinfo.is_file():

@@ -12,6 +12,7 @@ Another package for this is not needed where it is missing (Colab). Specificatio
 import math
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,7 @@ NAMES = {
 }
 
 
-def read_gguf(path: Path) -> tuple[dict[str, object], dict[str, Array]]:
+def read_gguf(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
     """The facts and the tensors (float32, row-major, under their names in the file) of a GGUF file of version 2 or 3.
 
     Raises UserError for another kind of file, for one that is cut off, and for a tensor in a format not read here.
@@ -87,13 +88,14 @@ def llama_tensors(facts: dict, tensors: dict[str, Array]) -> dict[str, Array]:
     return renamed
 
 
-def _read(data: bytes) -> tuple[dict, dict]:
+def _read(data: bytes) -> tuple[dict[str, Any], dict[str, Array]]:
     if data[:4] != b"GGUF":
         raise UserError("this is no GGUF file; fetch it again")
     (version, count, n_facts), at = struct.unpack_from("<IQQ", data, 4), 24
     if version not in (2, 3):
         raise UserError(f"GGUF version {version} is not read, only 2 and 3")
-    facts, listed = {}, []
+    facts: dict[str, Any] = {}
+    listed: list[tuple[str, list[int], int, int]] = []
     for _ in range(n_facts):
         key, at = _value(data, at, STRING)
         kind, at = _value(data, at, 4)
@@ -114,7 +116,7 @@ def _tensor(data: bytes, at: int, shape: list[int], kind: int) -> Array:
     return unpack(kind, np.frombuffer(data, np.uint8, size, at)).reshape(shape)
 
 
-def _value(data: bytes, at: int, kind: int) -> tuple[object, int]:
+def _value(data: bytes, at: int, kind: int) -> tuple[Any, int]:
     """The value of a fact at byte `at`, and where the next begins."""
     if kind == STRING:
         (length,) = struct.unpack_from("<Q", data, at)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
@@ -73,7 +74,7 @@ def memory_estimate(
     if r < 1 or row_tokens < 1:
         raise UserError(f"r is {r} and row_tokens {row_tokens}; both must be at least 1")
     with loading("this configuration" if given else str(source)):
-        config = source if given else AutoConfig.from_pretrained(model_path(str(source)), trust_remote_code=False)
+        config: Any = source if given else AutoConfig.from_pretrained(model_path(str(source)), trust_remote_code=False)
         with torch.device("meta"):  # shapes without numbers
             model = AutoModelForCausalLM.from_config(config)
     parameters = sum(tensor.numel() for tensor in model.parameters())
