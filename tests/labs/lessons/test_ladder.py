@@ -10,8 +10,8 @@ import pytest
 from safedpo.errors import UserError
 from safedpo.evaluate.results import adapters, stored_results
 from safedpo.household import load, score
-from safedpo.labs import ladder
-from safedpo.labs.ladder import TIERS, climb
+from safedpo.labs.lessons import ladder
+from safedpo.labs.lessons.ladder import TIERS, climb
 from safedpo.lm.models.memory import memory_estimate
 from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
 from safedpo.records import read_records
