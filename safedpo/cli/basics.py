@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -103,7 +104,18 @@ def lab(context: typer.Context) -> None:
     if find_spec("jupyterlab") is None:
         raise UserError("JupyterLab is not installed; install the kit with its lab extra: pip install 'safedpo[lab]'")
     first = shipped("notebooks") / "00_start_here.ipynb"
-    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(first), *context.args])
+    command = [sys.executable, "-m", "jupyterlab", str(first), *_for_root(context.args), *context.args]
+    if sys.platform == "win32":  # there execv does not quote a path with a space, and returns at once
+        raise typer.Exit(subprocess.call(command))
+    os.execv(sys.executable, command)
+
+
+def _for_root(given: list[str]) -> list[str]:
+    """What JupyterLab needs where it would refuse: root is the usual user of a container."""
+    if not hasattr(os, "geteuid") or os.geteuid() != 0 or any("allow-root" in word.replace("_", "-") for word in given):
+        return []
+    print("You are root, as in a container: JupyterLab is started with --allow-root.", flush=True)
+    return ["--allow-root"]
 
 
 @app.command()

@@ -101,12 +101,13 @@ def _decode(model, tokenizer, ids: list[list[int]], luck: torch.Tensor, decoding
     logits, mask, place = (x.repeat_interleave(each, 0) for x in (out.logits[:, -1], mask, place[:, -1:]))
     # A greedy row takes the most probable token; its luck is a mark that no random number in [0, 1) can be.
     marks = torch.full((len(ids), int(decoding.greedy), decoding.max_new_tokens), -1.0, dtype=torch.float64)
-    luck = torch.cat([marks, luck], 1).flatten(0, 1).to(device)
+    wide = torch.device("cpu") if device.type == "mps" else device  # a Mac's GPU has no float64
+    luck = torch.cat([marks, luck], 1).flatten(0, 1).to(wide)
     said: list[list[int]] = [[] for _ in range(len(luck))]
     alive = torch.arange(len(luck), device=device)  # the response that each row of the batch belongs to
     ended = torch.zeros(len(luck), dtype=torch.bool, device=device)
     for step in range(decoding.max_new_tokens):
-        new = draw(logits, luck[alive, step], decoding.temperature)
+        new = draw(logits.to(wide), luck[alive.to(wide), step], decoding.temperature).to(device)
         ended |= torch.isin(new, stops)
         for row, token, end in zip(alive.tolist(), new.tolist(), ended.tolist(), strict=True):
             if not end:
