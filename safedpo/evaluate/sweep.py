@@ -27,9 +27,9 @@ from safedpo.lm.models.adapters import adapter_run
 from safedpo.lm.models.load import LoadedModel, load_model
 from safedpo.lm.rows.tokens import tokenize_pairs
 from safedpo.lm.training.data import data_fingerprint
+from safedpo.lm.training.on_disk.run_folder import versions
 from safedpo.lm.training.recipes import RECIPES
 from safedpo.lm.training.run import train
-from safedpo.lm.training.run_folder import versions
 from safedpo.records import Records, read_records
 from safedpo.transform import RULES
 
