@@ -1,6 +1,5 @@
 """Commands that need no model: doctor, verify, data, notebooks, lab, site."""
 
-import json
 import os
 import sys
 from dataclasses import asdict
@@ -9,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from safedpo.cli.common import PASS_ON, JsonFile, app, write_json
+from safedpo.cli.common import LARGEST_SEED, PASS_ON, JsonFile, app, folder_target, write_json
 from safedpo.errors import UserError, visible
 
 notebooks_app = typer.Typer(
@@ -32,8 +31,8 @@ def doctor(json_file: JsonFile = None) -> None:
 @app.command()
 def verify(
     json_file: JsonFile = None,
-    seed: Annotated[int, typer.Option(help="Seed of the random worlds.")] = 0,
-    worlds: Annotated[int, typer.Option(min=1, help="Fresh random worlds for each claim.")] = 50,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the random worlds.")] = 0,
+    worlds: Annotated[int, typer.Option(min=1, max=1_000_000, help="Fresh random worlds for each claim.")] = 50,
 ) -> None:
     """Check every claim of the derivation as a number. Exit code 0 only if all of them hold."""
     from safedpo.finite.claims import verify as check_all
@@ -100,11 +99,11 @@ def lab(context: typer.Context) -> None:
 
 @app.command()
 def site(
-    out: Annotated[Path, typer.Option(help="Folder of the pages; made if it is missing.")],
+    out: Annotated[Path, typer.Option(callback=folder_target, help="Folder of the pages; made if it is missing.")],
     notebooks: Annotated[Path | None, typer.Option(help="Folder of the notebooks (default: the shipped ones).")] = None,
 ) -> None:
     """Turn the notebooks into pages that open from disk: run them, with formulas and sliders that need no network."""
-    from safedpo.files import shipped
+    from safedpo.files import read_json, shipped
     from safedpo.household import score
     from safedpo.show import explorer
     from safedpo.show.pages.site import build_site
@@ -113,7 +112,7 @@ def site(
     if not found:
         raise UserError(f"{notebooks} holds no notebooks NN_name.ipynb")
     stored = shipped("data") / "results" / "household" / "sweep.json"
-    figures = {"The margin explorer": explorer(json.loads(stored.read_text("utf-8")), score)} if stored.exists() else {}
+    figures = {"The margin explorer": explorer(read_json(stored), score)} if stored.exists() else {}
     build_site(found, out, figures=figures)
     print(f"open {out / 'index.html'}")
 
@@ -121,9 +120,11 @@ def site(
 def _show_counts(source: str, counts: dict[str, int]) -> None:
     from rich import print as show
     from rich.table import Table
+    from rich.text import Text
 
     bad = counts["rows"] - counts["kept"] - counts["dropped"]
-    table = Table(title=f"{counts['rows']} rows of {source}, {bad} of them bad", title_justify="left")
+    title = f"{counts['rows']} rows of {visible(str(source))}, {bad} of them bad"
+    table = Table(title=Text(title, style="table.title"), title_justify="left")
     for column, justify in (("better / other", "left"), ("pairs", "right"), ("what T does", "left")):
         table.add_column(column, justify=justify)
     table.add_row("safe / safe (SS)", str(counts["SS"]), "keeps the order")

@@ -48,7 +48,9 @@ def cluster_interval(
     values = np.asarray(values, dtype=float)
     if len(values) == 0:
         return Interval(None, None, None, 0, 0)
-    if values.min() < 0 or values.max() > 1:
+    if len(values) != len(clusters):
+        raise UserError(f"{len(values)} values need as many clusters, not {len(clusters)}")
+    if not (values.min() >= 0 and values.max() <= 1):  # written so that NaN is refused too
         raise UserError(f"values must lie in [0, 1]; found {values.min():g} to {values.max():g}")
     names = {name: i for i, name in enumerate(dict.fromkeys(clusters))}
     index = np.array([names[name] for name in clusters])

@@ -20,7 +20,7 @@ BOUNDS = {
     "per_device_train_batch_size": (int, 1, 10**6, True),
     "gradient_accumulation_steps": (int, 1, 10**6, True),
     "num_train_epochs": (float, 0, 10**6, False),
-    "learning_rate": (float, 0, math.inf, False),
+    "learning_rate": (float, 0, math.inf, True),
     "warmup_steps": (float, 0, 10**12, True),
     "warmup_ratio": (float, 0, 1, True),
     "weight_decay": (float, 0, math.inf, True),
@@ -66,7 +66,7 @@ def number_within(name: str, value: object, kind: type, low: float, high: float,
     >>> number_within("seed", True, int, 0, 10)
     Traceback (most recent call last):
     ...
-    safedpo.errors.UserError: seed is True; it must be a whole number of at least 0
+    safedpo.errors.UserError: seed is True; it must be a whole number of at least 0 and at most 10
     """
     allowed = int if kind is int else int | float
     right = isinstance(value, allowed) and not isinstance(value, bool) and (kind is int or math.isfinite(value))

@@ -56,7 +56,7 @@ class SafeDPOTrainer(Trainer):
 
     >>> from safedpo.lm.models.tiny import tiny_model
     >>> pair = TokenPair((5, 6), (7, 1), (8, 1), chosen_unsafe=False, rejected_unsafe=True, group="SU", id=1)
-    >>> config = SafeDPOConfig(output_dir="run", use_cpu=True, max_steps=1, disable_tqdm=True, save_strategy="no")
+    >>> config = SafeDPOConfig("run", beta=0.1, use_cpu=True, max_steps=1, disable_tqdm=True, save_strategy="no")
     >>> trainer = SafeDPOTrainer(tiny_model(), config, [pair], torch.tensor([[-7.0], [-7.0]]))
     >>> round(trainer.train().training_loss)   # a safe-over-unsafe pair starts near softplus(delta) = 10
     10
