@@ -82,5 +82,5 @@ def special_token_in(tokenizer, text: str) -> str | None:
 @lru_cache(maxsize=8)
 def _special(tokenizer) -> tuple[str, ...]:
     added = getattr(tokenizer, "added_tokens_decoder", {}).values()
-    named = {token.content for token in added if token.special} | set(tokenizer.all_special_tokens)
+    named = {token.content for token in added if token.special} | set(getattr(tokenizer, "all_special_tokens", ()))
     return tuple(sorted(token for token in named if token.strip()))
