@@ -1,10 +1,12 @@
 """Where the project's own files are, and how files are read and written: whole, by one program at a time, or not at all."""
 
 import errno
+import glob
 import json
 import math
 import os
 import re
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,7 +15,6 @@ from safedpo.errors import UserError, brief
 
 PACKAGE = Path(__file__).resolve().parent
 _UNFINISHED = re.compile(r"\.(.+)\.unfinished-(\d+)")  # what a killed `whole_file` leaves behind
-_FULL = "free some space there, or name a folder on another disk"
 
 
 def shipped(name: str) -> Path:
@@ -45,11 +46,31 @@ def whole_file(path: Path) -> Iterator[Path]:
     unfinished = path.with_name(f".{path.name}.unfinished-{os.getpid()}")
     try:
         with writing(path):
+            _remove_of_the_dead(path)
             yield unfinished
             unfinished.replace(path)
     finally:
         with suppress(OSError):
             unfinished.unlink(missing_ok=True)
+
+
+def _remove_of_the_dead(path: Path) -> None:
+    """Remove what killed processes of this machine left of an earlier try to write `path`."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.unfinished-*"):
+        found = _UNFINISHED.fullmatch(left.name)
+        if found and not _alive(int(found[2])):
+            with suppress(OSError):
+                left.unlink()
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        pass
+    return True
 
 
 @contextmanager
@@ -73,7 +94,9 @@ folder on another disk
         reason = refusal_of_the_disk(error)
         if reason is None:
             raise
-        raise UserError(f"cannot write {path}: {reason}{kept and f'; {kept}'}; {_FULL}") from error
+        raise UserError(
+            f"cannot write {path}: {reason}{kept and f'; {kept}'}; free some space there, or name a folder on another disk"
+        ) from error
 
 
 def refusal_of_the_disk(error: BaseException) -> str | None:
@@ -176,12 +199,10 @@ def check_writable(folder: Path) -> None:
     """
     with writing(folder):
         there = next((one for one in (folder, *folder.absolute().parents) if one.exists()), folder)
-        probe = there / f".probe.unfinished-{os.getpid()}"
-        try:
-            probe.write_bytes(b"?")
-        finally:
-            with suppress(OSError):
-                probe.unlink(missing_ok=True)
+        with tempfile.TemporaryFile(
+            dir=there
+        ) as probe:  # it has no name where the system allows it: killed, it is gone
+            probe.write(b"?")
 
 
 @contextmanager
