@@ -74,8 +74,8 @@ def _alive(process: int) -> bool:
 
 
 @contextmanager
-def writing(path: str | Path, *, kept: str = "") -> Iterator[None]:
-    """Turn every way in which a disk refuses into one message that names `path`, and what is `kept` all the same.
+def writing(path: str | Path) -> Iterator[None]:
+    """Turn every way in which a disk refuses into one message that names `path`.
 
     `OSError` is what Python raises; safetensors and torch have exceptions of their own for a full disk.
 
@@ -94,9 +94,8 @@ folder on another disk
         reason = refusal_of_the_disk(error)
         if reason is None:
             raise
-        raise UserError(
-            f"cannot write {path}: {reason}{kept and f'; {kept}'}; free some space there, or name a folder on another disk"
-        ) from error
+        way_out = "free some space there, or name a folder on another disk"
+        raise UserError(f"cannot write {path}: {reason}; {way_out}") from error
 
 
 def refusal_of_the_disk(error: BaseException) -> str | None:

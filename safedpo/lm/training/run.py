@@ -10,6 +10,7 @@ bitwise the same weights on a CPU. A folder that holds another run is refused.
 """
 
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
 from safedpo.errors import UserError
@@ -19,12 +20,13 @@ from safedpo.lm.models.load import LoadedModel, load_model
 from safedpo.lm.rows.packing import group_examples
 from safedpo.lm.rows.tokens import tokenize_examples
 from safedpo.lm.training.callbacks import LogFile
-from safedpo.lm.training.config import SafeDPOConfig, honoured_arguments
+from safedpo.lm.training.config import SafeDPOConfig
 from safedpo.lm.training.data import Prepared, data_fingerprint, draw, prepare_pairs, records_of, sft_rows, usable
 from safedpo.lm.training.on_disk.carry_out import Run, carry_out, resume_point, wait_for_all
 from safedpo.lm.training.on_disk.run_folder import about_run, claim, held, note
 from safedpo.lm.training.recipes import RECIPES, SFT
 from safedpo.lm.training.reference import reference_identity, reference_logps
+from safedpo.lm.training.settings import check_names, check_own
 from safedpo.lm.training.step_zero import check_step_zero
 from safedpo.lm.training.trainer import SafeDPOTrainer, SFTTrainer
 from safedpo.records import Record, Records
@@ -69,6 +71,7 @@ def train(
     instead of a LoRA adapter. Other fields of `SafeDPOConfig` pass through by name. Raises `UserError` for anything the
     user can put right.
     """
+    check_own(lora_r=lora_r, lora_alpha=lora_alpha, max_pairs=max_pairs)
     if data is None:
         data, max_pairs = HOUSEHOLD_DATA, HOUSEHOLD["max_pairs"] if max_pairs is None else max_pairs
     config = _config(
@@ -148,6 +151,9 @@ def sft(
     adapter of an earlier run on the same model, instead of a fresh one. `batch_size`: prompts a
     step, each with up to 6 of its responses, so that the prompt is computed once for them. All else as in `train`.
     """
+    check_own(lora_r=lora_r, lora_alpha=lora_alpha, max_examples=max_examples)
+    if adapter is not None and not (Path(adapter) / "adapter_config.json").is_file():
+        raise UserError(f"{adapter} holds no LoRA adapter: adapter_config.json is missing")
     training_arguments.setdefault("max_grad_norm", SFT["max_grad_norm"])
     config = _config(
         output_dir,
@@ -188,10 +194,9 @@ def sft(
 def _config(
     output_dir, max_steps, epochs, batch_size, learning_rate, seed, device, others: dict, **own
 ) -> SafeDPOConfig:
-    known = honoured_arguments()
-    for name in others:
-        if not hasattr(SafeDPOConfig, name) and name not in known:
-            raise UserError(f"unknown setting {name!r}; SafeDPOConfig lists those that can be given")
+    check_names(others, {field.name for field in fields(SafeDPOConfig)})
+    if not isinstance(device, str):
+        raise UserError(f"device is {device!r}; give auto, cpu or cuda")
     if device == "cpu":
         others.setdefault("use_cpu", True)
     check_writable(Path(output_dir))

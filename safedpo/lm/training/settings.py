@@ -5,6 +5,7 @@ A value out of bounds would otherwise be a traceback after minutes, or worse, a 
 """
 
 import contextlib
+import copy
 import io
 import math
 
@@ -55,6 +56,7 @@ SWITCHES = (
 )
 
 
+CALLED = {"num_train_epochs": "epochs", "per_device_train_batch_size": "batch_size", "output_dir": "output_dir (once)"}
 OBJECTS = ("lr_scheduler_kwargs", "activation_checkpointing_kwargs", "gradient_checkpointing_kwargs")
 NAMES = ("optim", "lr_scheduler_type", "run_name", "project", "optim_args", "loss", "rule", "template")
 
@@ -104,6 +106,27 @@ def check_values(config) -> None:
         _refuse_unless(isinstance(value, str | None), config, name, "it must be a name")
 
 
+def check_names(given: dict, known: set[str]) -> None:
+    """Raise `UserError` for a setting that there is not, or that has a name of its own here."""
+    for name in given:
+        if name in CALLED:
+            raise UserError(f"{name} is called {CALLED[name]} here; give that")
+        if name not in known:
+            raise UserError(f"unknown setting {brief(repr(name), 60)}; SafeDPOConfig lists those that can be given")
+
+
+def check_own(*, lora_r: int, lora_alpha: float | None, **counts: int | None) -> None:
+    """Raise `UserError` for a LoRA setting, or a number of items to draw, out of bounds."""
+    if isinstance(lora_r, int) and lora_r < 1:
+        raise UserError(f"the LoRA rank r is {lora_r}; it must be at least 1")
+    number_within("lora_r", lora_r, int, 1, 10_000)
+    if lora_alpha is not None:
+        number_within("lora_alpha", lora_alpha, float, 0, math.inf, False)
+    for name, count in counts.items():
+        if count is not None:
+            number_within(name, count, int, 1, 10**12)
+
+
 def _refuse_unless(right: bool, config, name: str, way_out: str) -> None:
     if not right:
         raise UserError(f"{name} is {brief(repr(getattr(config, name)), 60)}; {way_out}")
@@ -117,6 +140,10 @@ def check_machinery(config) -> None:
 
     with _one_sentence(f"the optimizer {config.optim!s} with optim_args={config.optim_args!r}"):
         make, how = Trainer.get_optimizer_cls_and_kwargs(config)
+        if config.optim_args and how == Trainer.get_optimizer_cls_and_kwargs(_without_optim_args(config))[1]:
+            raise UserError(
+                f"optim_args is {brief(config.optim_args, 60)!r}, which this optimizer passes over; leave it out"
+            )
         weight = torch.nn.Parameter(torch.zeros(1))
         optimizer = make([weight], **how)
     name = getattr(config.lr_scheduler_type, "value", config.lr_scheduler_type)
@@ -134,6 +161,13 @@ def check_machinery(config) -> None:
     with _one_sentence(f"report_to={config.report_to!r}"):
         for make in get_reporting_integration_callbacks(config.report_to):
             make()
+
+
+def _without_optim_args(config) -> object:
+    """The settings without `optim_args`, to see whether these change anything."""
+    plain = copy.copy(config)
+    plain.optim_args = None
+    return plain
 
 
 @contextlib.contextmanager
