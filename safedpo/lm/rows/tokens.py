@@ -90,7 +90,7 @@ def prompt_text(tokenizer, prompt: str, template: str = "auto") -> str:
 def resolve_template(tokenizer, template: str) -> str:
     """`chat` or `plain`; refuses `chat` for a tokenizer without a chat template."""
     if template not in TEMPLATES:
-        raise UserError(f"template is {template!r}; known templates are {', '.join(TEMPLATES)}")
+        raise UserError(f"template is {brief(repr(template), 60)}; known templates are {', '.join(TEMPLATES)}")
     has_chat = bool(getattr(tokenizer, "chat_template", None))
     if template == "chat" and not has_chat:
         raise UserError("this tokenizer has no chat template; use template plain")

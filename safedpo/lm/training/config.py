@@ -9,7 +9,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from transformers import TrainingArguments
 
 from safedpo import losses
-from safedpo.errors import UserError
+from safedpo.errors import UserError, brief
 from safedpo.lm.rows.tokens import TEMPLATES
 from safedpo.lm.training.recipes import RECIPES
 from safedpo.lm.training.settings import check_values, checked_init
@@ -128,9 +128,9 @@ loss='cdpo' or 'robust_dpo'
         self._refuse_unhonoured()
         check_values(self)
         if self.loss not in LOSSES:
-            raise UserError(f"loss is {self.loss!r}; known losses are {', '.join(LOSSES)}")
+            raise UserError(f"loss is {brief(repr(self.loss), 60)}; known losses are {', '.join(LOSSES)}")
         if self.rule not in RULES:
-            raise UserError(f"rule is {self.rule!r}; known rules are {', '.join(RULES)}")
+            raise UserError(f"rule is {brief(repr(self.rule), 60)}; known rules are {', '.join(RULES)}")
         if self.loss == "safedpo":
             self.delta = DELTA if self.delta is None else self.delta
         elif self.delta is not None:
@@ -143,7 +143,7 @@ loss='cdpo' or 'robust_dpo'
             value = getattr(self, known.name)
             if known.name not in HONOURED and value != default:
                 way_out = INSTEAD.get(known.name, f"leave {known.name} out")
-                raise UserError(f"this trainer cannot honour {known.name}={value!r}; {way_out}")
+                raise UserError(f"this trainer cannot honour {known.name}={brief(repr(value), 60)}; {way_out}")
 
     def pair_losses(self, chosen, rejected, ref_chosen, ref_rejected, chosen_unsafe, rejected_unsafe):
         """The configured loss of each pair, (B,); see `safedpo.losses`."""

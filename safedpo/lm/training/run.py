@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from safedpo.errors import UserError
+from safedpo.errors import UserError, brief
 from safedpo.files import check_writable
 from safedpo.lm.models.adapters import add_lora, load_adapter
 from safedpo.lm.models.load import LoadedModel, load_model
@@ -196,7 +196,7 @@ def _config(
 ) -> SafeDPOConfig:
     check_names(others, {field.name for field in fields(SafeDPOConfig)})
     if not isinstance(device, str):
-        raise UserError(f"device is {device!r}; give auto, cpu or cuda")
+        raise UserError(f"device is {brief(repr(device), 60)}; give auto, cpu or cuda")
     if device == "cpu":
         others.setdefault("use_cpu", True)
     check_writable(Path(output_dir))

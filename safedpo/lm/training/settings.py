@@ -138,7 +138,9 @@ def check_machinery(config) -> None:
     from transformers.integrations import get_reporting_integration_callbacks
     from transformers.optimization import get_scheduler
 
-    with _one_sentence(f"the optimizer {config.optim!s} with optim_args={config.optim_args!r}"):
+    with _one_sentence(
+        f"the optimizer {brief(str(config.optim), 60)} with optim_args={brief(repr(config.optim_args), 60)}"
+    ):
         make, how = Trainer.get_optimizer_cls_and_kwargs(config)
         if config.optim_args and how == Trainer.get_optimizer_cls_and_kwargs(_without_optim_args(config))[1]:
             raise UserError(
@@ -151,14 +153,14 @@ def check_machinery(config) -> None:
         raise UserError(
             f"lr_scheduler_type is {name!r}, which needs an evaluation in the middle of the run; choose cosine"
         )
-    with _one_sentence(f"the schedule {name} with lr_scheduler_kwargs={config.lr_scheduler_kwargs!r}"):
+    with _one_sentence(f"the schedule {name} with lr_scheduler_kwargs={brief(repr(config.lr_scheduler_kwargs), 60)}"):
         schedule = get_scheduler(
             name, optimizer, 1, 10, scheduler_specific_kwargs=dict(config.lr_scheduler_kwargs or {})
         )
         weight.grad = torch.zeros(1)
         optimizer.step()
         schedule.step()
-    with _one_sentence(f"report_to={config.report_to!r}"):
+    with _one_sentence(f"report_to={brief(repr(config.report_to), 60)}"):
         for make in get_reporting_integration_callbacks(config.report_to):
             make()
 
