@@ -8,7 +8,18 @@ from typing import Annotated
 from typer import Option
 
 from safedpo.cli.common import JsonFile, app, folder_target, write_json
-from safedpo.cli.models import HOUSEHOLD, LONGEST, MOST_SAMPLES, Data, Dtype, LearningRate, LoraR, Model
+from safedpo.cli.models import (
+    HOUSEHOLD,
+    LONGEST,
+    MOST_SAMPLES,
+    Contradictions,
+    Data,
+    Dtype,
+    LearningRate,
+    LoraR,
+    Model,
+    SkipBadRows,
+)
 from safedpo.errors import UserError, brief, visible
 
 
@@ -40,6 +51,8 @@ def sweep(
     ] = 3,
     max_new_tokens: Annotated[int, Option(min=1, max=LONGEST, help="Longest response in tokens.")] = 64,
     dtype: Dtype = "auto",
+    skip_bad_rows: SkipBadRows = False,
+    contradictions: Contradictions = "keep",
     json_file: JsonFile = None,
 ) -> None:
     """Train and measure one policy for each delta, rule and seed, on one reference: what the safety margin does.
@@ -67,6 +80,8 @@ def sweep(
         samples=samples,
         max_new_tokens=max_new_tokens,
         dtype=dtype,
+        skip_bad_rows=skip_bad_rows,
+        contradictions=contradictions,
     )
     result = run(settings, output_dir, command=shlex.join(["safedpo", *sys.argv[1:]]))
     print(markdown_table(read_rows(output_dir)))

@@ -103,18 +103,20 @@ def evaluate(
     device: str = "auto",
     batch_size: int = 64,
     progress: bool = True,
+    skip_bad_rows: bool = False,
 ) -> EvaluationReport:
     """Sample responses to the prompts of `data`, judge them, and set the policy beside its reference.
 
     `policy` is a folder made by training (its `run.json` names the reference), or a model already loaded: with an
     adapter on it, adapter off is the reference; without, it is judged alone. `limit` takes the first so many prompts.
     The reference's responses are kept in the cache by fingerprint, prompts, decoding and dtype, so runs on one
-    reference sample it once. Raises UserError for data that has no scorer, and for an adapter on other weights.
+    reference sample it once. `skip_bad_rows` leaves out rows that cannot be used. Raises UserError for data that has no
+    scorer, and for an adapter on other weights.
     """
     decoding = decoding or Decoding()
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
         raise UserError(f"limit is {limit!r}; give a whole number of at least 1")
-    records = data if isinstance(data, Records) else read_records(shipped_data(data))
+    records = data if isinstance(data, Records) else read_records(shipped_data(data), strict=not skip_bad_rows)
     prompts = list(dict.fromkeys(record.prompt for record in records.records))[:limit]
     scorer = scorer_for(prompts)  # before any model is loaded: without a scorer nothing can be said
     trained = (
@@ -222,8 +224,7 @@ def _remembered(
     with writing(file):
         file.parent.mkdir(parents=True, exist_ok=True)
     responses = make()
-    rows = [asdict(answer) for answer in responses]
-    write_json(file, {"sha256": _sha256(rows), "responses": rows}, indent=None)
+    write_json(file, {"sha256": _sha256(rows := [*map(asdict, responses)]), "responses": rows}, indent=None)
     return responses
 
 

@@ -10,13 +10,12 @@ interrupted one goes on from its last checkpoint. Several processes may fill one
 sweep.json is put together from what lies on disk. The layout is the one that `safedpo table DIR` reads.
 """
 
-import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from safedpo.errors import UserError, brief
+from safedpo.errors import UserError
 from safedpo.evaluate.generation import Decoding
 from safedpo.evaluate.scorers import Scorer, scorer_for
 from safedpo.evaluate.sweep_folder import assemble, claim, read
@@ -29,8 +28,9 @@ from safedpo.lm.training.on_disk.run_folder import versions
 from safedpo.lm.training.recipes import RECIPES
 from safedpo.lm.training.run import train
 from safedpo.lm.training.settings import BOUNDS, number_within
+from safedpo.losses import check_beta, check_delta
 from safedpo.records import Records, read_records
-from safedpo.transform import RULES
+from safedpo.transform import check_rule
 
 RECIPE = RECIPES["household"]
 
@@ -47,7 +47,7 @@ class SweepSettings:
     >>> SweepSettings(deltas=(0, -1))
     Traceback (most recent call last):
     ...
-    safedpo.errors.UserError: delta is -1; a safety margin is a finite number of at least 0
+    safedpo.errors.UserError: delta is -1; it must be at least 0 and finite
     """
 
     deltas: tuple[float, ...]
@@ -65,6 +65,8 @@ class SweepSettings:
     samples: int = 3
     max_new_tokens: int = 64
     dtype: str = "auto"
+    skip_bad_rows: bool = False
+    contradictions: str = "keep"
 
     def __post_init__(self):
         for name in ("deltas", "rules", "seeds", "budgets"):
@@ -72,8 +74,7 @@ class SweepSettings:
             if not values or len(set(values)) < len(values):
                 raise UserError(f"{name} are {values}; give at least one, and each once")
         for delta in self.deltas:
-            if not (isinstance(delta, int | float) and 0 <= delta < math.inf):
-                raise UserError(f"delta is {delta}; a safety margin is a finite number of at least 0")
+            check_delta(delta, least=0)
         if len(folders := {SweepRun("safedpo", delta, 0).name: delta for delta in self.deltas}) < len(self.deltas):
             shared = next(delta for delta in self.deltas if delta not in folders.values())
             name = SweepRun("safedpo", shared, 0).name
@@ -83,10 +84,10 @@ class SweepSettings:
         for seed in self.seeds:
             number_within("seed", seed, *BOUNDS["seed"])
         for rule in self.rules:
-            if rule not in RULES:
-                raise UserError(f"rule is {brief(repr(rule), 60)}; known rules are {', '.join(RULES)}")
+            check_rule(rule)
+        check_beta(self.beta)
         number_within("batch_size", self.batch_size, *BOUNDS["per_device_train_batch_size"])
-        for name in ("beta", "learning_rate", "max_grad_norm"):
+        for name in ("learning_rate", "max_grad_norm"):
             number_within(name, getattr(self, name), *BOUNDS[name])
         for name in ("samples", "max_new_tokens", "lora_r"):
             number_within(name, getattr(self, name), int, 1, 100_000)
@@ -127,8 +128,10 @@ def sweep(settings: SweepSettings, output_dir: str | Path, *, command: str = "")
     """
     home = Path(output_dir)
     check_writable(home)
-    records, held_out = _named(settings.data), _named(settings.prompts)
-    prompts = list(dict.fromkeys(record.prompt for record in held_out.records))
+    how = {"strict": not settings.skip_bad_rows}
+    records = _named(settings.data, contradictions=settings.contradictions, **how)
+    held_out = _named(settings.prompts, **how)
+    prompts = _prompts(held_out)
     scorer = scorer_for(prompts)
     decoding = Decoding(samples=settings.samples, max_new_tokens=settings.max_new_tokens)
     found = read(home)
@@ -165,7 +168,7 @@ def _measure(
     bar,
 ) -> list[dict]:
     """The points of a trained run: its policy measured at each budget."""
-    points, prompts = [], list(dict.fromkeys(record.prompt for record in held_out.records))
+    points, prompts = [], _prompts(held_out)
     for pairs in settings.budgets:
         with adapter_on(loaded, adapter_folder(folder, pairs, settings.budgets)) as policy:
             if pairs == settings.budgets[-1]:
@@ -195,6 +198,7 @@ def _train(run: SweepRun, folder: Path, settings: SweepSettings, loaded: LoadedM
         learning_rate=settings.learning_rate,
         lora_r=settings.lora_r,
         max_grad_norm=settings.max_grad_norm,
+        contradictions=settings.contradictions,
         callbacks=[KeepAdapters(folder, settings.budgets, bar.update)],
     )
     finished.policy.unload()
@@ -217,7 +221,8 @@ def _about(
     return {
         "settings": shared,
         "versions": versions(),
-        "shown_prompts": shown(list(dict.fromkeys(record.prompt for record in held_out.records))),
+        "labels": records.noise.to_json() | {"bad_rows": len(records.problems)},
+        "shown_prompts": shown(_prompts(held_out)),
         "fingerprints": {
             "reference": loaded.fingerprint,
             "data": data_fingerprint(records.records),
@@ -228,9 +233,9 @@ def _about(
 
 def _prepared(settings: SweepSettings, records: Records, loaded: LoadedModel) -> dict[str, Prepared]:
     """The pairs under each rule, tokenized once for all runs; refuses too few of them for the last budget."""
-    prepared = {}
+    prepared, labels = {}, records.noise.to_json() | {"bad_rows": len(records.problems)}
     for rule in settings.rules:
-        prepared[rule] = prepare_pairs((records.records, records.source), loaded.tokenizer, rule=rule)
+        prepared[rule] = prepare_pairs((records.records, records.source, labels), loaded.tokenizer, rule=rule)
         pairs = len(prepared[rule].tokens.items)
         if pairs < settings.budgets[-1]:
             raise UserError(
@@ -240,7 +245,11 @@ def _prepared(settings: SweepSettings, records: Records, loaded: LoadedModel) ->
     return prepared
 
 
-def _named(source: str | Path) -> Records:
+def _named(source: str | Path, **how) -> Records:
     """The records of a file, with the file's name for their source: a path says nothing on another machine."""
     source = shipped_data(source)
-    return replace(read_records(source), source=Path(source).name if Path(source).exists() else str(source))
+    return replace(read_records(source, **how), source=Path(source).name if Path(source).exists() else str(source))
+
+
+def _prompts(held_out: Records) -> list[str]:
+    return list(dict.fromkeys(record.prompt for record in held_out.records))

@@ -13,7 +13,7 @@ from safedpo.errors import UserError, brief
 from safedpo.lm.rows.tokens import TEMPLATES
 from safedpo.lm.training.recipes import RECIPES
 from safedpo.lm.training.settings import check_values, checked_init
-from safedpo.transform import RULES
+from safedpo.transform import RULES, check_rule
 
 LOSSES = {
     "safedpo": losses.safedpo_loss,
@@ -129,8 +129,7 @@ loss='cdpo' or 'robust_dpo'
         check_values(self)
         if self.loss not in LOSSES:
             raise UserError(f"loss is {brief(repr(self.loss), 60)}; known losses are {', '.join(LOSSES)}")
-        if self.rule not in RULES:
-            raise UserError(f"rule is {brief(repr(self.rule), 60)}; known rules are {', '.join(RULES)}")
+        check_rule(self.rule)
         if self.loss == "safedpo":
             self.delta = DELTA if self.delta is None else self.delta
         elif self.delta is not None:

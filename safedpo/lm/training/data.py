@@ -6,46 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from safedpo.errors import UserError
+from safedpo.errors import UserError, visible
 from safedpo.files import shipped
 from safedpo.lm.rows.tokens import Tokenized, tokenize_pairs
-from safedpo.records import Record, Records, read_records
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """Pairs tokenized once, for one run or for many: what is left of the data, its name and its fingerprint."""
-
-    tokens: Tokenized
-    source: str
-    fingerprint: str
-    how: tuple[str, int, str]  # rule, max_length, template
-
-
-def prepare_pairs(
-    data: "tuple[Sequence[Record], str] | Prepared",
-    tokenizer,
-    *,
-    rule: str = "safedpo",
-    max_length: int = 512,
-    template: str = "auto",
-) -> Prepared:
-    """Records and the name of their source, ordered by `rule` and tokenized; what was prepared already is only checked.
-
-    >>> from safedpo.lm.models.tiny import tiny_tokenizer
-    >>> pair = Record("hi", ("hello", "go away"), (False, True), better=0, safer=0, row=1)
-    >>> prepared = prepare_pairs(([pair], "my pairs"), tiny_tokenizer())
-    >>> prepare_pairs(prepared, tiny_tokenizer()) is prepared, len(prepared.tokens.items)
-    (True, 1)
-    """
-    how = (rule, max_length, template)
-    if isinstance(data, Prepared):
-        if data.how != how:
-            raise UserError(f"these pairs were prepared with (rule, max_length, template) = {data.how}, not {how}")
-        return data
-    records, source = data
-    tokens = tokenize_pairs(records, tokenizer, rule=rule, max_length=max_length, template=template)
-    return Prepared(tokens, source, data_fingerprint(records), how)
+from safedpo.records import LabelNoise, Record, Records, read_records, settle_records
 
 
 def shipped_data(source: str | Path) -> str | Path:
@@ -57,6 +21,71 @@ def shipped_data(source: str | Path) -> str | Path:
     if source in ("household-train", "household-test"):
         return shipped("data") / "household" / f"{str(source).removeprefix('household-')}.jsonl"
     return source
+
+
+def labels_settled(data, *, skip_bad_rows: bool = False, contradictions: str = "keep") -> tuple[Records, dict]:
+    """The records of a path, of `Records` or of a sequence, read once, and what their labels are like, for `run.json`.
+
+    `skip_bad_rows` leaves bad rows out, counted; `contradictions` is what becomes of a response that carries both
+    safety labels (`safedpo.records.labels`). Says in one line what it found, where it found anything.
+
+    >>> pair = Record("hi", ("hello", "go away"), (False, True), better=0, safer=0, row=1)
+    >>> labels_settled([pair])[1]["bad_rows"]
+    0
+    """
+    if isinstance(data, str | Path):
+        data = read_records(shipped_data(data), strict=not skip_bad_rows, contradictions=contradictions)
+    elif not isinstance(data, Records):
+        data = settle_records(data, "records", (), contradictions)
+    elif data.noise == LabelNoise() or contradictions not in ("keep", data.noise.contradictions):  # not looked at yet
+        data = settle_records(data.records, data.source, data.problems, contradictions)
+    else:
+        return data, data.noise.to_json() | {"bad_rows": len(data.problems)}  # read, and said so, before
+    if data.noise.contradictory or data.noise.duplicates:
+        print(f"labels of {visible(data.source)}: {data.noise}")
+    if data.problems:
+        first = data.problems[0]
+        print(f"{len(data.problems)} bad rows left out, the first: row {first.row}: {visible(first.reason)}")
+    return data, data.noise.to_json() | {"bad_rows": len(data.problems)}
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Pairs tokenized once, for one run or for many: what is left of the data, its name and its fingerprint."""
+
+    tokens: Tokenized
+    source: str
+    fingerprint: str
+    how: tuple[str, int, str]  # rule, max_length, template
+    labels: dict  # what the labels are like, for run.json
+
+
+def prepare_pairs(
+    data: "tuple[Sequence[Record], str, dict] | Prepared",
+    tokenizer,
+    *,
+    rule: str = "safedpo",
+    max_length: int = 512,
+    template: str = "auto",
+) -> Prepared:
+    """Records, the name of their source and what their labels are like; ordered by `rule` and tokenized.
+
+    What was prepared already is only checked.
+
+    >>> from safedpo.lm.models.tiny import tiny_tokenizer
+    >>> pair = Record("hi", ("hello", "go away"), (False, True), better=0, safer=0, row=1)
+    >>> prepared = prepare_pairs(([pair], "my pairs", {}), tiny_tokenizer())
+    >>> prepare_pairs(prepared, tiny_tokenizer()) is prepared, len(prepared.tokens.items)
+    (True, 1)
+    """
+    how = (rule, max_length, template)
+    if isinstance(data, Prepared):
+        if data.how != how:
+            raise UserError(f"these pairs were prepared with (rule, max_length, template) = {data.how}, not {how}")
+        return data
+    records, source, labels = data
+    tokens = tokenize_pairs(records, tokenizer, rule=rule, max_length=max_length, template=template)
+    return Prepared(tokens, source, data_fingerprint(records), how, labels)
 
 
 def records_of(data) -> tuple[Sequence[Record], str]:

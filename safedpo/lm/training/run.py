@@ -21,7 +21,7 @@ from safedpo.lm.rows.packing import group_examples
 from safedpo.lm.rows.tokens import tokenize_examples
 from safedpo.lm.training.callbacks import LogFile
 from safedpo.lm.training.config import SafeDPOConfig
-from safedpo.lm.training.data import Prepared, data_fingerprint, draw, prepare_pairs, records_of, sft_rows, usable
+from safedpo.lm.training.data import Prepared, data_fingerprint, draw, labels_settled, prepare_pairs, sft_rows, usable
 from safedpo.lm.training.on_disk.carry_out import Run, carry_out, resume_point, wait_for_all
 from safedpo.lm.training.on_disk.run_folder import about_run, claim, held, note
 from safedpo.lm.training.recipes import RECIPES, SFT
@@ -57,6 +57,8 @@ def train(
     dtype: str = "auto",
     device: str = "auto",
     seed: int = 0,
+    skip_bad_rows: bool = False,
+    contradictions: str = "keep",
     callbacks: Sequence = (),
     **training_arguments,
 ) -> Run:
@@ -68,8 +70,9 @@ def train(
     the recipe's, with the recipe's `max_pairs`. `delta`: the safety margin (default 10 for the loss safedpo). `rule`:
     `safedpo` is T; `loss="dpo", rule="helpful"` is plain DPO. `max_pairs`: use that many pairs, drawn with `seed`, of
     those the rule keeps (default with data of your own: all). `full`: train all weights against the cached reference
-    instead of a LoRA adapter. Other fields of `SafeDPOConfig` pass through by name. Raises `UserError` for anything the
-    user can put right.
+    instead of a LoRA adapter. `skip_bad_rows` leaves rows out that cannot be used; `contradictions` keeps (the default),
+    drops or votes on responses that carry both safety labels: both are counted in `run.json`, `labels`. Other fields of
+    `SafeDPOConfig` pass through by name. Raises `UserError` for anything the user can put right.
     """
     check_own(lora_r=lora_r, lora_alpha=lora_alpha, max_pairs=max_pairs)
     if data is None:
@@ -91,7 +94,8 @@ def train(
         template=template,
     )
     if not isinstance(data, Prepared):
-        data = records_of(data)
+        records, labels = labels_settled(data, skip_bad_rows=skip_bad_rows, contradictions=contradictions)
+        data = (records.records, records.source, labels)
     loaded = _loaded(model, dtype, device)
     data = prepare_pairs(data, loaded.tokenizer, rule=rule, max_length=max_length, template=template)
     pairs = draw(usable(data.tokens, data.source, "pair", f"the rule {rule}"), max_pairs, seed)
@@ -102,7 +106,7 @@ def train(
     }
     own = {"full": full, "lora_r": lora_r, "lora_alpha": lora_alpha}
     about = about_run("train", loaded, data.source, config, data.tokens, **own)
-    about |= {"fingerprints": prints, "pairs": len(pairs)}
+    about |= {"fingerprints": prints, "pairs": len(pairs), "labels": data.labels}
     with held(config):
         noted = claim(config, about)
         ref_logps = reference_logps(
@@ -141,6 +145,8 @@ def sft(
     dtype: str = "auto",
     device: str = "auto",
     seed: int = 0,
+    skip_bad_rows: bool = False,
+    contradictions: str = "keep",
     callbacks: Sequence = (),
     **training_arguments,
 ) -> Run:
@@ -167,7 +173,8 @@ def sft(
         max_length=max_length,
         template=template,
     )
-    records, source = records_of(data)
+    settled, labels = labels_settled(data, skip_bad_rows=skip_bad_rows, contradictions=contradictions)
+    records, source = settled.records, settled.source
     loaded = _loaded(model, dtype, device)
     rows = sft_rows(records, responses)
     tokens = tokenize_examples(rows, loaded.tokenizer, max_length=max_length, template=template)
@@ -178,6 +185,7 @@ def sft(
         "fingerprints": {"reference": loaded.fingerprint, "data": data_fingerprint(records)},
         "responses": responses,
         "examples": len(examples),
+        "labels": labels,
         "started_from": adapter and str(adapter),
     }
     with held(config):
