@@ -75,12 +75,8 @@ class SweepSettings:
                 raise UserError(f"{name} are {values}; give at least one, and each once")
         for delta in self.deltas:
             check_delta(delta, least=0)
-        if len(folders := {SweepRun("safedpo", delta, 0).name: delta for delta in self.deltas}) < len(self.deltas):
-            shared = next(delta for delta in self.deltas if delta not in folders.values())
-            name = SweepRun("safedpo", shared, 0).name
-            raise UserError(
-                f"the deltas {shared!r} and {folders[name]!r} would share the folder {name}; give one of them"
-            )
+        if len({SweepRun("safedpo", delta, 0).name for delta in self.deltas}) < len(self.deltas):
+            raise UserError(f"deltas are {self.deltas}; two of them would share a folder: they agree in six digits")
         for seed in self.seeds:
             number_within("seed", seed, *BOUNDS["seed"])
         for rule in self.rules:

@@ -283,7 +283,7 @@ def test_processes_that_claim_one_folder_at_the_same_moment_all_succeed(tmp_path
 
 
 def test_two_deltas_that_would_share_a_folder_are_refused():
-    with pytest.raises(UserError, match="would share the folder safedpo-delta-10"):
+    with pytest.raises(UserError, match="would share a folder"):
         SweepSettings(deltas=(10.0, 10.0000001))
 
 
