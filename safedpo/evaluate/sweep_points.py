@@ -17,7 +17,7 @@ from safedpo.evaluate.generation import Decoding, generate
 from safedpo.evaluate.report import METRICS, Evaluation, evaluate, judge
 from safedpo.evaluate.scorers import Scorer
 from safedpo.files import write_json, writing
-from safedpo.lm.models.adapters import load_adapter
+from safedpo.lm.models.adapters import load_adapter, write_portable_config
 from safedpo.lm.models.download import file_sha256
 from safedpo.lm.models.load import LoadedModel
 from safedpo.lm.rows.logprobs import token_logps
@@ -45,6 +45,7 @@ class KeepAdapters(TrainerCallback):
             kept = adapter_folder(self.folder, pairs, self.budgets)
             with writing(kept):
                 model.save_pretrained(kept)
+                write_portable_config(kept)
                 (kept / "README.md").unlink(missing_ok=True)
             names = ("adapter_config.json", "adapter_model.safetensors")
             write_json(kept / "run.json", {"files": {name: file_sha256(kept / name) for name in names}})

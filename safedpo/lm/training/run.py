@@ -16,6 +16,7 @@ from pathlib import Path
 from safedpo.errors import UserError, brief
 from safedpo.files import check_writable
 from safedpo.lm.models.adapters import add_lora, load_adapter
+from safedpo.lm.models.dtype import trains_on_cpu
 from safedpo.lm.models.load import LoadedModel, load_model
 from safedpo.lm.rows.packing import group_examples
 from safedpo.lm.rows.tokens import tokenize_examples
@@ -23,7 +24,7 @@ from safedpo.lm.training.callbacks import LogFile
 from safedpo.lm.training.config import SafeDPOConfig
 from safedpo.lm.training.data import Prepared, data_fingerprint, draw, labels_settled, prepare_pairs, sft_rows, usable
 from safedpo.lm.training.on_disk.carry_out import Run, carry_out, resume_point, wait_for_all
-from safedpo.lm.training.on_disk.run_folder import about_run, claim, held, note
+from safedpo.lm.training.on_disk.run_folder import about_run, claim, dtype_of_run, held, note
 from safedpo.lm.training.recipes import RECIPES, SFT
 from safedpo.lm.training.reference import reference_identity, reference_logps
 from safedpo.lm.training.settings import check_names, check_own
@@ -96,7 +97,7 @@ def train(
     if not isinstance(data, Prepared):
         records, labels = labels_settled(data, skip_bad_rows=skip_bad_rows, contradictions=contradictions)
         data = (records.records, records.source, labels)
-    loaded = _loaded(model, dtype, device)
+    loaded = _loaded(model, dtype_of_run(output_dir, dtype), device)
     data = prepare_pairs(data, loaded.tokenizer, rule=rule, max_length=max_length, template=template)
     pairs = draw(usable(data.tokens, data.source, "pair", f"the rule {rule}"), max_pairs, seed)
     prints = {
@@ -175,7 +176,7 @@ def sft(
     )
     settled, labels = labels_settled(data, skip_bad_rows=skip_bad_rows, contradictions=contradictions)
     records, source = settled.records, settled.source
-    loaded = _loaded(model, dtype, device)
+    loaded = _loaded(model, dtype_of_run(output_dir, dtype), device)
     rows = sft_rows(records, responses)
     tokens = tokenize_examples(rows, loaded.tokenizer, max_length=max_length, template=template)
     examples = draw(usable(tokens, source, "response", f"responses={responses}"), max_examples, seed)
@@ -205,7 +206,7 @@ def _config(
     check_names(others, {field.name for field in fields(SafeDPOConfig)})
     if not isinstance(device, str):
         raise UserError(f"device is {brief(repr(device), 60)}; give auto, cpu or cuda")
-    if device == "cpu":
+    if trains_on_cpu(device):
         others.setdefault("use_cpu", True)
     check_writable(Path(output_dir))
     return SafeDPOConfig(

@@ -16,6 +16,7 @@ from safedpo.files import (
     write_json,
     writing,
 )
+from safedpo.lm.models.adapters import write_portable_config
 from safedpo.lm.models.download import file_sha256
 from safedpo.lm.rows.tokens import resolve_template
 from safedpo.lm.training.config import honoured_arguments
@@ -82,6 +83,25 @@ def claim(config, about: dict) -> dict:
     return found or {}
 
 
+def dtype_of_run(output_dir: str | Path, dtype: str) -> str:
+    """`dtype` as asked; for `auto` that of the interrupted run in `output_dir`, if there is one.
+
+    So a run goes on in the number format it began in, on whatever machine.
+
+    >>> dtype_of_run("no/such/run", "auto")
+    'auto'
+    """
+    file = Path(output_dir) / "run.json"
+    if dtype != "auto" or not file.is_file():
+        return dtype
+    try:
+        found = read_json(file)
+    except UserError:
+        return dtype  # `claim` says what is wrong with it
+    going_on = found.get("status") == "running" and isinstance(found.get("dtype"), str)
+    return found["dtype"] if going_on else dtype
+
+
 def note(config, **facts) -> None:
     """Add facts to the `run.json` of a run that goes on, so that they outlive an interruption."""
     if config.should_save:
@@ -137,6 +157,7 @@ def finish(model, tokenizer, folder: Path, about: dict) -> None:
     staged = folder / UNFINISHED
     shutil.rmtree(staged, ignore_errors=True)
     model.save_pretrained(staged)
+    write_portable_config(staged)
     if not (staged / "adapter_config.json").exists():
         tokenizer.save_pretrained(staged)  # full training makes a model folder of its own
     (staged / "README.md").unlink(missing_ok=True)  # PEFT's form to fill in; run.json says it all
