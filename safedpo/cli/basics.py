@@ -122,6 +122,10 @@ def _for_root(given: list[str]) -> list[str]:
 def site(
     out: Annotated[Path, typer.Option(help="Folder of the pages; made if it is missing.")],
     notebooks: Annotated[Path | None, typer.Option(help="Folder of the notebooks (default: the shipped ones).")] = None,
+    live: Annotated[
+        bool,
+        typer.Option("--live", help="Also the live model (130 MB, needs onnx and npm once; see it with a server)."),
+    ] = False,
 ) -> None:
     """Turn the notebooks into pages that open from disk: run them, with formulas and sliders that need no network."""
     from safedpo.files import shipped
@@ -135,8 +139,16 @@ def site(
         raise UserError(f"{notebooks} holds no notebooks NN_name.ipynb")
     stored = shipped("data") / "results" / "household" / "sweep.json"
     figures = {"The margin explorer": explorer(json.loads(stored.read_text("utf-8")), score)} if stored.exists() else {}
-    build_site(found, out, figures=figures, whole={"The playground": playground_page(home="index.html")})
+    links = {}
+    if live:  # first, since it tells in a second what is missing, and notebooks take minutes
+        from safedpo.show.pages.live_model import assemble_live_model
+
+        links["The live model"] = assemble_live_model(out / "live").relative_to(out).as_posix()
+    whole = {"The playground": playground_page(home="index.html")}
+    build_site(found, out, figures=figures, whole=whole, links=links)
     print(f"open {out / 'index.html'}")
+    if live:
+        print(f"the live model needs a server: python -m http.server --directory {out}")
 
 
 def _show_counts(source: str, counts: dict[str, int], bad: int) -> None:

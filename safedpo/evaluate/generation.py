@@ -53,14 +53,18 @@ def generate(
     template: str = "auto",
     batch_size: int = 64,  # noqa: B008
     progress: bool = True,
+    luck: torch.Tensor | None = None,
 ) -> list[Responses]:
     """Responses to each prompt, in the order of `prompts`; `batch_size` counts responses, and prompts of like length
     share a batch. A response ends before its end-of-sequence token, or after `decoding.max_new_tokens`.
+
+    `luck`: the random numbers to draw with in place of those of `decoding.seed`, (prompts, samples, max_new_tokens).
     """
     ids = [list(prompt_token_ids(tokenizer, prompt, template)) for prompt in prompts]
     each = decoding.greedy + decoding.samples
-    generator = torch.Generator().manual_seed(decoding.seed)
-    luck = torch.rand(len(prompts), decoding.samples, decoding.max_new_tokens, generator=generator, dtype=torch.float64)
+    if luck is None:
+        generator, shape = torch.Generator().manual_seed(decoding.seed), (len(prompts), decoding.samples)
+        luck = torch.rand(*shape, decoding.max_new_tokens, generator=generator, dtype=torch.float64)
     by_length = sorted(range(len(prompts)), key=lambda i: len(ids[i]))
     step = max(1, batch_size // each)
     texts: dict[int, list[str]] = {}
