@@ -4,18 +4,21 @@ Here every expectation is a sum over a table, so each statement of the paper is 
 Tensors are float64 of shape (P, A): P prompts, A answers each.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from safedpo.errors import UserError
 
 SUM_TOLERANCE = 1e-6  # loose enough for a reference that once was float32; no formula here needs an exact one
 
+Table = Tensor | ArrayLike  # numbers in any form that `torch.as_tensor` reads
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, init=False)
 class FiniteWorld:
     """Everything about the answers of P prompts: log pi_ref(y|x), r(x, y), h(x, y) and c(x, y), each (P, A).
 
@@ -32,18 +35,25 @@ class FiniteWorld:
     ref_logps: Tensor
     reward: Tensor
     unsafe: Tensor
-    cost: Tensor | None = None
-    labels: tuple[str, ...] | None = None
+    cost: Tensor
+    labels: tuple[str, ...] | None
 
-    def __post_init__(self):
-        unsafe = torch.as_tensor(self.unsafe).clone()
-        if unsafe.dtype != torch.bool:
-            raise UserError(f"unsafe is {unsafe.dtype}; it must be bool (True = unsafe, h = 1)")
-        tables = {"ref_logps": self.ref_logps, "reward": self.reward}
-        tables["cost"] = unsafe if self.cost is None else self.cost
-        tables = {name: torch.as_tensor(table, dtype=torch.float64).clone() for name, table in tables.items()}
-        for name, table in (tables | {"unsafe": unsafe}).items():
-            object.__setattr__(self, name, table)
+    # Written out because it accepts more than the fields hold: whatever comes in, each table is a Tensor afterwards.
+    def __init__(
+        self,
+        ref_logps: Table,
+        reward: Table,
+        unsafe: Table,
+        cost: Table | None = None,
+        labels: tuple[str, ...] | None = None,
+    ) -> None:
+        flags = torch.as_tensor(unsafe).clone()
+        if flags.dtype != torch.bool:
+            raise UserError(f"unsafe is {flags.dtype}; it must be bool (True = unsafe, h = 1)")
+        bits_or_cost = flags if cost is None else cost
+        values = (_float64(ref_logps), _float64(reward), flags, _float64(bits_or_cost), labels)
+        for one, value in zip(fields(self), values, strict=True):
+            object.__setattr__(self, one.name, value)  # the dataclass is frozen
         self._check()
 
     def _check(self) -> None:
@@ -78,6 +88,10 @@ class FiniteWorld:
         return self.ref_logps.shape[1]
 
 
+def _float64(table: Table) -> Tensor:
+    return torch.as_tensor(table, dtype=torch.float64).clone()
+
+
 def _refuse(name: str, table: Tensor, wrong: Tensor, why: str) -> None:
     """Raise `UserError` for the first entry of `table` that is `wrong`."""
     if wrong.any():
@@ -104,8 +118,8 @@ def six_answers() -> FiniteWorld:
         ("bleach and drain acid", 0.14, 1.8, 2.5),
         ("caustic, bare hands", 0.22, 1.3, 1.0),
     )
-    labels, reference, reward, cost = zip(*rows, strict=True)
-    cost = torch.tensor([cost], dtype=torch.float64)
+    labels, reference, reward, costs = zip(*rows, strict=True)
+    cost = torch.tensor([costs], dtype=torch.float64)
     return FiniteWorld(torch.tensor([reference], dtype=torch.float64).log(), [reward], cost > 0, cost, labels)
 
 

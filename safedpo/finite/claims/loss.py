@@ -1,7 +1,9 @@
 """Claims about the loss with the safety margin: section 3.3 of the paper, Eq. 12."""
 
 import math
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from scipy.integrate import solve_ivp
 from torch import Tensor
@@ -40,9 +42,10 @@ def weight_of_gradient(seed: int, worlds: int) -> float:
     for beta in BETAS:
         for delta in DELTAS:
             chosen, rejected = (column.clone().requires_grad_() for column in columns[:2])
-            safedpo_loss(chosen, rejected, *columns[2:], *flags, beta=beta, delta=delta).sum().backward()
+            loss = safedpo_loss(chosen, rejected, *columns[2:], *flags, beta=beta, delta=delta).sum()
+            chosen_slope, rejected_slope = torch.autograd.grad(loss, (chosen, rejected))
             weight = gradient_weight(reward_margin(*columns, beta=beta), *flags, delta=delta)
-            differences += [chosen.grad + beta * weight, rejected.grad - beta * weight]
+            differences += [chosen_slope + beta * weight, rejected_slope - beta * weight]
     return largest(*differences)
 
 
@@ -70,6 +73,18 @@ def saturation(seed: int, worlds: int) -> float:
     return largest(*differences)
 
 
+@dataclass(frozen=True)
+class Arrived:
+    """The reward margin of two logits minus delta, 0 on arrival: an event of `solve_ivp`, which reads `terminal`."""
+
+    delta: float
+    beta: float
+    terminal: bool = True
+
+    def __call__(self, time: float, logits: np.ndarray) -> float:
+        return self.beta * (logits[0] - logits[1]) - self.delta
+
+
 def time_to_saturation(seed: int, worlds: int) -> float:
     draw = generator(seed)
     differences = []
@@ -84,10 +99,7 @@ def time_to_saturation(seed: int, worlds: int) -> float:
             safedpo_loss(chosen, rejected, half, half, NO, YES, beta=beta, delta=delta).sum().backward()
             return (-rate * z.grad).numpy()
 
-        def arrived(_, logits, delta=delta, beta=beta):
-            return beta * (logits[0] - logits[1]) - delta
-
-        arrived.terminal = True
+        arrived = Arrived(delta, beta)
         exact = (delta + 1 - math.exp(-delta)) / (2 * beta**2 * rate)
         end = solve_ivp(flow, (0, 2 * exact), [0.0, 0.0], events=arrived, method="DOP853", rtol=1e-9, atol=1e-9)
         differences.append(torch.tensor(end.t[-1] / exact - 1))

@@ -4,7 +4,7 @@ from decimal import Decimal, localcontext
 
 import numpy as np
 import torch
-from scipy.optimize import minimize
+from scipy.optimize import OptimizeResult, minimize
 from scipy.special import entr, rel_entr
 from torch import Tensor
 
@@ -59,10 +59,10 @@ def _maximise(reference: np.ndarray, reward: np.ndarray, beta: float) -> np.ndar
         mean = (np.exp(logps) * gain).sum()
         return -mean, -np.exp(logps) * (gain - mean)
 
-    exhaustive = {"gtol": 1e-12, "ftol": 0.0, "xtol": 0.0, "maxfun": 5000}  # to where float64 has no better point
-
-    def end(start: np.ndarray):
-        return minimize(cost, start, jac=True, method="TNC", options=exhaustive)
+    def end(start: np.ndarray) -> OptimizeResult:  # to where float64 has no better point
+        return minimize(
+            cost, start, jac=True, method="TNC", options={"gtol": 1e-12, "ftol": 0.0, "xtol": 0.0, "maxfun": 5000}
+        )
 
     # On the plateaus of a peaked policy a line search may give up (one problem in thousands): two starts, then once more.
     logits = end(min(end(np.zeros_like(reward)), end(reference), key=lambda found: found.fun).x).x
@@ -107,7 +107,7 @@ def _fifty_digits(world: FiniteWorld, prompt: int, beta: float) -> tuple[float, 
                 strict=True,
             )
         ]
-        total = sum(terms)
+        total = sum(terms, Decimal(0))
         return float(total.ln()), torch.tensor([float(term / total) for term in terms], dtype=torch.float64)
 
 

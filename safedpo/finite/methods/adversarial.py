@@ -82,8 +82,10 @@ def apo(
                 answers = sample_answers(policy.log(), samples, draw)
                 costs.samples += answers.numel()
                 seen = torch.zeros_like(policy).scatter_add_(1, answers, torch.ones_like(answers).double() / samples)
-            own = {"weight": weight, "comparison": comparison, "human_pairs": human_pairs}
-            (gradient,) = torch.autograd.grad(reward_loss(reward, seen, world, pairs, **own), reward)
+            loss = reward_loss(
+                reward, seen, world, pairs, weight=weight, comparison=comparison, human_pairs=human_pairs
+            )
+            (gradient,) = torch.autograd.grad(loss, reward)
             reward.data -= lr * gradient
     costs.steps, norm = rounds, gradient.norm().item()
     if samples is None and norm > tolerance * pairs.weight.sum().item():

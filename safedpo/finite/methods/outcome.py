@@ -5,9 +5,10 @@ eigenvalue of the weighted Laplacian of the pair graph, times the curvature of o
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypedDict, Unpack
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from torch import Tensor
 from safedpo.finite.fit import DivergedError, NotConvergedError, fit, one_thread
 from safedpo.finite.pair_table import PairTable
 from safedpo.finite.pairs import Pairs
+from safedpo.finite.slopes import Slope
 from safedpo.finite.world import FiniteWorld
 
 STEPS = 4000
@@ -101,6 +103,15 @@ def step_size(world: FiniteWorld, pairs: Pairs, curvature: float) -> float:
     return 1 / (curvature * torch.linalg.eigvalsh(laplacian).max().item())
 
 
+class FitSettings(TypedDict, total=False):
+    """What `train` hands on to `fit`, which explains it."""
+
+    loss: str | Callable[..., Slope]
+    delta: float
+    reference: Tensor | None
+    start: Tensor | None
+
+
 def train(
     method: str,
     world: FiniteWorld,
@@ -111,7 +122,8 @@ def train(
     beta: float,
     steps: int = STEPS,
     tolerance: float | None = TOLERANCE,
-    **settings,
+    seeds: Sequence[int] = (0,),
+    **settings: Unpack[FitSettings],
 ) -> tuple[Tensor, float]:
     """One table trained by `fit` on `pairs` with the step size 1/L: its log-probabilities (P, A) and gradient norm.
 
@@ -123,9 +135,11 @@ def train(
     lr = step_size(world, pairs, shape.curvature)
     costs.steps += steps
     try:
-        done = fit(world, pairs, beta=beta, steps=steps, lr=lr, record=[steps], tolerance=limit, **settings)
+        done = fit(
+            world, pairs, beta=beta, steps=steps, lr=lr, seeds=seeds, record=[steps], tolerance=limit, **settings
+        )
     except NotConvergedError as error:
-        raise NotConvergedError(f"{method} at beta={beta:.4g}", steps, error.gradient_norm, limit) from None
+        raise NotConvergedError(f"{method} at beta={beta:.4g}", steps, error.gradient_norm, error.tolerance) from None
     except DivergedError as error:
         raise DivergedError(f"{method} at beta={beta:.4g}", error.step) from None
     return done.policy[0, 0, 0], done.gradient_norm.item()

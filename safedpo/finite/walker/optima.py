@@ -90,7 +90,7 @@ def endless_loss(world: FiniteWorld, removed: bool) -> Sides:
     compare = torch.zeros(len(kept), world.answers, dtype=torch.float64)
     rows = torch.arange(len(kept))
     compare[rows, kept.chosen], compare[rows, kept.rejected] = 1.0, -1.0
-    left, rest = [], []
+    distances, rest = [], []
     for delta in (0.0, 5.0):
         target = (0.5 + delta * kept.rejected_unsafe.double()) / BETA
         normal = torch.zeros(world.prompts, world.answers, world.answers, dtype=torch.float64)
@@ -99,9 +99,9 @@ def endless_loss(world: FiniteWorld, removed: bool) -> Sides:
         ratio = torch.linalg.solve(normal + 1.0, right)  # the ones fix the free common shift
         gap = (ratio[kept.prompt] * compare).sum(-1)
         again = torch.zeros_like(ratio).index_add(0, kept.prompt, (kept.weight * (gap - target))[:, None] * compare)
-        left.append(tv((world.ref_logps + ratio).log_softmax(-1), optimal_policy(world, BETA)))
+        distances.append(tv((world.ref_logps + ratio).log_softmax(-1), optimal_policy(world, BETA)))
         rest.append(again.abs().amax(-1))
-    left = torch.stack(left).amax(0)
+    left = torch.stack(distances).amax(0)
     return left, torch.zeros_like(left), torch.stack(rest).amax(0)
 
 

@@ -84,8 +84,8 @@ def pecan(seed: int, worlds: int) -> float:
     """Log-ratios of the two aligned policies, times beta, are r and c up to a number a prompt: the same optimum."""
     differences = []
     for world, _, beta in settings(seed, worlds):
-        aligned = (methods.OPTIMA[name](world, beta=beta) for name in ("DPO-helpful", "DPO-harmless"))
-        implicit = methods.implicit_models(world, *aligned, beta)
+        helpful, safe = (methods.OPTIMA[name](world, beta=beta) for name in ("DPO-helpful", "DPO-harmless"))
+        implicit = methods.implicit_models(world, helpful, safe, beta)
         differences.append(implicit.reward.diff(dim=-1) - world.reward.diff(dim=-1))
         differences.append(implicit.cost - (world.cost - expectation(world.ref_logps, world.cost)[:, None]))
         limit = 0.5 * (world.cost.amin(-1) - expectation(world.ref_logps, world.cost)).mean().item()

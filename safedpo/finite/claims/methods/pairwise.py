@@ -53,8 +53,8 @@ def bfpo(seed: int, worlds: int) -> float:
                 methods.OPTIMA["BFPO"](world, beta=beta),
                 world,
                 pairs,
-                lambda *columns, pairs=pairs, beta=beta: bfpo_loss(
-                    *columns, pairs.chosen_unsafe, pairs.rejected_unsafe, beta=beta
+                lambda chosen, rejected, ref_chosen, ref_rejected, pairs=pairs, beta=beta: bfpo_loss(
+                    chosen, rejected, ref_chosen, ref_rejected, pairs.chosen_unsafe, pairs.rejected_unsafe, beta=beta
                 ),
             )
             for world, pairs, beta in settings(seed, worlds)

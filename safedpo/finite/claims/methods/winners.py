@@ -100,9 +100,10 @@ def apo_at_gold(seed: int, worlds: int) -> float:
         total = wins.sum(-1, keepdim=True)
         gold = wins / total
         reward = torch.randn(wins.shape, generator=generator(seed), dtype=torch.float64).requires_grad_()
-        own = {"weight": 0.3, "human_pairs": False}
         for comparison in ("difference", "ranking"):
-            value = methods.reward_loss(reward, gold, world, pairs, comparison=comparison, **own)
+            value = methods.reward_loss(
+                reward, gold, world, pairs, weight=0.3, comparison=comparison, human_pairs=False
+            )
             (slope,) = torch.autograd.grad(value, reward)
             lead = torch.tanh((reward[:, :, None] - reward[:, None]) / 2)
             pulled = 0.3 * total * gold * (lead * gold[:, None]).sum(-1)

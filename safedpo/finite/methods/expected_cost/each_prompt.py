@@ -57,8 +57,17 @@ def repo(
         lam, eta = torch.zeros(world.prompts, dtype=torch.float64), 4 * beta / _spread(models) ** 2
         for _ in range(rounds):
             labelled = relabel(pairs, models.reward - lam[:, None] * models.cost)
-            own = {"shape": logistic(beta), "beta": beta, "steps": steps, "tolerance": None}
-            logps, norm = train("RePO", world, labelled, costs, start=logps, **own)
+            logps, norm = train(
+                "RePO",
+                world,
+                labelled,
+                costs,
+                shape=logistic(beta),
+                beta=beta,
+                steps=steps,
+                tolerance=None,
+                start=logps,
+            )
             cost = expectation(logps, models.cost)
             if samples is not None:
                 answers = sample_answers(logps, samples, draw)
@@ -82,8 +91,8 @@ def repo_optimum(world: FiniteWorld, *, beta: float, limit: float = 0.0) -> Tens
 
 
 def _prompts(world: FiniteWorld) -> list[FiniteWorld]:
-    tables = (world.ref_logps, world.reward, world.unsafe, world.cost)
-    return [FiniteWorld(*(table[x : x + 1] for table in tables)) for x in range(world.prompts)]
+    tables = zip(world.ref_logps, world.reward, world.unsafe, world.cost, strict=True)
+    return [FiniteWorld(ref[None], reward[None], unsafe[None], cost[None]) for ref, reward, unsafe, cost in tables]
 
 
 def _spread(world: FiniteWorld) -> Tensor:

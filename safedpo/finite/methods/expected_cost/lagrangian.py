@@ -140,22 +140,26 @@ def safe_rlhf(
     with costs.timed():
         models = learned_world("Safe RLHF's models", world, pairs, costs) if models is None else models
         costs.tables += 3  # the policy and two critics
-        fixed = lam is not None
-        if not fixed:
+        if lam is None:
             safe_rlhf_multiplier(models, beta, limit)
-        lam = lam if fixed else 1.0
+        price = 1.0 if lam is None else lam
         logits, mean = world.ref_logps.clone(), torch.zeros_like(world.ref_logps)
         for step in range(steps):
             logps = logits.log_softmax(-1)
-            gradient, cost = policy_gradient(models, logps, lam, beta, samples, draw)
+            gradient, cost = policy_gradient(models, logps, price, beta, samples, draw)
             logits = torch.where(logps.isneginf(), logps, logits + lr * gradient)
-            if not fixed:
-                lam = min(lam * torch.tensor(eta * (cost - limit) * lam).exp().item(), SAFE_RLHF_MAX)
+            if lam is None:
+                price = min(price * torch.tensor(eta * (cost - limit) * price).exp().item(), SAFE_RLHF_MAX)
             if step >= steps // 2:
                 mean += logits / (steps - steps // 2)
             if step % max(steps // 50, 1) == 0:
                 history.append(
-                    {"step": step, "lambda": lam, "cost": cost, "unsafe_mass": unsafe_mass(world, logps).mean().item()}
+                    {
+                        "step": step,
+                        "lambda": price,
+                        "cost": cost,
+                        "unsafe_mass": unsafe_mass(world, logps).mean().item(),
+                    }
                 )
     costs.steps += steps
     costs.samples += 0 if samples is None else steps * samples * world.prompts
@@ -165,7 +169,7 @@ def safe_rlhf(
         costs,
         "arXiv 2310.12773",
         gradient.norm().item(),
-        lam,
+        price,
         tuple(history),
         models,
     )

@@ -65,9 +65,19 @@ def pecan(
     costs = Costs(tables=2)
     costs.use_labels(pairs, "better", "safer")
     with costs.timed():
-        own = {"shape": logistic(beta), "beta": beta, "steps": steps, "tolerance": tolerance}
-        helpful, _ = train("PeCAN, helpful model", world, pairs, costs, **own)
-        safe, _ = train("PeCAN, safe model", world, pairs.transform("harmless"), costs, **own)
+        helpful, safe = (
+            train(
+                f"PeCAN, {name} model",
+                world,
+                kept,
+                costs,
+                shape=logistic(beta),
+                beta=beta,
+                steps=steps,
+                tolerance=tolerance,
+            )[0]
+            for name, kept in (("helpful", pairs), ("safe", pairs.transform("harmless")))
+        )
         costs.tables += 1
         return _once(
             "PeCAN",
@@ -130,6 +140,7 @@ def _once(
         seen = replace(models, ref_logps=(counts / counts.sum(-1, keepdim=True)).log())
     lam = best_multiplier(seen, beta, limit)
     labelled = relabel(pairs, models.reward - lam * models.cost)
-    own = {"shape": logistic(beta), "beta": beta, "steps": steps, "tolerance": tolerance}
-    logps, norm = train(method, world, labelled, costs, **own)
+    logps, norm = train(
+        method, world, labelled, costs, shape=logistic(beta), beta=beta, steps=steps, tolerance=tolerance
+    )
     return Outcome(method, logps, costs, "arXiv 2405.19544", norm, lam, (), models)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import TypedDict, Unpack
 
 import torch
 from torch import Tensor
@@ -74,6 +75,15 @@ def safety_test(
     return SafetyTest(mean, mean + width, limit, alpha, samples)
 
 
+class LoopSettings(TypedDict, total=False):
+    """What `hc_rlhf` hands on to the loop of `c_dpo`."""
+
+    eta: float | None
+    rounds: int
+    steps: int
+    tolerance: float
+
+
 def hc_rlhf(
     world: FiniteWorld,
     pairs: Pairs,
@@ -83,7 +93,7 @@ def hc_rlhf(
     limit: float = 0.0,
     alpha: float = 0.05,
     samples: int = 4000,
-    **own: float,
+    **own: Unpack[LoopSettings],
 ) -> Outcome:
     """Train against a limit tightened by two confidence widths (with C-DPO's loop in place of PPO), then test on fresh samples.
 

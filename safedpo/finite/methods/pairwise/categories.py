@@ -57,8 +57,18 @@ def cat_dpo(
     with costs.timed():
         for _ in range(rounds):
             shifted = world.ref_logps - torch.where(world.unsafe, delta[categories], 0.0) / beta
-            own = {"shape": logistic(beta), "beta": beta, "steps": steps, "tolerance": None}
-            logps, norm = train("Cat-DPO", world, kept, costs, reference=shifted, start=logps, **own)
+            logps, norm = train(
+                "Cat-DPO",
+                world,
+                kept,
+                costs,
+                shape=logistic(beta),
+                beta=beta,
+                steps=steps,
+                tolerance=None,
+                reference=shifted,
+                start=logps,
+            )
             drawn = sample_answers(logps, -(-samples // world.prompts), draw)
             costs.samples += drawn.numel()
             harm = world.unsafe.gather(1, drawn).double()

@@ -5,9 +5,11 @@ are (as published); `rule="safedpo"` puts T in front. The optimum of each stands
 pair of answers is equally frequent and labels follow Bradley-Terry.
 """
 
+from typing import Unpack
+
 from torch import Tensor
 
-from safedpo.finite.methods.outcome import STEPS, TOLERANCE, Costs, Outcome, logistic, train
+from safedpo.finite.methods.outcome import STEPS, TOLERANCE, Costs, FitSettings, Outcome, Shape, logistic, train
 from safedpo.finite.optimum import optimal_policy
 from safedpo.finite.pairs import Pairs
 from safedpo.finite.world import FiniteWorld
@@ -26,12 +28,12 @@ def ordered(
     world: FiniteWorld,
     pairs: Pairs,
     rule: str,
-    shape,
+    shape: Shape,
     beta: float,
     seed: int,
     steps: int,
     tolerance: float,
-    **settings,
+    **settings: Unpack[FitSettings],
 ) -> Outcome:
     costs = Costs(tables=1)
     costs.use_labels(pairs, *LABELS[rule])
