@@ -162,7 +162,7 @@ import tempfile
 from pathlib import Path
 
 from safedpo.household import load
-from safedpo.labs.live_curves import LiveCurves
+from safedpo.labs.live.curves import LiveCurves
 from safedpo.lm import train
 from safedpo.lm.training.recipes import RECIPES
 
@@ -196,7 +196,7 @@ assert sum(groups[3::4]) == 0  # T dropped every pair of two unsafe responses be
 predict("chosen_logp")
 
 # %%
-from safedpo.labs.live_curves import PANELS, smooth
+from safedpo.labs.live.curves import PANELS, smooth
 from safedpo.show import curves, still
 
 steps = [row["step"] for row in run.log]

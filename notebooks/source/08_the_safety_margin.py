@@ -607,7 +607,7 @@ live(scored, Stops("safety margin Δ", stops, start=10))
 # probable one, coloured like those above. (A model of this size knows household advice of a dozen topics, and little else.)
 
 # %%
-from safedpo.labs.live_prompt import LivePrompt
+from safedpo.labs.live.prompt import LivePrompt
 
 live_prompt = LivePrompt(loaded, blend, stops, max_new_tokens=8 if FAST else 64)
 live_prompt.prompt.value = read_records(load("test")).records[0].prompt

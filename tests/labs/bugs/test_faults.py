@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from safedpo.errors import UserError
-from safedpo.labs.faults import FAULTS, Pipeline, broken
-from safedpo.labs.symptoms import (
+from safedpo.labs.bugs.faults import FAULTS, Pipeline, broken
+from safedpo.labs.bugs.symptoms import (
     BETA,
     CHECKS,
     DELTA,

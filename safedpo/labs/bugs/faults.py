@@ -4,7 +4,7 @@
          --reference--> the same of the reference --loss--> one a pair --average--> what is minimised
 
 It pads where the package packs, so that every stage can be seen; both give the same numbers. `broken(k)` is the
-pipeline with fault k, `broken(0)` the sound one. `safedpo.labs.symptoms` holds the checks that catch the faults, and
+pipeline with fault k, `broken(0)` the sound one. `safedpo.labs.bugs.symptoms` holds the checks that catch the faults, and
 the figure in which each can be seen.
 """
 
