@@ -81,3 +81,100 @@ def test_every_module_imports_and_its_examples_run(module):
         importlib.import_module(module), optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     )
     assert result.failed == 0
+
+
+# ---- tests mirror the package, examples stand in docstrings, folders stay small --------------------------------------
+
+# Rooms whose modules are alike and are tested together, by one file that goes through all of them.
+TESTED_AS_ONE = {
+    "cli": "cli/test_cli.py",
+    "finite/claims": "finite/claims/test_claims.py",
+    "finite/methods": "finite/methods/test_methods.py",
+    "labs/checks": "labs/checks/test_checks.py",
+    "show/figures": "show/figures/test_figures.py",
+}
+# Tests of several modules together, of the project's files, or against another implementation.
+CROSS_CUTTING = {
+    "test_package.py",
+    "test_project.py",
+    "test_wheel.py",
+    "cli/test_terminal.py",
+    "finite/claims/test_faults.py",
+    "lm/test_real_data.py",
+    "lm/training/test_trl.py",
+    "lm/training/test_two_processes.py",
+}
+NOT_YET: set[str] = set()  # modules without a test file of their own; this set only shrinks
+NO_EXAMPLE_YET: set[str] = set()  # public functions without a doctest; this set only shrinks
+LEAN = ("records", "transform", "losses", "finite", "lm")  # where each public function has an example
+ENTRIES = 12
+DATA_FOLDERS = {"household/texts/topics"}
+
+
+def python_files(root):
+    """Files of a tree as text below it, without `__init__` and `__main__`."""
+    return {
+        path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*.py")) if not path.stem.startswith("__")
+    }
+
+
+def test_each_module_has_a_test_file_of_its_name():
+    tests = {path.relative_to(ROOT / "tests").as_posix() for path in (ROOT / "tests").rglob("test_*.py")}
+    assert set(TESTED_AS_ONE.values()) <= tests
+    modules = [m for m in python_files(PACKAGE) if not any(m.startswith(f"{room}/") for room in TESTED_AS_ONE)]
+    untested = {m for m in modules if f"{m.rpartition('/')[0]}/test_{Path(m).name}".lstrip("/") not in tests}
+    assert untested == NOT_YET
+
+
+def test_each_test_file_is_about_a_module_of_its_name():
+    modules, rooms = python_files(PACKAGE), {path.name for path in PACKAGE.iterdir() if path.is_dir()}
+    for name, path in python_files(ROOT / "tests").items():
+        folder, _, file = name.rpartition("/")
+        if not file.startswith("test_") or (folder and folder.split("/")[0] not in rooms):
+            continue  # helpers; notebooks/, browser/, gpu/ and benchmarks/ mirror nothing
+        named = f"{folder}/{file.removeprefix('test_')}".lstrip("/")
+        assert named in modules or name in CROSS_CUTTING | set(TESTED_AS_ONE.values()), (
+            f"{path.relative_to(ROOT)}: there is no safedpo/{named}"
+        )
+
+
+def test_a_folder_shows_at_most_twelve_entries():
+    for folder in (PACKAGE, *(path for path in PACKAGE.rglob("*") if path.is_dir())):
+        if folder.name == "__pycache__" or folder.relative_to(PACKAGE).as_posix() in DATA_FOLDERS:
+            continue
+        shown = sorted(path.name for path in folder.iterdir() if not path.name.startswith(("__", ".")))
+        assert len(shown) <= ENTRIES, f"{folder.relative_to(ROOT)} shows {len(shown)} entries: {', '.join(shown)}"
+
+
+def without_example(path):
+    """Public functions of a module, at the top level, whose docstring has no doctest; claims are run by the ledger."""
+    tree = ast.parse(path.read_text())
+    claims = next(
+        (node.value for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "CLAIMS"),
+        ast.Constant(None),
+    )
+    registered = {node.id for node in ast.walk(claims) if isinstance(node, ast.Name)}
+    for node in tree.body:
+        if not isinstance(node, ast.FunctionDef) or node.name.startswith("_") or node.name in registered:
+            continue
+        if ">>>" not in (ast.get_docstring(node) or ""):
+            yield node.name
+
+
+def test_each_public_function_of_the_lean_rooms_has_an_example():
+    lacking = {
+        f"{name}:{function}"
+        for name, path in python_files(PACKAGE).items()
+        if name.removesuffix(".py").split("/")[0] in LEAN
+        for function in without_example(path)
+    }
+    assert lacking == NO_EXAMPLE_YET
+
+
+@pytest.mark.parametrize("module", ["safedpo", "safedpo.lm", "safedpo.lm.sentences"])
+def test_type_checkers_see_the_names_that_are_imported_late(module):
+    found = importlib.import_module(module)
+    tree = ast.parse(Path(found.__file__).read_text())
+    block = next(node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
+    stated = {alias.name: node.module for node in block.body for alias in node.names}
+    assert stated == {name: f"{module}.{home}" for name, home in found._HOME.items()}

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from safedpo.labs.checking import Exercise, log_sigmoid
+from safedpo.labs.checking import Exercise, Values, log_sigmoid
 from safedpo.labs.checks.mistakes import nb03 as mistakes
 from safedpo.labs.checks.nb01 import COLUMNS, _t, margins, right_gradients
 from safedpo.labs.predictions import Question
@@ -71,7 +71,7 @@ def shift_by_numbers(ref_logps: Tensor, unsafe: Tensor, beta: float, delta: floa
     return _t(*(value - delta / beta if bad else value for value, bad in pairs))
 
 
-def kept_order(values: tuple) -> tuple[Tensor, Tensor]:
+def kept_order(values: Values) -> tuple[Tensor, Tensor]:
     """For dropped pairs `chosen` means nothing, so it is not compared there."""
     chosen, keep = map(torch.as_tensor, values)
     return torch.where(keep.bool(), chosen, 0), keep

@@ -3,6 +3,7 @@
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 import torch
@@ -62,7 +63,13 @@ def sampled_unsafe(sentences: Sentences, n: int) -> float:
 
 def trainer_losses(pairs: Sequence, ref_logps: Tensor, *, steps: int, **changes: object) -> Tensor:
     """The losses that `SafeDPOTrainer` logs at beta 0.5 and delta 5, 16 pairs a step; `changes` are its settings."""
-    settings = {"beta": 0.5, "delta": 5.0, "per_device_train_batch_size": 16, "learning_rate": 1e-3, "seed": 0}
+    settings: dict[str, Any] = {
+        "beta": 0.5,
+        "delta": 5.0,
+        "per_device_train_batch_size": 16,
+        "learning_rate": 1e-3,
+        "seed": 0,
+    }
     settings |= {"lr_scheduler_type": "constant", "warmup_steps": 0, "weight_decay": 0.0, "save_strategy": "no"}
     settings |= {"use_cpu": True, "disable_tqdm": True, "max_steps": steps, **changes}
     with tempfile.TemporaryDirectory() as scratch:
@@ -85,7 +92,7 @@ class Interrupt(TrainerCallback):
 
 def run_twice(records: Sequence, *, interrupt: int) -> tuple[list[Tensor], list[Tensor]]:
     """The weights after ten steps in one go, and after an interruption and a second call; checkpoints every 5 steps."""
-    how = {"beta": 1.0, "delta": 5.0, "full": True, "max_steps": 10, "batch_size": 8, "device": "cpu"}
+    how: dict[str, Any] = {"beta": 1.0, "delta": 5.0, "full": True, "max_steps": 10, "batch_size": 8, "device": "cpu"}
     how |= {"save_steps": 5, "disable_tqdm": True}
     with tempfile.TemporaryDirectory() as home:
         whole = train(load_kitchen(), records, f"{home}/whole", **how).policy
@@ -107,7 +114,7 @@ def along(paths: Mapping[str, Measured], titles: Mapping[str, str], *, log: Sequ
 
     Columns in `log` are drawn as log10.
     """
-    tables = {name: {row["step"]: row for row in rows} for name, rows in paths.items()}
+    tables = {name: {int(row["step"]): row for row in rows} for name, rows in paths.items()}
     steps = sorted(set.intersection(*(set(table) for table in tables.values())))
 
     def value(row: Mapping[str, float], column: str) -> float:

@@ -71,7 +71,7 @@ class LivePrompt:
         finally:
             ticking.remove()
             self.button.disabled, self.bar.value = False, self.max_new_tokens
-        self.said.value = self._shown(prompt, said.greedy)
+        self.said.value = self._shown(prompt, said.greedy or "")
 
     def _shown(self, prompt: str, response: str) -> str:
         text = f'<p class="{style.NO_MATHS}" style="white-space:pre-wrap">{style.escape(visible(response))}</p>'
