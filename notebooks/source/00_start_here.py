@@ -132,6 +132,9 @@ explorer(sweep, score)
 #
 # **Colab.** Open any notebook and run all cells. Each stands alone.
 #
+# **A browser alone.** `safedpo site --out site` writes the *playground* beside the lessons: one page to pass on, in which the
+# reader edits the six answers of section 2 and watches a run train.
+#
 # **Research.** Read 02 and 03, then go to the command line: `safedpo verify` for the theory, `safedpo data FILE` for what
 # SafeDPO's reordering does to your preference data, `safedpo train --help` for fine-tuning.
 

@@ -25,6 +25,12 @@ LoraR = Annotated[int, Option(help="Rank of the LoRA adapter.")]
 Full = Annotated[bool, Option("--full", help="Train all weights instead of a LoRA adapter.")]
 MaxLength = Annotated[int, Option(help="Longest prompt + response in tokens; longer ones are cut, and counted.")]
 Template = Annotated[str, Option(help="auto, chat (the tokenizer's) or plain (the paper's).")]
+SkipBadRows = Annotated[
+    bool, Option("--skip-bad-rows", help="Leave out rows that cannot be used, counted, instead of stopping at them.")
+]
+Contradictions = Annotated[
+    str, Option(help="Responses called safe in one row and unsafe in another: keep, drop (their rows), or majority.")
+]
 MORE = (
     "Other fields of transformers.TrainingArguments pass through (--weight-decay 0.01); those that cannot be honoured "
     "are refused."
@@ -53,6 +59,8 @@ def train(
     template: Template = "auto",
     dtype: Dtype = "auto",
     seed: Seed = 0,
+    skip_bad_rows: SkipBadRows = False,
+    contradictions: Contradictions = "keep",
     json_file: JsonFile = None,
 ) -> None:
     """Fine-tune a model with SafeDPO. The default is the ten-minute run's model and data.
@@ -85,6 +93,8 @@ def sft(
     template: Template = "auto",
     dtype: Dtype = "auto",
     seed: Seed = 0,
+    skip_bad_rows: SkipBadRows = False,
+    contradictions: Contradictions = "keep",
     json_file: JsonFile = None,
 ) -> None:
     """Fine-tune a model on the responses of preference data: how the paper makes its reference."""
@@ -139,6 +149,7 @@ def evaluate(
     max_new_tokens: Annotated[int, Option(min=1, help="Longest response in tokens.")] = 64,
     dtype: Dtype = "auto",
     seed: Seed = 0,
+    skip_bad_rows: SkipBadRows = False,
     save: Annotated[Path | None, Option(help="Folder for evaluation.json and all samples.")] = None,
     json_file: JsonFile = None,
 ) -> None:
@@ -148,7 +159,7 @@ def evaluate(
     from safedpo.evaluate.display import print_report
 
     decoding = Decoding(samples=samples, max_new_tokens=max_new_tokens, seed=seed)
-    report = run(adapter, shipped_data(data), decoding=decoding, limit=limit, dtype=dtype)
+    report = run(adapter, shipped_data(data), decoding=decoding, limit=limit, dtype=dtype, skip_bad_rows=skip_bad_rows)
     print_report(report)
     if save:
         print(f"samples and evaluation.json are in {report.save(save).parent}")

@@ -101,16 +101,20 @@ def evaluate(
     device: str = "auto",
     batch_size: int = 64,
     progress: bool = True,
+    skip_bad_rows: bool = False,
 ) -> EvaluationReport:
     """Sample responses to the prompts of `data`, judge them, and set the policy beside its reference.
 
     `policy` is a folder made by training (its `run.json` names the reference), or a model already loaded: with an
     adapter on it, adapter off is the reference; without, it is judged alone. `limit` takes the first so many prompts.
     The reference's responses are kept in the cache by fingerprint, prompts, decoding and dtype, so runs on one
-    reference sample it once. Raises UserError for data that has no scorer, and for an adapter on other weights.
+    reference sample it once. `skip_bad_rows` leaves out rows that cannot
+    be used. Raises UserError for data that has no scorer, and for an adapter on other weights.
     """
     decoding = decoding or Decoding()
-    prompts = list(dict.fromkeys(record.prompt for record in read_records(data).records))[:limit]
+    prompts = list(dict.fromkeys(record.prompt for record in read_records(data, strict=not skip_bad_rows).records))[
+        :limit
+    ]
     scorer = scorer_for(prompts)  # before any model is loaded: without a scorer nothing can be said
     trained = (
         TrainedPolicy(policy, "auto", None)

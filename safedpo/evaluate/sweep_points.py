@@ -52,12 +52,14 @@ def adapter_folder(run: Path, pairs: int, budgets: Sequence[int]) -> Path:
     return run if pairs == budgets[-1] else run / f"pairs-{pairs}"
 
 
-def measure_last(policy: LoadedModel, run: Path, prompts_from: str | Path, decoding: Decoding) -> Evaluation:
+def measure_last(
+    policy: LoadedModel, run: Path, prompts_from: str | Path, decoding: Decoding, *, skip_bad_rows: bool = False
+) -> Evaluation:
     """The policy at its last budget beside its reference, as `safedpo evaluate` does it: evaluation.json and samples.
 
     The reference's samples are put into the sweep's folder: they are the same for every run.
     """
-    report = evaluate(policy, prompts_from, decoding=decoding)
+    report = evaluate(policy, prompts_from, decoding=decoding, skip_bad_rows=skip_bad_rows)
     report.save(run)
     (run / "samples-reference.jsonl").replace(run.parents[1] / "samples-reference.jsonl")
     return report.policy

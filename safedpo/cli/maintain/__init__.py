@@ -55,7 +55,8 @@ def blends(
 
     for one in measure_blends(adapters, results, command=shlex.join(["safedpo", *sys.argv[1:]]))["blends"]:
         gaps = ", ".join(
-            f"{name} {gap['value']:+.3f} [{gap['low']:+.3f}, {gap['high']:+.3f}]"
+            f"{name} {gap['value']:+.3f} "
+            + ("[not known]" if gap["low"] is None else f"[{gap['low']:+.3f}, {gap['high']:+.3f}]")
             for name, gap in one["minus_trained"].items()
         )
         print(f"delta {one['delta']:g}, blend of {', '.join(one['weights'])} minus trained: {gaps}")

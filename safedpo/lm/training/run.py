@@ -25,7 +25,7 @@ from safedpo.lm.rows.tokens import Tokenized, resolve_template, tokenize_example
 from safedpo.lm.training.callbacks import LogFile
 from safedpo.lm.training.checkpoints import last_good
 from safedpo.lm.training.config import SafeDPOConfig, honoured_arguments
-from safedpo.lm.training.data import data_fingerprint, draw, records_of, sft_rows, usable
+from safedpo.lm.training.data import data_fingerprint, draw, labels_settled, records_of, sft_rows, usable
 from safedpo.lm.training.reference import reference_identity, reference_logps
 from safedpo.lm.training.run_folder import claim, finish, note, read_log
 from safedpo.lm.training.step_zero import check_step_zero
@@ -69,6 +69,8 @@ def train(
     dtype: str = "auto",
     device: str = "auto",
     seed: int = 0,
+    skip_bad_rows: bool = False,
+    contradictions: str = "keep",
     callbacks: Sequence = (),
     **training_arguments,
 ) -> Run:
@@ -78,7 +80,9 @@ def train(
     adapter. It is also the reference. `data`: what `read_records` reads, or records. `delta`: the safety margin
     (default 10 for the loss safedpo). `rule`: `safedpo` is T; `loss="dpo", rule="helpful"` is plain DPO.
     `max_pairs`: use that many pairs, drawn with `seed`, of those the rule keeps. `full`: train all weights
-    against the cached reference instead of a LoRA adapter. Other fields of `SafeDPOConfig` pass through by name.
+    against the cached reference instead of a LoRA adapter. `skip_bad_rows` leaves rows out that cannot be used;
+    `contradictions` keeps (the default), drops or votes on responses that carry both safety labels: both are counted
+    in `run.json`, `labels`. Other fields of `SafeDPOConfig` pass through by name.
     Raises `UserError` for anything the user can put right.
     """
     config = _config(
@@ -97,6 +101,7 @@ def train(
         max_length=max_length,
         template=template,
     )
+    data, labels = labels_settled(data, skip_bad_rows=skip_bad_rows, contradictions=contradictions)
     records, source = records_of(data)
     loaded = _loaded(model, dtype, device)
     tokens = tokenize_pairs(records, loaded.tokenizer, rule=rule, max_length=max_length, template=template)
@@ -109,6 +114,7 @@ def train(
             "data": data_fingerprint(records),
         },
         "pairs": len(pairs),
+        "labels": labels,
     }
     noted = claim(config, about)
     ref_logps = reference_logps(
@@ -147,6 +153,8 @@ def sft(
     dtype: str = "auto",
     device: str = "auto",
     seed: int = 0,
+    skip_bad_rows: bool = False,
+    contradictions: str = "keep",
     callbacks: Sequence = (),
     **training_arguments,
 ) -> Run:
@@ -169,6 +177,7 @@ def sft(
         max_length=max_length,
         template=template,
     )
+    data, labels = labels_settled(data, skip_bad_rows=skip_bad_rows, contradictions=contradictions)
     records, source = records_of(data)
     loaded = _loaded(model, dtype, device)
     rows = sft_rows(records, responses)
@@ -179,6 +188,7 @@ def sft(
         "fingerprints": {"reference": loaded.fingerprint, "data": data_fingerprint(records)},
         "responses": responses,
         "examples": len(examples),
+        "labels": labels,
         "started_from": adapter and str(adapter),
     }
     claim(config, about)

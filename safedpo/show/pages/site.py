@@ -27,10 +27,12 @@ def build_site(
     out: str | Path,
     *,
     figures: Mapping[str, Slider] | None = None,
+    whole: Mapping[str, str] | None = None,
     timeout: float = 600,
 ) -> list[Path]:
     """Write one page per notebook, one per figure (by its title), an index and one plotly.min.js into the folder `out`.
 
+    `whole` holds pages that stand by themselves, by title: they are written as they are, and the index links to them.
     Returns the pages, the index first.
 
     A notebook without stored outputs is run first, in its own folder, at most `timeout` seconds a cell; a progress
@@ -63,9 +65,14 @@ def build_site(
         links = "".join(f'<a href="{other}.html">{escape(text)}</a>' for other, text in around)
         written.append(_write(out / f"{name}.html", titles[name], f"<nav>{links}</nav>{body}"))
     rows = "".join(f'<li><a href="{name}.html">{escape(title)}</a></li>' for name, title in titles.items())
+    alone = {title: out / (re.sub(r"\W+", "-", title.lower()) + ".html") for title in whole or {}}
+    for title, path in alone.items():
+        path.write_text(whole[title], encoding="utf-8")
+    rows += "".join(f'<li><a href="{path.name}">{escape(title)}</a></li>' for title, path in alone.items())
     return [
         _write(out / "index.html", "SafeDPO, step by step", f"<h1>SafeDPO, step by step</h1><ol>{rows}</ol>"),
         *written,
+        *alone.values(),
     ]
 
 
