@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -103,13 +104,28 @@ def lab(context: typer.Context) -> None:
     if find_spec("jupyterlab") is None:
         raise UserError("JupyterLab is not installed; install the kit with its lab extra: pip install 'safedpo[lab]'")
     first = shipped("notebooks") / "00_start_here.ipynb"
-    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(first), *context.args])
+    command = [sys.executable, "-m", "jupyterlab", str(first), *_for_root(context.args), *context.args]
+    if sys.platform == "win32":  # there execv does not quote a path with a space, and returns at once
+        raise typer.Exit(subprocess.call(command))
+    os.execv(sys.executable, command)
+
+
+def _for_root(given: list[str]) -> list[str]:
+    """What JupyterLab needs where it would refuse: root is the usual user of a container."""
+    if not hasattr(os, "geteuid") or os.geteuid() != 0 or any("allow-root" in word.replace("_", "-") for word in given):
+        return []
+    print("You are root, as in a container: JupyterLab is started with --allow-root.", flush=True)
+    return ["--allow-root"]
 
 
 @app.command()
 def site(
     out: Annotated[Path, typer.Option(help="Folder of the pages; made if it is missing.")],
     notebooks: Annotated[Path | None, typer.Option(help="Folder of the notebooks (default: the shipped ones).")] = None,
+    live: Annotated[
+        bool,
+        typer.Option("--live", help="Also the live model (130 MB, needs onnx and npm once; see it with a server)."),
+    ] = False,
 ) -> None:
     """Turn the notebooks into pages that open from disk: run them, with formulas and sliders that need no network."""
     from safedpo.files import shipped
@@ -123,8 +139,16 @@ def site(
         raise UserError(f"{notebooks} holds no notebooks NN_name.ipynb")
     stored = shipped("data") / "results" / "household" / "sweep.json"
     figures = {"The margin explorer": explorer(json.loads(stored.read_text("utf-8")), score)} if stored.exists() else {}
-    build_site(found, out, figures=figures, whole={"The playground": playground_page(home="index.html")})
+    links = {}
+    if live:  # first, since it tells in a second what is missing, and notebooks take minutes
+        from safedpo.show.pages.live_model import assemble_live_model
+
+        links["The live model"] = assemble_live_model(out / "live").relative_to(out).as_posix()
+    whole = {"The playground": playground_page(home="index.html")}
+    build_site(found, out, figures=figures, whole=whole, links=links)
     print(f"open {out / 'index.html'}")
+    if live:
+        print(f"the live model needs a server: python -m http.server --directory {out}")
 
 
 def _show_counts(source: str, counts: dict[str, int], bad: int) -> None:

@@ -18,7 +18,7 @@ from safedpo.evaluate.generation import Decoding, Responses, generate
 from safedpo.evaluate.intervals import Interval, cluster_interval
 from safedpo.evaluate.scorers import Scorer, scorer_for
 from safedpo.files import write_json
-from safedpo.lm.models.download import cache_dir
+from safedpo.lm.models.download import own_cache
 from safedpo.lm.models.load import LoadedModel
 from safedpo.lm.models.policies import TrainedPolicy, load_policy
 from safedpo.lm.rows.tokens import resolve_template
@@ -215,7 +215,7 @@ def _remembered(
         prompts,
     ]
     name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
-    file = cache_dir() / "responses" / f"{name}.json"
+    file = own_cache() / "responses" / f"{name}.json"
     if file.exists():
         try:
             return [

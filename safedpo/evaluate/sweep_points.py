@@ -16,7 +16,7 @@ from transformers import TrainerCallback
 from safedpo.evaluate.generation import Decoding, generate
 from safedpo.evaluate.report import METRICS, Evaluation, evaluate, judge
 from safedpo.evaluate.scorers import Scorer
-from safedpo.lm.models.adapters import load_adapter
+from safedpo.lm.models.adapters import load_adapter, write_portable_config
 from safedpo.lm.models.load import LoadedModel
 from safedpo.lm.rows.logprobs import token_logps
 from safedpo.lm.rows.packing import pack
@@ -40,6 +40,7 @@ class KeepAdapters(TrainerCallback):
             # Before the step's checkpoint: a run killed in here comes back to this step and writes the adapter again.
             kept = adapter_folder(self.folder, pairs, self.budgets)
             model.save_pretrained(kept)
+            write_portable_config(kept)
             (kept / "README.md").unlink(missing_ok=True)
 
 

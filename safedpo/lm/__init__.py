@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # the same names for type checkers and editors
     from safedpo.lm.models.fingerprint import weights_fingerprint as weights_fingerprint
     from safedpo.lm.models.load import LoadedModel as LoadedModel
     from safedpo.lm.models.load import load_model as load_model
+    from safedpo.lm.models.memory import memory_estimate as memory_estimate
     from safedpo.lm.models.presets import PRESETS as PRESETS
     from safedpo.lm.rows.logprobs import response_logps as response_logps
     from safedpo.lm.rows.logprobs import token_logps as token_logps
@@ -46,6 +47,7 @@ _HOME = {
     "PRESETS": "models.presets",
     "load_adapter": "models.adapters",
     "add_lora": "models.adapters",
+    "memory_estimate": "models.memory",
     "weights_fingerprint": "models.fingerprint",
     "TokenPair": "rows.tokens",
     "TokenExample": "rows.tokens",

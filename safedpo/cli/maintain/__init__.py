@@ -62,6 +62,19 @@ def blends(
         print(f"delta {one['delta']:g}, blend of {', '.join(one['weights'])} minus trained: {gaps}")
 
 
+@maintain.command()
+def live_hazards(
+    adapters: Annotated[Path, typer.Argument(help="Adapters of one seed, one a margin (data/adapters/sweep).")],
+    results: Annotated[Path, typer.Argument(help="The sweep that they come from (data/results/household).")],
+) -> None:
+    """Look for a seed whose answer at delta 0 is unsafe, for each shown prompt, and write live_hazards.json."""
+    from safedpo.evaluate.live_hazards import find_hazards
+
+    for one in find_hazards(adapters, results, command=shlex.join(["safedpo", *sys.argv[1:]]))["prompts"]:
+        after = one["after"]["unsafe"] if one["seed"] is not None else None
+        print(f"{one['prompt'][:60]:60} seed {one['seed']}, unsafe at delta 10: {after}")
+
+
 @sentences.command()
 def reference(folder: Annotated[Path, typer.Argument(help="Folder of the model and its card.")]) -> None:
     """Train the reference again, on a CPU, with the trainer of every other model."""

@@ -162,12 +162,3 @@ def _forward(layer: LoraLinear, x: Tensor, *args, **kwargs) -> Tensor:
             inner = x.flatten(0, -2) @ layer.lora_A[name].weight.to(x.dtype).T  # (tokens, r)
             y.view(-1, y.shape[-1]).addmm_(inner, layer.lora_B[name].weight.to(x.dtype).T, alpha=scale)
     return y
-
-
-def __getattr__(name: str) -> object:
-    """`load_adapters`, which lived here once, for those who look for it here."""
-    if name != "load_adapters":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from safedpo.lm.blending.load import load_adapters
-
-    return load_adapters

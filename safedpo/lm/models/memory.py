@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
 
 from safedpo.errors import UserError
 from safedpo.lm.models.dtype import choose_device, named_dtype
@@ -48,7 +49,7 @@ class MemoryEstimate:
 
 
 def memory_estimate(
-    source: str | Path,
+    source: str | Path | PretrainedConfig,
     *,
     r: int = 4,
     full: bool = False,
@@ -59,6 +60,8 @@ def memory_estimate(
 ) -> MemoryEstimate:
     """The memory of training `source` with LoRA of rank `r` (or all weights), `row_tokens` tokens at a time.
 
+    `source` is what `load_model` takes, or a model's configuration alone: then nothing is looked up or fetched.
+
     weights = parameters x bytes; optimizer = 16 bytes for each float32 LoRA number (value, gradient, Adam's two
     moments; with `full` 3 more copies in the model's dtype); activations = row_tokens x layers x (a hidden + b mlp +
     c keys) bytes, see `SAVED` (with `checkpointing` one layer, plus each layer's input); logits = 128 x vocabulary x
@@ -66,11 +69,12 @@ def memory_estimate(
     """
     device = choose_device(device)
     torch_dtype, _ = named_dtype(dtype, device)
+    given = isinstance(source, PretrainedConfig)
     row_tokens = row_tokens or (4096 if device.startswith("cuda") else 512)
     if r < 1 or row_tokens < 1:
         raise UserError(f"r is {r} and row_tokens {row_tokens}; both must be at least 1")
-    with loading(str(source)):
-        config = AutoConfig.from_pretrained(model_path(str(source)), trust_remote_code=False)
+    with loading("this configuration" if given else str(source)):
+        config: Any = source if given else AutoConfig.from_pretrained(model_path(str(source)), trust_remote_code=False)
         with torch.device("meta"):  # shapes without numbers
             model = AutoModelForCausalLM.from_config(config)
     parameters = sum(tensor.numel() for tensor in model.parameters())

@@ -17,6 +17,7 @@ import torch
 
 from safedpo.errors import UserError
 from safedpo.lm.models.adapters import add_lora, load_adapter
+from safedpo.lm.models.dtype import trains_on_cpu
 from safedpo.lm.models.fits import refuse_if_too_big
 from safedpo.lm.models.load import LoadedModel, load_model
 from safedpo.lm.rows.fused import unfuse_lora
@@ -27,7 +28,7 @@ from safedpo.lm.training.checkpoints import last_good
 from safedpo.lm.training.config import SafeDPOConfig, honoured_arguments
 from safedpo.lm.training.data import data_fingerprint, draw, labels_settled, records_of, sft_rows, usable
 from safedpo.lm.training.reference import reference_identity, reference_logps
-from safedpo.lm.training.run_folder import claim, finish, note, read_log
+from safedpo.lm.training.run_folder import claim, dtype_of_run, finish, note, read_log
 from safedpo.lm.training.step_zero import check_step_zero
 from safedpo.lm.training.trainer import SafeDPOTrainer, SFTTrainer
 from safedpo.records import Record, Records
@@ -103,7 +104,7 @@ def train(
     )
     data, labels = labels_settled(data, skip_bad_rows=skip_bad_rows, contradictions=contradictions)
     records, source = records_of(data)
-    loaded = _loaded(model, dtype, device)
+    loaded = _loaded(model, dtype_of_run(output_dir, dtype), device)
     tokens = tokenize_pairs(records, loaded.tokenizer, rule=rule, max_length=max_length, template=template)
     pairs = draw(usable(tokens, source, "pair", f"the rule {rule}"), max_pairs, seed)
     identity = reference_identity(loaded.fingerprint, str(loaded.dtype), pairs)
@@ -179,7 +180,7 @@ def sft(
     )
     data, labels = labels_settled(data, skip_bad_rows=skip_bad_rows, contradictions=contradictions)
     records, source = records_of(data)
-    loaded = _loaded(model, dtype, device)
+    loaded = _loaded(model, dtype_of_run(output_dir, dtype), device)
     rows = sft_rows(records, responses)
     tokens = tokenize_examples(rows, loaded.tokenizer, max_length=max_length, template=template)
     examples = draw(usable(tokens, source, "response", f"responses={responses}"), max_examples, seed)
@@ -230,7 +231,7 @@ def _config(
     for name in others:
         if not hasattr(SafeDPOConfig, name) and name not in known:
             raise UserError(f"unknown setting {name!r}; SafeDPOConfig lists those that can be given")
-    if device == "cpu":
+    if trains_on_cpu(device):
         others.setdefault("use_cpu", True)
     return SafeDPOConfig(
         output_dir=str(output_dir),
