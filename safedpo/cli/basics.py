@@ -132,12 +132,14 @@ def site(
     from safedpo.show import explorer
     from safedpo.show.pages.playground import playground_page
     from safedpo.show.pages.site import build_site
+    from safedpo.show.pages.walker import walker
 
     found = sorted((notebooks or shipped("notebooks")).glob("[0-9][0-9]_*.ipynb"))
     if not found:
         raise UserError(f"{notebooks} holds no notebooks NN_name.ipynb")
     stored = shipped("data") / "results" / "household" / "sweep.json"
     figures = {"The margin explorer": explorer(read_json(stored), score)} if stored.exists() else {}
+    figures |= {f"Take a premise away: {statement}": figure for statement, figure in walker().items()}
     links = {}
     if live:  # first, since it tells in a second what is missing, and notebooks take minutes
         from safedpo.show.pages.live_model import assemble_live_model
