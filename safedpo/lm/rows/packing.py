@@ -72,7 +72,10 @@ def pack(prompts: Sequence, responses: Sequence[tuple[int, Sequence[int]]]) -> T
     >>> batch.mask()[0, 0].int().tolist()[4]               # the second response sees the prompt and itself
     [1, 1, 0, 0, 1]
     """
-    ids, positions, prompt_of, response_of = [], [], [], []
+    ids: list[int] = []
+    positions: list[int] = []
+    prompt_of: list[int] = []
+    response_of: list[int] = []
     places: dict[int, list[int]] = {}  # response -> index of the token before each of its tokens
     for p, prompt in enumerate(prompts):
         last = len(ids) + len(prompt) - 1

@@ -53,4 +53,10 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 
 # What a bare `safedpo sft` and `safedpo.lm.sft()` run.
-SFT = {"model": "smollm2-135m", "batch_size": 2, "learning_rate": 1e-3, "lora_r": 8, "max_grad_norm": 1.0}
+SFT: dict[str, Any] = {
+    "model": "smollm2-135m",
+    "batch_size": 2,
+    "learning_rate": 1e-3,
+    "lora_r": 8,
+    "max_grad_norm": 1.0,
+}
