@@ -9,6 +9,7 @@ pair apart, so that each log-probability is exactly that of prompt + response on
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,7 +35,7 @@ class TokenBatch:
 
     def to(self, device, **how) -> "TokenBatch":
         """The same batch on another device."""
-        moved = {k: v.to(device, **how) if isinstance(v, Tensor) else v for k, v in vars(self).items()}
+        moved: dict[str, Any] = {k: v.to(device, **how) if isinstance(v, Tensor) else v for k, v in vars(self).items()}
         return TokenBatch(**moved)
 
     def mask(self) -> Tensor:
