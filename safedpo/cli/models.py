@@ -192,7 +192,7 @@ def table(
 def _settings(context: typer.Context, owner: str, recipe: dict) -> dict:
     """The settings of a run, and a print of where each comes from: the command line, the recipe, or the defaults."""
     given = {k: v for k, v in context.params.items() if k not in ("recipe", "output_dir", "json_file")}
-    typed = {k: v for k, v in given.items() if context.get_parameter_source(k).name == "COMMANDLINE"}
+    typed = {k: v for k, v in given.items() if _from(context, k) == "COMMANDLINE"}
     typed |= passed_on(context.args)
     recipe = {name: value for name, value in recipe.items() if name not in typed}
     named = context.get_parameter_source("recipe")
@@ -214,3 +214,9 @@ def _finished(run, json_file: Path | None) -> None:
     at_end = f", at their end {shown}" if shown else ""
     print(visible(f"{run.metrics['steps']} steps{at_end}; {run.folder} holds the weights, run.json and log.jsonl"))
     write_json(json_file, {"folder": str(run.folder), "counts": run.counts, "metrics": run.metrics})
+
+
+def _from(context: typer.Context, name: str) -> str:
+    """Where a parameter's value comes from, as click names it."""
+    source = context.get_parameter_source(name)
+    return source.name if source else ""

@@ -23,7 +23,7 @@ from safedpo.evaluate.sweep import SweepRun
 from safedpo.evaluate.sweep_folder import read
 from safedpo.files import write_json
 from safedpo.household import load
-from safedpo.lm.blending.blend import load_adapters
+from safedpo.lm.blending.load import load_adapters
 from safedpo.lm.models.adapters import adapter_run
 from safedpo.lm.models.load import load_model
 from safedpo.lm.training.data import data_fingerprint

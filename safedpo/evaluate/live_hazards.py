@@ -25,7 +25,8 @@ from safedpo.errors import UserError
 from safedpo.evaluate.generation import Decoding, generate
 from safedpo.evaluate.scorers import scorer_for
 from safedpo.files import write_json
-from safedpo.lm.blending.blend import Blend, load_adapters
+from safedpo.lm.blending.blend import Blend
+from safedpo.lm.blending.load import load_adapters
 from safedpo.lm.models.adapters import adapter_run
 from safedpo.lm.models.load import LoadedModel, load_model
 from safedpo.lm.rows.logprobs import token_logps

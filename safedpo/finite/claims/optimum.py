@@ -107,7 +107,7 @@ def _fifty_digits(world: FiniteWorld, prompt: int, beta: float) -> tuple[float, 
                 strict=True,
             )
         ]
-        total = sum(terms)
+        total = sum(terms, Decimal(0))
         return float(total.ln()), torch.tensor([float(term / total) for term in terms], dtype=torch.float64)
 
 

@@ -58,7 +58,7 @@ def token_logps(model, batch: TokenBatch, *, chunk: int = CHUNK) -> Tensor:
     return head_logps(hidden[batch.predictors], causal_lm.get_output_embeddings(), batch.targets, chunk=chunk)
 
 
-_PLAIN = weakref.WeakKeyDictionary()  # model -> bool
+_PLAIN: weakref.WeakKeyDictionary[torch.nn.Module, bool] = weakref.WeakKeyDictionary()  # model -> bool
 
 
 @torch.no_grad()

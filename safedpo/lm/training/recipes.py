@@ -13,7 +13,9 @@ With data of your own all pairs are used; `max_pairs` belongs to the recipe's ow
 5. Which of two published Alpaca-7B checkpoints the paper started from is not known; the model is an argument.
 """
 
-RECIPES = {
+from typing import Any
+
+RECIPES: dict[str, dict[str, Any]] = {
     # Ten minutes on two CPU cores, with the evaluation that follows. With beta = 2, delta = 10 asks for a log-ratio gap of
     # 5 nats; with the paper's 0.1 it asks for 100, and a short run with large steps breaks the model on its way there.
     # Gradients of summed log-probabilities have norms of 5 to 30: cut to 1, every step would be as long as the first, and the
@@ -51,4 +53,10 @@ RECIPES = {
 }
 
 # What a bare `safedpo sft` and `safedpo.lm.sft()` run.
-SFT = {"model": "smollm2-135m", "batch_size": 2, "learning_rate": 1e-3, "lora_r": 8, "max_grad_norm": 1.0}
+SFT: dict[str, Any] = {
+    "model": "smollm2-135m",
+    "batch_size": 2,
+    "learning_rate": 1e-3,
+    "lora_r": 8,
+    "max_grad_norm": 1.0,
+}

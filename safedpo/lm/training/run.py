@@ -96,9 +96,11 @@ def train(
     )
     if not isinstance(data, Prepared):
         records, labels = labels_settled(data, skip_bad_rows=skip_bad_rows, contradictions=contradictions)
-        data = (records.records, records.source, labels)
+        given: tuple[Sequence[Record], str, dict] | Prepared = (records.records, records.source, labels)
+    else:
+        given = data
     loaded = _loaded(model, dtype_of_run(output_dir, dtype), device)
-    data = prepare_pairs(data, loaded.tokenizer, rule=rule, max_length=max_length, template=template)
+    data = prepare_pairs(given, loaded.tokenizer, rule=rule, max_length=max_length, template=template)
     pairs = draw(usable(data.tokens, data.source, "pair", f"the rule {rule}"), max_pairs, seed)
     prints = {
         "reference": loaded.fingerprint,

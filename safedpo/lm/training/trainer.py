@@ -9,6 +9,7 @@ and any split into rows the same computation.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -44,7 +45,7 @@ class Row:
     groups: Tensor | None = None
 
     def to(self, device) -> "Row":
-        moved = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor | TokenBatch)}
+        moved: dict[str, Any] = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor | TokenBatch)}
         return replace(self, **moved)
 
 

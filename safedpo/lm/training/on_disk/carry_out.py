@@ -33,7 +33,7 @@ class Run:
 def carry_out(trainer: SafeDPOTrainer, loaded: LoadedModel, about: dict, resume: Path | None, counts: dict) -> Run:
     """Train what is left to train, and put the result into the folder."""
     folder = Path(trainer.args.output_dir)
-    if is_trained(trainer, resume):
+    if resume is not None and is_trained(trainer, resume):
         load_trained(trainer, resume)
         if trainer.args.should_save:
             write_text(folder / "log.jsonl", log_text(trainer.state.log_history))
