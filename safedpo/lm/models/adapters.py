@@ -25,7 +25,9 @@ def add_lora(model: PreTrainedModel, *, r: int = 4, alpha: float | None = None, 
     """
     if r < 1:
         raise UserError(f"the LoRA rank r is {r}; it must be at least 1")
+    odd = _without_plain_output(model) + _bypassed_in_training(model)
     config = LoraConfig(
+        exclude_modules=odd or None,
         r=r,
         lora_alpha=2 * r if alpha is None else alpha,
         target_modules="all-linear",
@@ -37,6 +39,43 @@ def add_lora(model: PreTrainedModel, *, r: int = 4, alpha: float | None = None, 
         warnings.filterwarnings("ignore", _PEFT_NOISE)
         torch.manual_seed(seed)
         return get_peft_model(model, config)
+
+
+@torch.no_grad()
+def _without_plain_output(model) -> list[str]:
+    """Names of layers that inherit from Linear and return something else, such as some routers: LoRA cannot sit there."""
+    odd = []
+    for name, layer in model.named_modules():
+        if isinstance(layer, torch.nn.Linear) and type(layer).forward is not torch.nn.Linear.forward:
+            try:
+                out = layer(torch.zeros(1, layer.in_features, dtype=layer.weight.dtype, device=layer.weight.device))
+                plain = isinstance(out, torch.Tensor) and out.shape == (1, layer.out_features)
+            except (RuntimeError, TypeError, ValueError):
+                plain = layer.weight.dtype in (torch.uint8, torch.int8)  # quantised: PEFT has a layer of its own for it
+            if not plain:
+                odd.append(name)
+    return odd
+
+
+@torch.no_grad()
+def _bypassed_in_training(model) -> list[str]:
+    """Names of layers that are called in evaluation and not in training, where their bare weight is read instead: an
+    adapter there would not be the same policy in both."""
+    called: dict[bool, set[str]] = {True: set(), False: set()}
+    linear = [(name, layer) for name, layer in model.named_modules() if isinstance(layer, torch.nn.Linear)]
+    hooks = [
+        layer.register_forward_hook(lambda layer, *_, name=name: called[model.training].add(name))
+        for name, layer in linear
+    ]
+    mode = model.training
+    try:
+        for training in (True, False):
+            model.train(training)(input_ids=torch.tensor([[3, 4]], device=model.device), use_cache=False)
+    finally:
+        model.train(mode)
+        for hook in hooks:
+            hook.remove()
+    return sorted(called[False] - called[True])
 
 
 def load_adapter(

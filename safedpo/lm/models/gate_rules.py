@@ -1,0 +1,154 @@
+"""What rules a model out by its properties, whatever its family is called: no forward pass is needed to know it."""
+
+import inspect
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from safedpo.lm.rows.packing import Item
+from safedpo.lm.rows.tokens import TokenPair
+
+ATTENTION = {"full_attention", "sliding_attention", "chunked_attention", "attention"}
+
+
+def refusals(model, tokenizer, items: Sequence[Item] = ()) -> list[str]:
+    """Why packed rows of `items` cannot be exact on this model, each reason with what to do; empty where they can.
+
+    >>> from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
+    >>> refusals(tiny_model(), tiny_tokenizer())
+    []
+    >>> tokenizer = tiny_tokenizer()
+    >>> tokenizer.eos_token = None
+    >>> refusals(tiny_model(), tokenizer)[0]
+    "its tokenizer has no end-of-text token (eos_token), so no response ends; set one in tokenizer_config.json"
+    """
+    sequences = [tuple(p + r) for item in items for p, r in _parts(item)]
+    longest = max(map(len, sequences), default=0)
+    found = [
+        _state(model),
+        _position_bias(model),
+        _own_mask(model),
+        _changing_rope(model, longest),
+        _no_positions(model),
+        _too_long(model, longest),
+        _tokens(model, tokenizer, items),
+    ]
+    return [reason for reason in found if reason]
+
+
+def layer_list(model) -> tuple[nn.Module | None, str, nn.ModuleList | None]:
+    """The module that holds the model's layers, the name they have there, and the layers; None where there is no list."""
+    wanted = getattr(model.config.get_text_config(), "num_hidden_layers", None)
+    for module in model.modules():
+        for name, child in module.named_children():
+            if isinstance(child, nn.ModuleList) and len(child) == wanted:
+                return module, name, child
+    return None, "", None
+
+
+def _state(model) -> str | None:
+    kinds = getattr(model.config.get_text_config(), "layer_types", None) or []
+    odd = sorted({kind for kind in kinds if kind not in ATTENTION})
+    layers = layer_list(model)[2]
+    convolution = layers is not None and any(isinstance(m, nn.Conv1d) for m in layers.modules())
+    if not (odd or getattr(model, "_is_stateful", False) or convolution):
+        return None
+    where = [str(i) for i, kind in enumerate(kinds) if kind in odd]
+    what = (
+        f"layers {', '.join(where[:6])}{' ...' if len(where) > 6 else ''} are {', '.join(odd)}" if odd else "its layers"
+    )
+    return (
+        f"{what}{'' if odd else ' keep a state'} and not attention: they carry what they read from one sequence of a packed "
+        "row into the next; use a model with attention in every layer"
+    )
+
+
+def _position_bias(model) -> str | None:
+    for name, module in model.named_modules():
+        own = [k for k in [*vars(type(module)), *vars(module)] if "alibi" in k.lower()]
+        switch = [k for k in own if getattr(module, k, None) is False]
+        text = model.config.get_text_config()
+        off = getattr(text, "alibi", None) is False or len(switch) == len(own) > 0
+        if own and not off:
+            return (
+                f"{name or type(module).__name__} adds a bias by place in the row (ALiBi), which restarts only at the row's "
+                "beginning; use a model with rotary or learned positions"
+            )
+    return None
+
+
+def _own_mask(model) -> str | None:
+    for name, buffer in model.named_buffers():
+        if buffer.ndim >= 2 and buffer.shape[-1] == buffer.shape[-2] > 1 and buffer.dtype in (torch.bool, torch.uint8):
+            square = buffer.reshape(-1, *buffer.shape[-2:])[0].bool()
+            if not torch.equal(square, torch.ones_like(square).tril()):
+                return f"{name} is a mask of its own, by place in the row and not in the sequence; use another model"
+    return None
+
+
+def _changing_rope(model, longest: int) -> str | None:
+    text = model.config.get_text_config()
+    rope = getattr(text, "rope_parameters", None) or getattr(text, "rope_scaling", None) or {}
+    for one in [rope, *(v for v in rope.values() if isinstance(v, dict))]:
+        kind = one.get("rope_type", one.get("type"))
+        if kind in ("dynamic", "longrope"):
+            limit = (
+                one.get("original_max_position_embeddings")
+                or getattr(text, "original_max_position_embeddings", None)
+                or text.max_position_embeddings
+            )
+            if longest > limit:
+                return (
+                    f"its positions ({kind} rope) change for every sequence once one is longer than {limit} tokens, and the "
+                    f"data's longest has {longest}; set max_length to at most {limit}"
+                )
+    return None
+
+
+def _no_positions(model) -> str | None:
+    backbone = model.base_model if hasattr(model, "base_model") else model
+    if "position_ids" in inspect.signature(backbone.forward).parameters:
+        return None
+    return (
+        f"{type(backbone).__name__} takes no position_ids, so positions cannot begin anew at each sequence of a packed row; "
+        "use another model"
+    )
+
+
+def _too_long(model, longest: int) -> str | None:
+    tables = [
+        m.num_embeddings for n, m in model.named_modules() if isinstance(m, nn.Embedding) and n.endswith(_LEARNED)
+    ]
+    if tables and longest > min(tables):
+        return (
+            f"it has learned positions for {min(tables)} tokens, and the data's longest sequence has {longest}; set "
+            f"max_length to at most {min(tables)}"
+        )
+    return None
+
+
+_LEARNED = ("wpe", "embed_positions", "position_embeddings", "position_embedding")
+
+
+def _tokens(model, tokenizer, items: Sequence[Item]) -> str | None:
+    if tokenizer is not None and tokenizer.eos_token_id is None:
+        return (
+            "its tokenizer has no end-of-text token (eos_token), so no response ends; set one in tokenizer_config.json"
+        )
+    rows = model.get_input_embeddings().weight.shape[0]
+    for item in items:
+        for prompt, response in _parts(item):
+            if (highest := max(*prompt, *response, 0)) >= rows:
+                row = item.id if isinstance(item, TokenPair) else item[0].id
+                return (
+                    f"row {row} of the data uses token {highest}, and the model has embeddings for tokens below {rows}: its "
+                    "tokenizer belongs to another model; use the tokenizer files of this model"
+                )
+    return None
+
+
+def _parts(item: Item) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    if isinstance(item, TokenPair):
+        return [(item.prompt_ids, item.chosen_ids), (item.prompt_ids, item.rejected_ids)]
+    return [(example.prompt_ids, example.response_ids) for example in item]
