@@ -111,6 +111,7 @@ def generate(
     from safedpo.evaluate import Decoding
     from safedpo.evaluate import generate as sample
     from safedpo.evaluate.display import shown
+    from safedpo.lm.models.gate import gate_prompts
     from safedpo.lm.models.load import load_model
     from safedpo.lm.models.policies import load_policy
 
@@ -122,6 +123,7 @@ def generate(
         loaded, template = trained.policy, trained.template
     else:
         loaded, template = load_model(model, dtype=dtype), "auto"
+    gate_prompts(loaded, prompts, template)
     said = sample(loaded.model, loaded.tokenizer, prompts, decoding, template=template)
     for answer in said:
         print(f"\n{shown(answer.prompt).plain}")

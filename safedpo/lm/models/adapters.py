@@ -96,6 +96,7 @@ def load_adapter(
     for file in ("adapter_config.json", "adapter_model.safetensors"):
         if not (folder / file).is_file():
             raise UserError(f"{folder} holds no LoRA adapter: {file} is missing")
+    _refuse_other_kinds(folder)
     expected = adapter_run(folder).get("fingerprints", {}).get("reference")
     if expected and expected != (found := base_fingerprint or weights_fingerprint(model)):
         raise UserError(
@@ -119,6 +120,31 @@ def load_adapter(
             f"such as {min(odd)}; load the model that it was trained on"
         )
     return policy
+
+
+def _refuse_other_kinds(folder: Path) -> None:
+    """Only where "adapter off" is the base exactly can the base be its reference."""
+    file = folder / "adapter_config.json"
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{file} is damaged ({error}); fetch the adapter again") from error
+    kind, start = config.get("peft_type", "LORA"), str(config.get("init_lora_weights", True)).lower()
+    if kind != "LORA":
+        raise UserError(f"{file}: its peft_type is {kind}, and only LORA adapters are read; train a LoRA adapter")
+    if start.startswith(_CHANGES_BASE):
+        raise UserError(
+            f"{file}: init_lora_weights is {start!r}, which changes the base weights as well, so that without the adapter they are "
+            "not the reference; convert it to plain LoRA (PEFT: save_pretrained with path_initial_model_for_weight_conversion)"
+        )
+    if config.get("bias", "none") != "none" or config.get("modules_to_save"):
+        raise UserError(
+            f"{file}: it also replaces biases or whole layers (bias, modules_to_save), which is more than LoRA; merge it into "
+            "its base and give the merged folder as the model"
+        )
+
+
+_CHANGES_BASE = ("pissa", "olora", "corda", "loftq")  # ways to begin LoRA that take the adapter out of the base
 
 
 def adapter_run(folder: Path) -> dict:

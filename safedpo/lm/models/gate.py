@@ -18,7 +18,7 @@ from safedpo.errors import UserError
 from safedpo.lm.models.gate_rules import layer_list, refusals
 from safedpo.lm.rows.logprobs import response_logps
 from safedpo.lm.rows.packing import Item, n_tokens, pack_items
-from safedpo.lm.rows.tokens import TokenExample, TokenPair
+from safedpo.lm.rows.tokens import TokenExample, TokenPair, prompt_token_ids
 
 TOLERANCE = 1e-2  # nats, in float32
 
@@ -39,6 +39,8 @@ def gate(loaded, items: Sequence[Item], *, say: bool = True, name: str | None = 
     start = time.perf_counter()
     causal_lm = loaded.model.get_base_model() if hasattr(loaded.model, "get_base_model") else loaded.model
     name = name or loaded.source
+    if hasattr(causal_lm, "position_logits"):  # it computes packed rows by rules of its own
+        return {}
     if found := refusals(causal_lm, loaded.tokenizer, items):
         raise UserError(f"{name} cannot be used: {found[0]}")
     longest, shortest = max(items, key=n_tokens), min(items, key=n_tokens)
@@ -132,6 +134,11 @@ def _kind(model, i: int, layer: nn.Module) -> tuple:
         plain = [(k, v) for k, v in vars(module).items() if isinstance(v, bool | int | float | str) and "idx" not in k]
         settings.append((name, type(module).__name__, tuple(sorted(plain))))
     return (types[i] if types else None, tuple(settings))
+
+
+def gate_prompts(loaded, prompts: Sequence[str], template: str = "auto", *, say: bool = True) -> dict:
+    """`gate` where there are only prompts: before sampling and evaluation."""
+    return gate(loaded, prompt_items([prompt_token_ids(loaded.tokenizer, p, template) for p in prompts]), say=say)
 
 
 def prompt_items(prompts: Sequence[tuple[int, ...]]) -> list[tuple[TokenExample, ...]]:

@@ -21,7 +21,7 @@ def refusals(model, tokenizer, items: Sequence[Item] = ()) -> list[str]:
     >>> tokenizer = tiny_tokenizer()
     >>> tokenizer.eos_token = None
     >>> refusals(tiny_model(), tokenizer)[0]
-    "its tokenizer has no end-of-text token (eos_token), so no response ends; set one in tokenizer_config.json"
+    'its tokenizer has no end-of-text token (eos_token), so no response ends; set one in tokenizer_config.json'
     """
     sequences = [tuple(p + r) for item in items for p, r in _parts(item)]
     longest = max(map(len, sequences), default=0)

@@ -4,6 +4,7 @@ A *reference* is a plain model folder; a *policy* is that model with a LoRA adap
 reference. Weights are told apart by fingerprint, never by name. Only safetensors are read and no remote code is run.
 """
 
+import os
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from safedpo.errors import UserError
 from safedpo.lm.models.adapters import load_adapter
 from safedpo.lm.models.dtype import choose_device, named_dtype
-from safedpo.lm.models.fingerprint import weights_fingerprint
+from safedpo.lm.models.fingerprint import config_fingerprint, weights_fingerprint
 from safedpo.lm.models.loading import loading, quiet, read_model
 from safedpo.lm.models.presets import PRESETS
 from safedpo.lm.rows.attention import use_packed_attention
@@ -34,6 +35,11 @@ class LoadedModel:
     dtype: torch.dtype
     dtype_reason: str
     fingerprint: str
+
+    @property
+    def identity(self) -> str:
+        """What its numbers depend on: the weights, and the config (the same weights under another rope are another model)."""
+        return f"{self.fingerprint}-{config_fingerprint(self.model)}"
 
 
 def load_model(
@@ -58,6 +64,10 @@ a folder that holds a model, or a hub id owner/name
     with loading(name), quiet() if name in PRESETS else nullcontext():
         model, tokenizer = read_model(path, torch_dtype)
         model = model.to(device).eval()
+    if (off := dropout_off(model)) and os.environ.get("RANK", "0") == "0":
+        print(
+            f"{name}: dropout and noise set to 0 in {off} places, in policy and reference: with them, equal weights differ"
+        )
     use_packed_attention(model)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token  # padding is masked by lengths, so sharing the id is harmless

@@ -19,7 +19,13 @@ def loading(what: str) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except ImportError as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(
+            f"{what} cannot be loaded: its weights are quantised (quantization_config in config.json) or need a package that "
+            f"is not installed: {first}; install that package, or give the model's plain weights"
+        ) from error
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError, SafetensorError) as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         reason = f"{what} cannot be loaded: {first}; check the name, the network, or that the files are whole"
         raise UserError(reason) from error
@@ -38,7 +44,17 @@ def quiet() -> Iterator[None]:
 
 
 def read_model(path: str | Path, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The model and tokenizer of a folder or hub id: safetensors only, no code from outside."""
+    """The model and tokenizer of a folder or hub id: safetensors only, no code from outside, and no weight left out.
+
+    Raises UserError where the files lack weights that the model has: transformers would fill them with random numbers.
+    """
     tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
-    model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, trust_remote_code=False, use_safetensors=True)
+    model, info = AutoModelForCausalLM.from_pretrained(
+        path, dtype=dtype, trust_remote_code=False, use_safetensors=True, output_loading_info=True
+    )
+    if missing := sorted(info["missing_keys"]):
+        raise UserError(
+            f"{path}: its *.safetensors lack {len(missing)} weights of {type(model).__name__}, such as {missing[0]}, which would "
+            "be random numbers; fetch the whole model again, or give the folder that all its weights are in"
+        )
     return model, tokenizer

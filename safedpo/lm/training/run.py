@@ -18,6 +18,7 @@ import torch
 from safedpo.errors import UserError
 from safedpo.lm.models.adapters import add_lora, load_adapter
 from safedpo.lm.models.fits import refuse_if_too_big
+from safedpo.lm.models.gate import gate
 from safedpo.lm.models.load import LoadedModel, load_model
 from safedpo.lm.rows.fused import unfuse_lora
 from safedpo.lm.rows.packing import group_examples
@@ -101,7 +102,8 @@ def train(
     loaded = _loaded(model, dtype, device)
     tokens = tokenize_pairs(records, loaded.tokenizer, rule=rule, max_length=max_length, template=template)
     pairs = draw(usable(tokens, source, "pair", f"the rule {rule}"), max_pairs, seed)
-    identity = reference_identity(loaded.fingerprint, str(loaded.dtype), pairs)
+    checked = gate(loaded, pairs, say=config.should_save)
+    identity = reference_identity(loaded.identity, str(loaded.dtype), pairs)
     about = _about("train", loaded, source, config, tokens, full=full, lora_r=lora_r, lora_alpha=lora_alpha) | {
         "fingerprints": {
             "reference": loaded.fingerprint,
@@ -109,6 +111,7 @@ def train(
             "data": data_fingerprint(records),
         },
         "pairs": len(pairs),
+        "gate": checked,
     }
     noted = claim(config, about)
     ref_logps = reference_logps(
@@ -117,7 +120,7 @@ def train(
         rank=config.process_index,
         world=config.world_size,
         wait=lambda: _wait(config),
-        fingerprint=loaded.fingerprint,
+        fingerprint=loaded.identity,
     )
     policy = _policy(loaded, full, lora_r, lora_alpha, seed)
     trainer = SafeDPOTrainer(policy, config, pairs, ref_logps, callbacks=_logged(config, callbacks))
@@ -175,11 +178,13 @@ def sft(
     tokens = tokenize_examples(rows, loaded.tokenizer, max_length=max_length, template=template)
     examples = draw(usable(tokens, source, "response", f"responses={responses}"), max_examples, seed)
     groups = group_examples(examples, RESPONSES_A_PROMPT)
+    checked = gate(loaded, groups, say=config.should_save)
     about = _about("sft", loaded, source, config, tokens, full=full, lora_r=lora_r, lora_alpha=lora_alpha) | {
         "fingerprints": {"reference": loaded.fingerprint, "data": data_fingerprint(records)},
         "responses": responses,
         "examples": len(examples),
         "started_from": adapter and str(adapter),
+        "gate": checked,
     }
     claim(config, about)
     policy = (

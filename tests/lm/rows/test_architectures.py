@@ -12,7 +12,8 @@ from safedpo.lm.models.tiny import tiny_tokenizer
 from safedpo.lm.rows.attention import use_packed_attention
 from safedpo.lm.rows.fused import fuse_lora, unfuse_lora
 from safedpo.lm.rows.logprobs import response_logps
-from tests.lm.rows.architectures import REFUSED, names, pairs, plain_logps, row, tiny, with_lora
+from tests.lm.rows.architectures import names, pairs, plain_logps, row, tiny, with_lora
+from tests.lm.rows.configurations import REFUSED
 
 FAST = [
     "llama3-rope",
