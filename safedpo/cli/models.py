@@ -24,6 +24,10 @@ LearningRate = Annotated[float, Option(help="Peak learning rate.")]
 LoraR = Annotated[int, Option(help="Rank of the LoRA adapter.")]
 Full = Annotated[bool, Option("--full", help="Train all weights instead of a LoRA adapter.")]
 MaxLength = Annotated[int, Option(help="Longest prompt + response in tokens; longer ones are cut, and counted.")]
+TemplateArg = Annotated[
+    list[str] | None,
+    Option(help="A variable of the chat template, name=value (enable_thinking=false); may be repeated."),
+]
 Template = Annotated[str, Option(help="auto, chat (the tokenizer's) or plain (the paper's).")]
 MORE = (
     "Other fields of transformers.TrainingArguments pass through (--weight-decay 0.01); those that cannot be honoured "
@@ -51,6 +55,7 @@ def train(
     full: Full = False,
     max_length: MaxLength = 512,
     template: Template = "auto",
+    template_arg: TemplateArg = None,
     dtype: Dtype = "auto",
     seed: Seed = 0,
     json_file: JsonFile = None,
@@ -83,6 +88,7 @@ def sft(
     full: Full = False,
     max_length: MaxLength = 512,
     template: Template = "auto",
+    template_arg: TemplateArg = None,
     dtype: Dtype = "auto",
     seed: Seed = 0,
     json_file: JsonFile = None,
@@ -103,6 +109,7 @@ def generate(
     samples: Annotated[int, Option(min=0, help="Sampled responses a prompt, beside the greedy one.")] = 2,
     max_new_tokens: Annotated[int, Option(min=1, help="Longest response in tokens.")] = 64,
     temperature: Annotated[float, Option(help="Sampling temperature, greater than 0.")] = 1.0,
+    template_arg: TemplateArg = None,
     dtype: Dtype = "auto",
     seed: Seed = 0,
     json_file: JsonFile = None,
@@ -114,6 +121,7 @@ def generate(
     from safedpo.lm.models.gate import gate_prompts
     from safedpo.lm.models.load import load_model
     from safedpo.lm.models.policies import load_policy
+    from safedpo.lm.rows.turns import with_template_args
 
     if any(not prompt.strip() for prompt in prompts):
         raise UserError("a prompt is empty; write a request in quotation marks")
@@ -123,6 +131,7 @@ def generate(
         loaded, template = trained.policy, trained.template
     else:
         loaded, template = load_model(model, dtype=dtype), "auto"
+    with_template_args(loaded.tokenizer, template_arguments(template_arg))
     gate_prompts(loaded, prompts, template)
     said = sample(loaded.model, loaded.tokenizer, prompts, decoding, template=template)
     for answer in said:
@@ -176,17 +185,36 @@ def shipped_data(source: str) -> str | Path:
     return source
 
 
+def template_arguments(words: list[str] | None) -> dict:
+    """`name=value` words as variables of a chat template: numbers and true/false are read, the rest stays text.
+
+    >>> template_arguments(["enable_thinking=false", "date=2026-05-01"])
+    {'enable_thinking': False, 'date': '2026-05-01'}
+    """
+    found = {}
+    for word in words or ():
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise UserError(f"--template-arg {word} has no value; write --template-arg name=value")
+        found |= passed_on([f"--{name}={value}"])
+    return found
+
+
 def _typed(context: typer.Context) -> dict:
     """The command's settings by name; a recipe's stand under those that were typed."""
     from safedpo.lm.training.recipes import RECIPES
 
-    given = {k: v for k, v in context.params.items() if k not in ("recipe", "output_dir", "json_file")}
+    given = {k: v for k, v in context.params.items() if k not in ("recipe", "output_dir", "json_file", "template_arg")}
+    if arguments := template_arguments(context.params.get("template_arg")):
+        given["template_args"] = arguments
     recipe = context.params.get("recipe")
     if recipe is None:
         return given
     if recipe not in RECIPES:
         raise UserError(f"no recipe {recipe!r}; there are {', '.join(RECIPES)}")
-    typed = {name for name in given if context.get_parameter_source(name).name == "COMMANDLINE"}
+    typed = {
+        name for name in given if name == "template_args" or context.get_parameter_source(name).name == "COMMANDLINE"
+    }
     return given | RECIPES[recipe] | {name: given[name] for name in typed}
 
 

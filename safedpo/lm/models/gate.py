@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from safedpo.errors import UserError
-from safedpo.lm.models.gate_rules import layer_list, refusals
+from safedpo.lm.models.gate_rules import layer_list, refusals, wrong_turn_end
 from safedpo.lm.rows.logprobs import response_logps
 from safedpo.lm.rows.packing import Item, n_tokens, pack_items
 from safedpo.lm.rows.tokens import TokenExample, TokenPair, prompt_token_ids
@@ -23,11 +23,14 @@ from safedpo.lm.rows.tokens import TokenExample, TokenPair, prompt_token_ids
 TOLERANCE = 1e-2  # nats, in float32
 
 
-def gate(loaded, items: Sequence[Item], *, say: bool = True, name: str | None = None) -> dict:
+def gate(
+    loaded, items: Sequence[Item], template: str | None = None, *, say: bool = True, name: str | None = None
+) -> dict:
     """Refuse a model on which packed rows of `items` would not be exact; returns what was found, for `run.json`.
 
-    `{"difference": nats, "layers": compared, "of": layers in all, "tokens": in the row, "seconds"}`. `loaded` is a `LoadedModel`;
-    `say` prints one line. Raises `UserError` naming the layers, the file or the tokens that are wrong, and what to do.
+    `{"difference": nats, "layers": compared, "of": layers in all, "tokens": in the row, "seconds"}`. `loaded` is a
+    `LoadedModel`; `template` is the one that `items` were made with (None: they are prompts only); `say` prints one line.
+    Raises `UserError` naming the layers, the file or the tokens that are wrong, and what to do.
 
     >>> from safedpo.lm.models.load import LoadedModel
     >>> from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
@@ -43,6 +46,8 @@ def gate(loaded, items: Sequence[Item], *, say: bool = True, name: str | None = 
         return {}
     if found := refusals(causal_lm, loaded.tokenizer, items):
         raise UserError(f"{name} cannot be used: {found[0]}")
+    if template is not None and (wrong := wrong_turn_end(loaded.tokenizer, template, items)):
+        raise UserError(f"{name} cannot be used: {wrong}")
     longest, shortest = max(items, key=n_tokens), min(items, key=n_tokens)
     picked = [longest] if longest is shortest else [longest, shortest]
     with few_layers(causal_lm) as (model, n, total):

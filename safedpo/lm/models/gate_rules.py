@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from safedpo.lm.rows.packing import Item
-from safedpo.lm.rows.tokens import TokenPair
+from safedpo.lm.rows.tokens import TokenPair, resolve_template
 
 ATTENTION = {"full_attention", "sliding_attention", "chunked_attention", "attention"}
 
@@ -146,6 +146,26 @@ def _tokens(model, tokenizer, items: Sequence[Item]) -> str | None:
                     "tokenizer belongs to another model; use the tokenizer files of this model"
                 )
     return None
+
+
+def wrong_turn_end(tokenizer, template: str, items: Sequence[Item]) -> str | None:
+    """Whether responses end otherwise than the conversation that the tokenizer's template writes: such a policy never stops.
+
+    Looks at the tokens of one rendered conversation as a whole, and not at how `turns` takes it apart.
+    """
+    if resolve_template(tokenizer, template) != "chat":
+        return None
+    turns = [{"role": "user", "content": "hello"}, {"role": "assistant", "content": "hello"}]
+    rendered = tokenizer.apply_chat_template(turns, tokenize=False)
+    special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
+    answer = rendered[rendered.rindex("hello") :]
+    ends = [i for i in tokenizer(answer, add_special_tokens=False)["input_ids"] if i in special]
+    wanted = {ends[0] if ends else tokenizer.eos_token_id}
+    last = {response[-1] for item in items for _, response in _parts(item)} & special
+    if not last or last == wanted:
+        return None
+    found, right = (", ".join(repr(tokenizer.decode([i])) for i in sorted(one)) for one in (last, wanted))
+    return f"responses end in {found}, and its chat template ends a turn with {right}; use template chat, or correct the template"
 
 
 def _parts(item: Item) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:

@@ -23,6 +23,7 @@ from safedpo.lm.models.load import LoadedModel, load_model
 from safedpo.lm.rows.fused import unfuse_lora
 from safedpo.lm.rows.packing import group_examples
 from safedpo.lm.rows.tokens import Tokenized, resolve_template, tokenize_examples, tokenize_pairs
+from safedpo.lm.rows.turns import template_date, with_template_args
 from safedpo.lm.training.callbacks import LogFile
 from safedpo.lm.training.checkpoints import last_good
 from safedpo.lm.training.config import SafeDPOConfig, honoured_arguments
@@ -100,9 +101,10 @@ def train(
     )
     records, source = records_of(data)
     loaded = _loaded(model, dtype, device)
+    with_template_args(loaded.tokenizer, config.template_args)
     tokens = tokenize_pairs(records, loaded.tokenizer, rule=rule, max_length=max_length, template=template)
     pairs = draw(usable(tokens, source, "pair", f"the rule {rule}"), max_pairs, seed)
-    checked = gate(loaded, pairs, say=config.should_save)
+    checked = gate(loaded, pairs, template, say=config.should_save)
     identity = reference_identity(loaded.identity, str(loaded.dtype), pairs)
     about = _about("train", loaded, source, config, tokens, full=full, lora_r=lora_r, lora_alpha=lora_alpha) | {
         "fingerprints": {
@@ -174,11 +176,12 @@ def sft(
     )
     records, source = records_of(data)
     loaded = _loaded(model, dtype, device)
+    with_template_args(loaded.tokenizer, config.template_args)
     rows = sft_rows(records, responses)
     tokens = tokenize_examples(rows, loaded.tokenizer, max_length=max_length, template=template)
     examples = draw(usable(tokens, source, "response", f"responses={responses}"), max_examples, seed)
     groups = group_examples(examples, RESPONSES_A_PROMPT)
-    checked = gate(loaded, groups, say=config.should_save)
+    checked = gate(loaded, groups, template, say=config.should_save)
     about = _about("sft", loaded, source, config, tokens, full=full, lora_r=lora_r, lora_alpha=lora_alpha) | {
         "fingerprints": {"reference": loaded.fingerprint, "data": data_fingerprint(records)},
         "responses": responses,
@@ -270,6 +273,7 @@ def _about(kind: str, loaded: LoadedModel, source: str, config, tokens: Tokenize
         "device": loaded.device,
         "counts": tokens.counts(),
         "template": resolve_template(loaded.tokenizer, config.template),
+        "template_date": template_date(loaded.tokenizer),
         "processes": config.world_size,
         "settings": settings | own,
     }

@@ -103,6 +103,14 @@ def test_an_embedding_too_small_names_the_row(pairs):
         gate(as_loaded(model), pairs)
 
 
+def test_a_wrong_end_of_turn_is_caught(pairs):
+    one = as_loaded(tiny_model())
+    assert gate(one, pairs, "auto", say=False)
+    wrong = [replace(p, chosen_ids=(*p.chosen_ids[:-1], 0), rejected_ids=(*p.rejected_ids[:-1], 0)) for p in pairs]
+    with pytest.raises(UserError, match="responses end in '<s>', and its chat template ends a turn with '</s>'"):
+        gate(one, wrong, "auto")
+
+
 def test_prompts_alone_are_enough(capsys):
     assert gate_prompts(as_loaded(tiny_model()), ["how?", "why is that?"])["difference"] < 1e-3
     assert prompt_items([(5,)])[0][0].response_ids == (5,)
