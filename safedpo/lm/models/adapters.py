@@ -14,7 +14,10 @@ from safedpo.lm.models.fingerprint import weights_fingerprint
 from safedpo.lm.models.loading import loading
 
 # PEFT's own use of a name that transformers renames, and its list of missing tensors, which is checked here instead.
-_PEFT_NOISE = "`is_gradient_checkpointing` is deprecated|Found missing adapter keys"
+_PEFT_NOISE = (
+    "`is_gradient_checkpointing` is deprecated|Found missing adapter keys|The following rank_pattern keys did not match"
+    "|fan_in_fan_out is set to False"
+)
 
 
 def add_lora(model: PreTrainedModel, *, r: int = 4, alpha: float | None = None, seed: int = 0) -> PeftModel:
@@ -61,6 +64,8 @@ def _without_plain_output(model) -> list[str]:
 def _bypassed_in_training(model) -> list[str]:
     """Names of layers that are called in evaluation and not in training, where their bare weight is read instead: an
     adapter there would not be the same policy in both."""
+    if model.device.type == "meta":
+        return []
     called: dict[bool, set[str]] = {True: set(), False: set()}
     linear = [(name, layer) for name, layer in model.named_modules() if isinstance(layer, torch.nn.Linear)]
     hooks = [

@@ -79,11 +79,14 @@ def _position_bias(model) -> str | None:
 
 
 def _own_mask(model) -> str | None:
-    for name, buffer in model.named_buffers():
+    layers = layer_list(model)[2]
+    for name, buffer in layers.named_buffers() if layers is not None else ():
         if buffer.ndim >= 2 and buffer.shape[-1] == buffer.shape[-2] > 1 and buffer.dtype in (torch.bool, torch.uint8):
             square = buffer.reshape(-1, *buffer.shape[-2:])[0].bool()
             if not torch.equal(square, torch.ones_like(square).tril()):
-                return f"{name} is a mask of its own, by place in the row and not in the sequence; use another model"
+                return (
+                    f"layer {name} is a mask of its own, by place in the row and not in the sequence; use another model"
+                )
     return None
 
 
@@ -158,7 +161,7 @@ def wrong_turn_end(tokenizer, template: str, items: Sequence[Item]) -> str | Non
     turns = [{"role": "user", "content": "hello"}, {"role": "assistant", "content": "hello"}]
     rendered = tokenizer.apply_chat_template(turns, tokenize=False)
     special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
-    answer = rendered[rendered.rindex("hello") :]
+    answer = rendered[rendered.rindex("hello") + len("hello") :]
     ends = [i for i in tokenizer(answer, add_special_tokens=False)["input_ids"] if i in special]
     wanted = {ends[0] if ends else tokenizer.eos_token_id}
     last = {response[-1] for item in items for _, response in _parts(item)} & special

@@ -42,7 +42,7 @@ def packed_attention(
         return sdpa_attention_forward(module, query, key, value, attention_mask.dense(), dropout, scaling, **kwargs)
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     longest = max(own.stop - own.start for own, _ in attention_mask.spans)
-    if query.device.type == "cpu" and longest < LONG:
+    if query.device.type == "meta" or query.device.type == "cpu" and longest < LONG:
         return _Packed.apply(query[0], key[0], value[0], attention_mask, scaling)[None], None
     return _by_kernel(query, key, value, attention_mask, scaling).transpose(1, 2).contiguous(), None
 

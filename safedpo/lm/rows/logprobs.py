@@ -9,6 +9,7 @@ in the backward pass; the head gets no gradient. A trained head recomputes its l
 """
 
 import inspect
+import re
 import weakref
 
 import torch
@@ -50,13 +51,17 @@ def token_logps(model, batch: TokenBatch, *, chunk: int = CHUNK) -> Tensor:
     attention_kind(causal_lm)
     plain = _is_backbone_and_head(causal_lm)
     runner = causal_lm.base_model if plain else causal_lm
+    device = causal_lm.device  # the batch's own, but for shapes without numbers
     row = {
-        "input_ids": batch.input_ids,
-        "position_ids": batch.position_ids,
-        "attention_mask": torch.ones_like(batch.input_ids),  # nothing is padding; the masks come from `row_masks`
+        "input_ids": batch.input_ids.to(device),
+        "position_ids": batch.position_ids.to(device),
+        "attention_mask": torch.ones_like(
+            batch.input_ids, device=device
+        ),  # nothing is padding; the masks come from `row_masks`
         "use_cache": False,
     }
-    keep = {"logits_to_keep": batch.predictors} if not plain and _takes(causal_lm, "logits_to_keep") else {}
+    predictors, targets = batch.predictors.to(device), batch.targets.to(device)
+    keep = {"logits_to_keep": predictors} if not plain and _takes(causal_lm, "logits_to_keep") else {}
     with row_masks(causal_lm, batch) as made:
         found = runner(**row, **keep)
     if not made:
@@ -66,15 +71,16 @@ def token_logps(model, batch: TokenBatch, *, chunk: int = CHUNK) -> Tensor:
         )
     if plain:
         hidden = found.last_hidden_state[0]  # (L, H)
-        return head_logps(hidden[batch.predictors], causal_lm.get_output_embeddings(), batch.targets, chunk=chunk)
-    logits = found.logits[0] if keep else found.logits[0, batch.predictors]
-    return _log_softmax_at(logits.float(), batch.targets)
+        return head_logps(hidden[predictors], causal_lm.get_output_embeddings(), targets, chunk=chunk)
+    logits = found.logits[0] if keep else found.logits[0, predictors]
+    return _log_softmax_at(logits.float(), targets)
 
 
 def _takes(model, name: str) -> bool:
     return name in inspect.signature(model.forward).parameters
 
 
+_CHANGES = re.compile(r"^logits?_scal|final_logit|lm_head_multiplier|dim_model_base")  # of logits after the head
 _PLAIN = weakref.WeakKeyDictionary()  # model -> bool
 
 
@@ -90,6 +96,9 @@ def _is_backbone_and_head(causal_lm) -> bool:
         embedding = causal_lm.get_input_embeddings()
         if head is None or embedding is None or causal_lm.base_model is causal_lm:
             return _PLAIN.setdefault(causal_lm, False)
+        if causal_lm.device.type == "meta":  # no numbers to compare: the usual names of such settings decide
+            changes = {v for k, v in vars(causal_lm.config.get_text_config()).items() if _CHANGES.search(k)}
+            return _PLAIN.setdefault(causal_lm, changes <= {None, 1, False})
         probe = torch.linspace(3, len(embedding.weight) - 1, PROBE, device=causal_lm.device).long()[None]
         mode = causal_lm.training
         causal_lm.eval()

@@ -62,12 +62,12 @@ def row_masks(model, batch: TokenBatch) -> Iterator[list]:
     """
     kind, made = attention_kind(model), []
 
-    def make(*, mask_function: Callable, dtype=torch.float32, **_):
+    def make(*, mask_function: Callable, dtype=torch.float32, device=None, **_):
         made.append(mask_function)
         grid = _grid(mask_function, batch.position_ids)
         if kind == PACKED:
             return RowMask(batch, batch.spans(), grid)
-        allowed = _dense(batch, grid)
+        allowed = _dense(batch, grid).to(device or batch.input_ids.device)
         if kind == "sdpa" and allowed.device.type == "cpu":
             return allowed
         # Added to the scores, and built once: PyTorch would turn a bool mask into this in every layer, and keep each.

@@ -17,9 +17,9 @@ import torch
 
 from safedpo.errors import UserError
 from safedpo.lm.models.adapters import add_lora, load_adapter
-from safedpo.lm.models.fits import refuse_if_too_big
 from safedpo.lm.models.gate import gate
 from safedpo.lm.models.load import LoadedModel, load_model
+from safedpo.lm.models.memory import refuse_if_too_big
 from safedpo.lm.rows.fused import unfuse_lora
 from safedpo.lm.rows.packing import group_examples
 from safedpo.lm.rows.tokens import Tokenized, resolve_template, tokenize_examples, tokenize_pairs

@@ -17,6 +17,7 @@ from transformers import PrinterCallback, Trainer
 from transformers.trainer import DEFAULT_PROGRESS_CALLBACK
 
 from safedpo.errors import UserError
+from safedpo.lm.models.memory import ROW_TOKENS
 from safedpo.lm.rows.fused import fuse_lora
 from safedpo.lm.rows.logprobs import response_logps, token_logps
 from safedpo.lm.rows.packing import TokenBatch, n_tokens, pack_items, split_rows
@@ -27,8 +28,6 @@ from safedpo.lm.training.config import SafeDPOConfig
 from safedpo.lm.training.metrics import GroupSums, pair_columns
 from safedpo.lm.training.steps import StepLoader, StepSampler
 from safedpo.transform import GROUPS
-
-ROW_TOKENS = {"cpu": 512, "cuda": 4096}
 
 
 @dataclass(frozen=True)
