@@ -39,7 +39,9 @@ MORE = (
 def train(
     context: typer.Context,
     output_dir: OutputDir,
-    recipe: Annotated[str | None, Option(help="Start from named settings: household or paper-7b.")] = None,
+    recipe: Annotated[
+        str | None, Option(help="Start from named settings: household, colab-t4, lora-7b, lora-7b-4bit or paper-7b.")
+    ] = None,
     model: Model = "smollm2-135m-household",
     data: Data = "household-train",
     beta: Annotated[float, Option(help="Strength of the tie to the reference, greater than 0.")] = 0.1,
@@ -68,6 +70,8 @@ def train(
 
     settings = _typed(context) | passed_on(context.args)
     settings["data"] = shipped_data(settings["data"])
+    if recipe:
+        print(recipe_memory(settings))
     _finished(run(output_dir=output_dir, **settings), json_file)
 
 
@@ -198,6 +202,20 @@ def template_arguments(words: list[str] | None) -> dict:
             raise UserError(f"--template-arg {word} has no value; write --template-arg name=value")
         found |= passed_on([f"--{name}={value}"])
     return found
+
+
+def recipe_memory(settings: dict) -> str:
+    """What these settings will need, before any weight is loaded."""
+    from safedpo.lm.models.memory import memory_estimate
+
+    names = ("full", "row_tokens", "dtype", "four_bit")
+    estimate = memory_estimate(
+        settings["model"],
+        r=settings["lora_r"],
+        checkpointing=bool(settings.get("gradient_checkpointing") or settings.get("activation_checkpointing")),
+        **{name: settings[name] for name in names if settings.get(name) is not None},
+    )
+    return f"memory that this needs:\n{estimate}"
 
 
 def _typed(context: typer.Context) -> dict:

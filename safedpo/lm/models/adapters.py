@@ -15,7 +15,7 @@ from safedpo.lm.models.loading import loading
 
 # PEFT's own use of a name that transformers renames, and its list of missing tensors, which is checked here instead.
 _PEFT_NOISE = (
-    "`is_gradient_checkpointing` is deprecated|Found missing adapter keys|The following rank_pattern keys did not match"
+    "`is_gradient_checkpointing` is deprecated|Found missing adapter keys|The following (rank|alpha)_pattern keys did not match"
     "|fan_in_fan_out is set to False"
 )
 

@@ -151,6 +151,25 @@ def _tokens(model, tokenizer, items: Sequence[Item]) -> str | None:
     return None
 
 
+@torch.no_grad()
+def updates_lost(model, learning_rate: float) -> str | None:
+    """Why full training in this dtype would stand still: a step of Adam is about as long as the learning rate, and a weight w
+    only takes steps of |w| eps / 2 and more (eps = 2^-7 in bfloat16); None where most weights can move.
+
+    >>> updates_lost(torch.nn.Linear(64, 64).bfloat16(), 1e-6)[:59]
+    'a learning rate of 1e-06 is rounded away by bfloat16 weight'
+    """
+    weights = torch.cat([p.detach().flatten()[::97].float().abs() for p in model.parameters() if p.is_floating_point()])
+    dtype = next(model.parameters()).dtype
+    smallest = weights.median().item() * torch.finfo(dtype).eps / 4
+    if learning_rate >= smallest:
+        return None
+    return (
+        f"a learning rate of {learning_rate:g} is rounded away by {str(dtype).removeprefix('torch.')} weights (most need steps of "
+        f"{smallest:.1g}): load the model with dtype='float32', or train a LoRA adapter, which is float32 on any model"
+    )
+
+
 def wrong_turn_end(tokenizer, template: str, items: Sequence[Item]) -> str | None:
     """Whether responses end otherwise than the conversation that the tokenizer's template writes: such a policy never stops.
 

@@ -43,12 +43,18 @@ class LoadedModel:
 
 
 def load_model(
-    source: str | Path, *, dtype: str | torch.dtype = "auto", device: str = "auto", adapter: str | Path | None = None
+    source: str | Path,
+    *,
+    dtype: str | torch.dtype = "auto",
+    device: str = "auto",
+    adapter: str | Path | None = None,
+    four_bit: bool = False,
 ) -> LoadedModel:
     """Load a causal language model and its tokenizer, in evaluation mode.
 
     `source` is a preset (see `PRESETS`), a folder, or a hub id `owner/name`; `dtype` is `auto` (then
-    `choose_dtype` decides), `float32` or `bfloat16`; `adapter` is a folder with a LoRA adapter to put on it.
+    `choose_dtype` decides), `float32` or `bfloat16`; `adapter` is a folder with a LoRA adapter to put on it;
+    `four_bit` keeps the linear layers in 4 bits (QLoRA's NF4, through bitsandbytes, on CUDA only).
     Raises UserError when the source is not there, damaged, or needs code of its own.
 
     >>> load_model("smollm2-13m")
@@ -62,8 +68,8 @@ a folder that holds a model, or a hub id owner/name
     device = choose_device(device)
     torch_dtype, reason = named_dtype(dtype, device)
     with loading(name), quiet() if name in PRESETS else nullcontext():
-        model, tokenizer = read_model(path, torch_dtype)
-        model = model.to(device).eval()
+        model, tokenizer = read_model(path, torch_dtype, four_bit=four_bit)
+        model = (model if four_bit else model.to(device)).eval()
     if (off := dropout_off(model)) and os.environ.get("RANK", "0") == "0":
         print(
             f"{name}: dropout and noise set to 0 in {off} places, in policy and reference: with them, equal weights differ"

@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from safedpo.errors import UserError
 from safedpo.lm.models.adapters import add_lora
 from safedpo.lm.models.dtype import choose_device, named_dtype
-from safedpo.lm.models.load import model_path
+from safedpo.lm.models.load import dropout_off, model_path
 from safedpo.lm.models.loading import loading
 from safedpo.lm.rows.attention import use_packed_attention
 from safedpo.lm.rows.fused import fuse_lora
@@ -89,6 +89,7 @@ def estimate_of(
 ) -> MemoryEstimate:
     """`memory_estimate` from a config; see there."""
     model = shape_only(config, dtype)
+    parameters = sum(p.numel() for p in model.parameters())
     policy = model if full else add_lora(model, r=r)
     row = pairs_row(row_tokens)
     try:
@@ -96,7 +97,6 @@ def estimate_of(
     except RuntimeError:  # grouped products of experts have shapes in bfloat16 only
         kept = kept_for_backward(policy.bfloat16(), row) * dtype.itemsize // 2
     head = model.get_output_embeddings()
-    parameters = sum(p.numel() for p in model.parameters())
     linear = sum(m.weight.numel() for m in model.modules() if isinstance(m, torch.nn.Linear) and m is not head)
     trained = sum(p.numel() for p in policy.parameters() if p.requires_grad)
     size = dtype.itemsize
@@ -121,6 +121,7 @@ def shape_only(config, dtype: torch.dtype):
     """The model of this config on the meta device, in training mode, with the attention that training would use."""
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config, dtype=dtype)
+    dropout_off(model)
     use_packed_attention(model)
     return model.train()
 

@@ -39,7 +39,8 @@ def packed_attention(
     if not isinstance(attention_mask, RowMask):
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **kwargs)
     if dropout > 0 or any(kwargs.get(name) is not None for name in OWN_FORMULA):
-        return sdpa_attention_forward(module, query, key, value, attention_mask.dense(), dropout, scaling, **kwargs)
+        dense = attention_mask.dense().to(query.device)
+        return sdpa_attention_forward(module, query, key, value, dense, dropout, scaling, **kwargs)
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     longest = max(own.stop - own.start for own, _ in attention_mask.spans)
     if query.device.type == "meta" or query.device.type == "cpu" and longest < LONG:

@@ -18,6 +18,7 @@ import torch
 from safedpo.errors import UserError
 from safedpo.lm.models.adapters import add_lora, load_adapter
 from safedpo.lm.models.gate import gate
+from safedpo.lm.models.gate_rules import updates_lost
 from safedpo.lm.models.load import LoadedModel, load_model
 from safedpo.lm.models.memory import refuse_if_too_big
 from safedpo.lm.rows.fused import unfuse_lora
@@ -69,6 +70,7 @@ def train(
     max_length: int = 512,
     template: str = "auto",
     dtype: str = "auto",
+    four_bit: bool = False,
     device: str = "auto",
     seed: int = 0,
     callbacks: Sequence = (),
@@ -100,13 +102,17 @@ def train(
         template=template,
     )
     records, source = records_of(data)
-    loaded = _loaded(model, dtype, device)
+    if four_bit and full:
+        raise UserError("4-bit weights cannot be trained themselves; leave out full, or four_bit")
+    loaded = _loaded(model, dtype, device, four_bit)
     with_template_args(loaded.tokenizer, config.template_args)
     tokens = tokenize_pairs(records, loaded.tokenizer, rule=rule, max_length=max_length, template=template)
     pairs = draw(usable(tokens, source, "pair", f"the rule {rule}"), max_pairs, seed)
+    _refuse_lost_updates(loaded, full, learning_rate)
     checked = gate(loaded, pairs, template, say=config.should_save)
     identity = reference_identity(loaded.identity, str(loaded.dtype), pairs)
     about = _about("train", loaded, source, config, tokens, full=full, lora_r=lora_r, lora_alpha=lora_alpha) | {
+        "four_bit": four_bit,
         "fingerprints": {
             "reference": loaded.fingerprint,
             "reference_logps": identity,
@@ -181,6 +187,7 @@ def sft(
     tokens = tokenize_examples(rows, loaded.tokenizer, max_length=max_length, template=template)
     examples = draw(usable(tokens, source, "response", f"responses={responses}"), max_examples, seed)
     groups = group_examples(examples, RESPONSES_A_PROMPT)
+    _refuse_lost_updates(loaded, full, learning_rate)
     checked = gate(loaded, groups, template, say=config.should_save)
     about = _about("sft", loaded, source, config, tokens, full=full, lora_r=lora_r, lora_alpha=lora_alpha) | {
         "fingerprints": {"reference": loaded.fingerprint, "data": data_fingerprint(records)},
@@ -242,9 +249,9 @@ def _config(
     )
 
 
-def _loaded(model, dtype: str, device: str) -> LoadedModel:
+def _loaded(model, dtype: str, device: str, four_bit: bool = False) -> LoadedModel:
     if not isinstance(model, LoadedModel):
-        return load_model(model, dtype=dtype, device=device)
+        return load_model(model, dtype=dtype, device=device, four_bit=four_bit)
     if any(".lora_" in name for name, _ in model.model.named_parameters()):
         raise UserError("this model carries a LoRA adapter already; load it afresh (load_model) for another run")
     return model
@@ -254,6 +261,11 @@ def _policy(loaded: LoadedModel, full: bool, lora_r: int, lora_alpha: float | No
     if full:
         return loaded.model.requires_grad_(True)
     return add_lora(loaded.model, r=lora_r, alpha=lora_alpha, seed=seed)
+
+
+def _refuse_lost_updates(loaded: LoadedModel, full: bool, learning_rate: float) -> None:
+    if full and (lost := updates_lost(loaded.model, learning_rate)):
+        raise UserError(f"full training of {loaded.source} would stand still: {lost}")
 
 
 def _logged(config: SafeDPOConfig, callbacks: Sequence) -> list:
