@@ -61,6 +61,20 @@ def blends(
         print(f"delta {one['delta']:g}, blend of {', '.join(one['weights'])} minus trained: {gaps}")
 
 
+@maintain.command()
+def architectures() -> None:
+    """Print the README's table: which model types are exact in packed rows, which are refused, and why. Half a minute."""
+    import warnings
+
+    import transformers
+
+    from safedpo.cli.maintain.architectures import names, table, verdict
+
+    transformers.utils.logging.set_verbosity_error()
+    warnings.simplefilter("ignore")  # about the odd sizes of tiny configurations
+    print(table({name: verdict(name) for name in names()}))
+
+
 @sentences.command()
 def reference(folder: Annotated[Path, typer.Argument(help="Folder of the model and its card.")]) -> None:
     """Train the reference again, on a CPU, with the trainer of every other model."""

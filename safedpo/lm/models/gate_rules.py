@@ -40,11 +40,17 @@ def refusals(model, tokenizer, items: Sequence[Item] = ()) -> list[str]:
 def layer_list(model) -> tuple[nn.Module | None, str, nn.ModuleList | None]:
     """The module that holds the model's layers, the name they have there, and the layers; None where there is no list."""
     wanted = getattr(model.config.get_text_config(), "num_hidden_layers", None)
-    for module in model.modules():
+    for module in _text_part(model).modules():
         for name, child in module.named_children():
             if isinstance(child, nn.ModuleList) and len(child) == wanted:
                 return module, name, child
     return None, "", None
+
+
+def _text_part(model) -> nn.Module:
+    """What reads the tokens: not the towers that some models have for pictures and sound."""
+    decoder = model.get_decoder() if hasattr(model, "get_decoder") else None
+    return decoder if isinstance(decoder, nn.Module) else getattr(model, "base_model", model)
 
 
 def _state(model) -> str | None:
@@ -65,7 +71,7 @@ def _state(model) -> str | None:
 
 
 def _position_bias(model) -> str | None:
-    for name, module in model.named_modules():
+    for name, module in _text_part(model).named_modules():
         own = [k for k in [*vars(type(module)), *vars(module)] if "alibi" in k.lower()]
         switch = [k for k in own if getattr(module, k, None) is False]
         text = model.config.get_text_config()
@@ -121,7 +127,9 @@ def _no_positions(model) -> str | None:
 
 def _too_long(model, longest: int) -> str | None:
     tables = [
-        m.num_embeddings for n, m in model.named_modules() if isinstance(m, nn.Embedding) and n.endswith(_LEARNED)
+        m.num_embeddings
+        for n, m in _text_part(model).named_modules()
+        if isinstance(m, nn.Embedding) and n.endswith(_LEARNED)
     ]
     if tables and longest > min(tables):
         return (

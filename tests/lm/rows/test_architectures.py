@@ -1,9 +1,12 @@
 """Every architecture is exact in a packed row, or refused before any work; nothing in between."""
 
+from pathlib import Path
+
 import pytest
 import torch
 import transformers
 
+from safedpo.cli.maintain.architectures import MARKS, table, verdict
 from safedpo.errors import UserError
 from safedpo.lm.models.fingerprint import weights_fingerprint
 from safedpo.lm.models.gate import gate
@@ -12,8 +15,7 @@ from safedpo.lm.models.tiny import tiny_tokenizer
 from safedpo.lm.rows.attention import use_packed_attention
 from safedpo.lm.rows.fused import fuse_lora, unfuse_lora
 from safedpo.lm.rows.logprobs import response_logps
-from tests.lm.rows.architectures import names, pairs, plain_logps, row, tiny, with_lora
-from tests.lm.rows.configurations import REFUSED
+from tests.lm.rows.architectures import REFUSED, names, pairs, plain_logps, row, tiny, with_lora
 
 FAST = [
     "llama3-rope",
@@ -87,3 +89,20 @@ def test_there_are_enough_of_them():
     kinds = {name.rsplit("-w", 1)[0] for name in names()}
     assert len(kinds) >= 55 and len(names()) >= 100 and len(FAST) >= 12
     assert set(REFUSED) <= set(names()) and set(FAST) <= set(names())
+
+
+def block():
+    text = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    return text.split(MARKS[0])[1].split(MARKS[1])[0].strip()
+
+
+def test_the_readme_lists_every_one_under_what_it_is():
+    expected = table({name: REFUSED.get(name, "exact") for name in names()})
+    assert block() == expected
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_the_readme_has_the_table_that_the_command_prints():
+    transformers.utils.logging.set_verbosity_error()
+    assert block() == table({name: verdict(name) for name in names()})
