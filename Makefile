@@ -29,6 +29,7 @@ lab: $(VENV)/lab.stamp
 test: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
 test-slow: $(VENV)/dev.stamp

@@ -1,9 +1,9 @@
 # %% [markdown]
 # # 01 · From preferences to DPO
 #
-# People can say which of two answers they like better; they cannot write down a reward. This notebook walks the whole
-# way from such comparisons to a loss that trains a policy on them directly: no reward model, no sampling, one line of
-# algebra at each step. Every step is also computed, from both ends, in a world small enough to be exact.
+# People can say which of two answers they like better. They cannot write down a reward. This notebook goes from such
+# comparisons to a loss that trains a policy on them directly. It needs no reward model and no sampling, and each step is
+# one line of algebra. Every step is also computed, both sides of it, in a world small enough to be exact.
 #
 # **Afterwards you can**
 # - say what a preference reveals about a reward, and what it never can;
@@ -17,6 +17,11 @@
 
 # %%
 # SET-UP
+from safedpo import losses
+
+world, beta = six_answers(), 0.5
+pairs = population(world)  # the exact law of the data: every pair with both outcomes, weighted
+best = optimal_policy(world, beta, penalty=0.0)  # penalty 0: safety plays no part yet
 
 # %% [markdown]
 # ## 1 A preference is a coin toss
@@ -29,14 +34,11 @@
 # $$
 #
 # Our world has one prompt, *"The sink is blocked. What do I do tonight?"*, and six answers. Two are hazardous. They also
-# sound quick and sure, and so people like them.
+# sound quick and sure, and so people like them. A **policy** $\pi(y \mid x)$ says how likely each answer is; the
+# **reference** is the policy we start from.
 
 # %%
-from safedpo.finite import population, six_answers
-
-world = six_answers()
-reference, reward, unsafe = world.ref_logps[0].exp(), world.reward[0], world.unsafe[0]
-for label, p, r, h in zip(world.labels, reference, reward, unsafe, strict=True):
+for label, p, r, h in zip(world.labels, world.ref_logps[0].exp(), world.reward[0], world.unsafe[0], strict=True):
     print(f"{label:22} reference {p:.2f}   reward {r:+.1f}   {'UNSAFE' if h else ''}")
 
 # %% [markdown]
@@ -46,31 +48,34 @@ for label, p, r, h in zip(world.labels, reference, reward, unsafe, strict=True):
 predict("add_a_hundred")
 
 # %%
-reward = world.reward[0]
-prefer = torch.sigmoid(reward[:, None] - reward)  # prefer[i, j] = P(answer i beats answer j)
-richer = torch.sigmoid((reward + 100)[:, None] - (reward + 100))
-
-pairs = population(world)  # the exact law of the data: every pair with both outcomes, weighted
-share = torch.zeros(6, 6, dtype=torch.float64)
-share.index_put_((pairs.chosen, pairs.rejected), pairs.weight, accumulate=True)
-off_diagonal = ~torch.eye(6, dtype=torch.bool)
-assert torch.allclose(share[off_diagonal], prefer[off_diagonal])  # the data really is Bradley-Terry
-assert torch.allclose(prefer, richer, atol=1e-12)  # and cannot see the hundred
+prefer, richer = (torch.sigmoid(r[:, None] - r) for r in (world.reward[0], world.reward[0] + 100))
+share = torch.zeros(6, 6).double().index_put((pairs.chosen, pairs.rejected), pairs.weight, accumulate=True)
+assert torch.allclose(share, prefer - prefer.diag().diag())  # [i, j]: i beats j. The data really is Bradley-Terry,
+assert torch.allclose(prefer, richer, atol=1e-12)  # and it cannot see the hundred
 print(f"P(plunger beats plumber) = {prefer[0, 2]:.4f}, with 100 more for everyone {richer[0, 2]:.4f}")
 
 # %% [markdown]
-# Preferences determine a reward up to one constant for each prompt. Hold on to that constant: it is about to become
-# $\beta \log Z(x)$, and to vanish.
+# Preferences determine a reward up to one constant for each prompt. Remember that constant: it will become
+# $\beta \log Z(x)$, and then cancel.
 
 # %% [markdown]
 # ## 2 Helpful, but not far from home
 #
-# We want a policy $\pi$ with a high reward that stays near the reference $\pi_{\mathrm{ref}}$, the model we start from:
+# We want a policy $\pi$ with a high reward that stays near the reference $\pi_{\mathrm{ref}}$:
 #
 # $$
 # \max_\pi \; J(\pi), \qquad
 # J(\pi) = \mathbb{E}_{y \sim \pi}[r(x, y)] - \beta \, \mathrm{KL}(\pi \,\|\, \pi_{\mathrm{ref}}) .
 # $$
+#
+# The **Kullback-Leibler divergence** measures how far one policy is from another,
+#
+# $$
+# \mathrm{KL}(\pi \,\|\, \pi_{\mathrm{ref}}) = \sum_y \pi(y) \log \frac{\pi(y)}{\pi_{\mathrm{ref}}(y)} \;\ge\; 0 .
+# $$
+#
+# With natural logarithms its unit is the **nat**: a log-probability that differs by one nat is a probability that differs by
+# a factor $e$. So $\beta$ is the price of one nat, in units of reward.
 #
 # Put everything under one logarithm, and name what appears there:
 #
@@ -83,27 +88,18 @@ print(f"P(plunger beats plumber) = {prefer[0, 2]:.4f}, with 100 more for everyon
 # \end{aligned}
 # $$
 #
-# That is the **Gibbs identity**, and the problem is solved: a KL is never negative, and it is zero only where its two
+# That is the **Gibbs identity**, and it solves the problem. A KL is never negative, and it is zero only where its two
 # arguments agree. So $\pi^\ast$ is the optimum, it is the only one, and its value is $\beta \log Z$.
 #
 # The next cell computes both sides for a thousand random policies.
 
 # %%
-from safedpo.finite import kl, six_answers
-
-world, beta = six_answers(), 0.5
-draw = torch.Generator().manual_seed(0)
-policies = torch.randn(1000, 1, 6, dtype=torch.float64, generator=draw).log_softmax(-1)
+policies = random_policies(1000)
 log_z = (world.ref_logps + world.reward / beta).logsumexp(-1)
 best = world.ref_logps + world.reward / beta - log_z
-
 left = (policies.exp() * world.reward).sum(-1) - beta * kl(policies, world.ref_logps)
 right = beta * log_z - beta * kl(policies, best)
-
-residual = (left - right).abs().max().item()
-row = ledger_row("gibbs-identity")  # by another route: random worlds, and only safe answers
-print(f"here {residual:.1e}; the ledger on fresh worlds {row.residual:.1e}; allowed {row.tolerance:.0e}")
-assert residual <= row.tolerance and row.holds
+assert agree(left, right, ledger_row("gibbs-identity"))  # the ledger: other worlds, and only safe answers
 assert (left < beta * log_z).all()  # none of the thousand beats the optimum
 
 # %% [markdown]
@@ -121,46 +117,28 @@ predict("beta_to_zero")
 # %% [markdown]
 # Move the slider and read off the expected reward, the KL to the reference and $\log Z$. Hatched bars are unsafe answers.
 
+
 # %%
-from safedpo.finite import expected_reward, kl, log_partition, optimal_policy, six_answers
-from safedpo.show import Stops, slider
-from safedpo.show.figures.policies import policies as draw
-
-world = six_answers()
-betas = [0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10]
-
-
-def numbers(beta):
-    best = optimal_policy(world, beta, penalty=0.0)  # penalty 0: safety plays no part yet
-    log_z = log_partition(world, beta, penalty=0.0)
-    return best, {
-        "expected reward": expected_reward(world, best).item(),
-        "KL to the reference": kl(best, world.ref_logps).item(),
-        "log Z": log_z.item(),
-    }
-
-
 def at(beta):
-    best, facts = numbers(beta)
-    bars = {"reference": world.ref_logps[0].exp().tolist(), "optimum": best[0].exp().tolist()}
-    return draw(world.labels, world.unsafe[0].tolist(), bars, facts={"optimum": facts}, setting=f"At β = {beta:g}")
+    optimum = optimal_policy(world, beta, penalty=0.0)
+    log_z = {"log Z": log_partition(world, beta, penalty=0.0).item()}
+    found = {"reference": world.ref_logps, "optimum": optimum}
+    return bars(world, found, f"At β = {beta:g}", more={"optimum": log_z})
 
 
-slider(at, Stops("β", betas, start=0.5))
+slider(at, Stops("β", BETAS, start=0.5))
 
 # %% [markdown]
-# Three sentences, and each would fail here if it were false: as $\beta$ grows the KL falls; so does the expected reward;
-# at the two ends stand the answer with the highest reward, and the reference.
+# As $\beta$ grows, the KL falls. So does the expected reward. At one end all probability is on the answer with the highest
+# reward; at the other end stands the reference. The next cell would fail if one of these sentences were false.
 
 # %%
-facts = [numbers(beta)[1] for beta in betas]
-kls, rewards = ([f[name] for f in facts] for name in ("KL to the reference", "expected reward"))
-for falling in (kls, rewards):  # as beta grows, the KL falls, and so does the expected reward
-    assert all(later < earlier for earlier, later in zip(falling, falling[1:], strict=False))
-
+optima = [optimal_policy(world, beta, penalty=0.0) for beta in BETAS]
+assert falling(kl(policy, world.ref_logps) for policy in optima)  # as β grows, the KL falls,
+assert falling(expected_reward(world, policy) for policy in optima)  # and so does the expected reward
 greedy, timid = (optimal_policy(world, beta, penalty=0.0).exp()[0] for beta in (1e-3, 1e6))
-assert greedy[world.reward[0].argmax()] > 1 - 1e-12  # beta -> 0: all on the highest reward
-assert (timid - world.ref_logps[0].exp()).abs().max() < 1e-5  # beta -> infinity: the reference
+assert greedy[world.reward[0].argmax()] > 1 - 1e-12  # β → 0: all on the highest reward
+assert (timid - world.ref_logps[0].exp()).abs().max() < 1e-5  # β → ∞: the reference
 print(f"β = 0.001: {greedy.max():.6f} on “{world.labels[greedy.argmax()]}”")
 
 # %% [markdown]
@@ -193,8 +171,8 @@ def implicit_reward(logps, ref_logps, beta):
 check("implicit_reward", implicit_reward)  # stuck? hint("implicit_reward", 1), then 2 and 3
 
 # %% [markdown]
-# $\log Z(x)$ is a sum over all answers: for a language model, over more texts than there are atoms. But it is the *same*
-# for all answers to a prompt, and preferences see only differences:
+# $Z(x)$ is a sum over all answers; for a language model, over far too many texts to list. But $\log Z(x)$ is the *same* for
+# all answers to a prompt, and preferences see only differences:
 #
 # $$
 # r(x, y_1) - r(x, y_2) = \beta \log \frac{\pi^\ast(y_1 \mid x)}{\pi_{\mathrm{ref}}(y_1 \mid x)}
@@ -202,28 +180,19 @@ check("implicit_reward", implicit_reward)  # stuck? hint("implicit_reward", 1), 
 # $$
 
 # %%
-from safedpo.finite import log_partition, optimal_policy, six_answers
-
-world, beta = six_answers(), 0.5
-implicit = beta * (optimal_policy(world, beta, penalty=0.0) - world.ref_logps)[0]
-
-left = world.reward[0][:, None] - world.reward[0]
-right = implicit[:, None] - implicit
-residual = (left - right).abs().max().item()
+implicit = beta * (best - world.ref_logps)[0]
+left, right = (reward[:, None] - reward for reward in (world.reward[0], implicit))
+assert agree(left, right, ledger_row("log-z-cancels"))
 constant = world.reward[0] - implicit
-
-row = ledger_row("log-z-cancels")
-print(f"differences agree to {residual:.1e} (ledger {row.residual:.1e})")
-print(f"each level is off by {constant[0]:.4f}, which is beta log Z")
-assert residual <= row.tolerance and row.holds
 assert torch.allclose(constant, beta * log_partition(world, beta, penalty=0.0))
+print(f"each level is off by {constant[0]:.4f}, which is β log Z")
 
 # %% [markdown]
 # ## 4 The DPO loss
 #
-# Fit a policy to comparisons by maximum likelihood, with its implicit reward in the Bradley-Terry model. $\log Z$ is
-# gone, and what is left needs four numbers a pair: log-probabilities of the chosen response $y_w$ and the rejected one
-# $y_l$, under the policy and under the reference.
+# Put the policy's implicit reward into the Bradley-Terry model, and fit it to comparisons by maximum likelihood. $\log Z$
+# has cancelled. What is left needs four numbers a pair: the log-probabilities of the chosen response $y_w$ and of the
+# rejected one $y_l$, under the policy and under the reference.
 #
 # $$
 # \mathcal{L} = -\log \sigma(m), \qquad
@@ -250,29 +219,26 @@ def dpo_loss(chosen_logps, rejected_logps, ref_chosen_logps, ref_rejected_logps,
 check("dpo_loss", dpo_loss)
 
 # %% [markdown]
-# Does this loss, which has never seen a reward, have the optimum of section 2? Average it over the coin tosses of one
-# pair, which the better answer wins with probability $p$. With $p_\pi = \sigma(m)$ that is a cross-entropy, so
+# The loss has never seen a reward. Does it have the optimum of section 2? Take one pair, which the better answer wins with
+# probability $p$, and average the loss over that coin toss. With $p_\pi = \sigma(m)$ the average is a cross-entropy, so
 #
 # $$
 # \mathbb{E}\,\mathcal{L} = H(p) + \mathrm{KL}\big(p \,\|\, p_\pi\big) ,
 # $$
 #
-# least where $p_\pi = p$ for every pair, which is where the implicit reward differences are the true ones: at
-# $\pi^\ast$. Both sides, summed over all fifteen pairs, for the optimum and for another policy:
+# where $H$ is the entropy of the coin. It is least where $p_\pi = p$ for every pair. There the implicit reward differences
+# are the true ones, and that is at $\pi^\ast$. Here are both sides, summed over all fifteen pairs, for the optimum and for
+# another policy:
 
 # %%
-from safedpo.finite import optimal_policy, pairs_loss, population, six_answers
+from torch.distributions import Bernoulli, kl_divergence
 
-world, beta = six_answers(), 0.5
-pairs = population(world)
-best = optimal_policy(world, beta, penalty=0.0)
 i, j = torch.triu_indices(6, 6, offset=1)
-p = torch.sigmoid(world.reward[0, i] - world.reward[0, j])
-entropy = -(p * p.log() + (1 - p) * (1 - p).log()).sum()
+tosses = Bernoulli(torch.sigmoid(world.reward[0, i] - world.reward[0, j]))
+entropy = tosses.entropy().sum()
 for name, policy in (("optimum", best), ("reference", world.ref_logps)):
-    shown = beta * (policy - world.ref_logps)[0]
-    q = torch.sigmoid(shown[i] - shown[j])
-    distance = (p * (p / q).log() + (1 - p) * ((1 - p) / (1 - q)).log()).sum()
+    implicit = beta * (policy - world.ref_logps)[0]
+    distance = kl_divergence(tosses, Bernoulli(logits=implicit[i] - implicit[j])).sum()
     loss = pairs_loss(pairs, policy, world.ref_logps, beta=beta, delta=0.0)
     assert torch.isclose(loss, entropy + distance, rtol=1e-12)
     print(f"{name:10} loss {loss:.6f} = entropy {entropy:.6f} + KL {abs(distance):.6f}")
@@ -281,20 +247,23 @@ assert ledger_row("optimum-dpo").holds  # the ledger trains to convergence and c
 # %% [markdown]
 # ## 5 The gradient: which pairs pull, and how hard
 #
-# $$
-# \nabla \mathcal{L} = -\beta \; \sigma(-m) \; \big( \nabla \log \pi(y_w \mid x) - \nabla \log \pi(y_l \mid x) \big) .
-# $$
+# Gradient descent on this loss pushes the chosen response up and the rejected one down, by the same force.
 #
-# The chosen response is pushed up and the rejected one down, by the same force. The force has a weight between 0 and 1.
-#
-# **Predict.** Which pairs does the current policy feel most?
+# **Predict.** On which pairs is the force greatest?
 
 # %%
 predict("who_pulls")
 
 # %% [markdown]
-# **Exercise 3.** Write the gradient by hand: $\partial \mathcal{L} / \partial \log \pi(y_w)$ and
-# $\partial \mathcal{L} / \partial \log \pi(y_l)$. No autograd.
+# Differentiate $-\log \sigma(m)$ by the chain rule:
+#
+# $$
+# \nabla \mathcal{L} = -\beta \; w(m) \; \big( \nabla \log \pi(y_w \mid x) - \nabla \log \pi(y_l \mid x) \big) ,
+# \qquad 0 < w(m) < 1 .
+# $$
+#
+# **Exercise 3.** Find the weight $w(m)$ and write the gradient by hand: $\partial \mathcal{L} / \partial \log \pi(y_w)$ and
+# $\partial \mathcal{L} / \partial \log \pi(y_l)$. The checker runs your function where autograd records nothing.
 
 
 # %%
@@ -311,45 +280,41 @@ def dpo_gradient(chosen_logps, rejected_logps, ref_chosen_logps, ref_rejected_lo
 check("dpo_gradient", dpo_gradient)
 
 # %% [markdown]
-# Autograd is the second opinion. Here are four pairs, from clearly wrong to clearly right.
+# Autograd is an independent check. Here are four pairs, from clearly wrong to clearly right.
 
 # %%
-from safedpo.losses import dpo_loss as package_dpo_loss
-
 chosen = torch.tensor([-60.0, -16.0, -15.0, -10.0], dtype=torch.float64, requires_grad=True)
 rejected = reference = torch.full((4,), -15.0, dtype=torch.float64)
-beta = 0.1
-package_dpo_loss(chosen, rejected, reference, reference, beta=beta).sum().backward()
-
-m = beta * ((chosen.detach() - reference) - (rejected - reference))
-by_hand = -beta * torch.sigmoid(-m)
-residual = (chosen.grad - by_hand).abs().max().item()
-row = ledger_row("dpo-gradient")
-for margin, slope in zip(m, by_hand, strict=True):
-    print(f"m = {margin:+.2f}   weight {-slope / beta:.3f}   gradient {slope:+.4f}")
-assert residual <= row.tolerance and row.holds
-assert (by_hand.diff() > 0).all()  # the wronger the pair, the stronger the pull
+losses.dpo_loss(chosen, rejected, reference, reference, beta=0.1).sum().backward()
+m, safe = 0.1 * (chosen.detach() - rejected), torch.zeros(4, dtype=torch.bool)
+weight = losses.gradient_weight(m, safe, safe, delta=0.0)
+for numbers in zip(m, weight, chosen.grad, strict=True):
+    print("m = {:+.2f}   weight {:.3f}   gradient {:+.4f}".format(*numbers))
+assert agree(chosen.grad, -0.1 * weight, ledger_row("dpo-gradient"))
+assert rising(chosen.grad)  # the more wrongly a pair is ordered, the stronger the pull
 
 # %% [markdown]
-# One look at the destination: gradient descent on a table of six logits, fed with nothing but comparisons, arrives at the
-# policy that section 2 wrote down.
+# Now train. Gradient descent on a table of six logits sees nothing but comparisons, and arrives at the policy that section 2
+# wrote down. We measure the distance by the **total variation**
+#
+# $$
+# \mathrm{TV}(\pi, \pi') = \tfrac{1}{2} \sum_y \lvert \pi(y) - \pi'(y) \rvert ,
+# $$
+#
+# the largest difference between the probabilities that two policies give to any set of answers.
 
 # %%
-from safedpo.finite import fit, optimal_policy, population, six_answers, tv, unsafe_mass
-
-world, beta = six_answers(), 0.5
-run = fit(world, population(world), beta=beta, delta=0.0, steps=1000 if FAST else 3000, lr=1.0)
-learnt, best = run.policy[0, 0, 0], optimal_policy(world, beta, penalty=0.0)
-far = [tv(policy, best).item() for policy in (world.ref_logps, learnt)]
-print(f"total variation to π*: {far[0]:.4f} at the reference, {far[1]:.1e} now")
+run = fit(world, pairs, beta=beta, delta=0.0, steps=1000 if FAST else 3000, lr=1.0)
+learnt = run.policy[0, 0, 0]  # the first β, the first Δ, the first seed: a run has one of each here
 harm = [unsafe_mass(world, policy).item() for policy in (world.ref_logps, learnt)]
+print(f"total variation to π*: {tv(world.ref_logps, best).item():.4f} at first, {tv(learnt, best).item():.1e} now")
 print(f"unsafe mass: {harm[0]:.2f} at the reference, {harm[1]:.2f} now")
 assert tv(learnt, best) < 1e-3
 assert harm[1] > harm[0]  # DPO has walked towards the hazard
 
 # %% [markdown]
-# It works, and that is the trouble. The preferences liked the hazardous answers, so the policy learnt to give them more
-# often than the model we started from.
+# The training works, and that is the problem. People preferred the hazardous answers, so the policy learnt to give them
+# more often than the model we started from.
 
 # %% [markdown]
 # ## Recap
@@ -361,7 +326,9 @@ assert harm[1] > harm[0]  # DPO has walked towards the hazard
 # J(\pi) = \beta \log Z - \beta \, \mathrm{KL}(\pi \,\|\, \pi^\ast) \\
 # \text{implicit reward} \quad & r = \beta \log (\pi^\ast / \pi_{\mathrm{ref}}) + \beta \log Z \\
 # \text{loss} \quad & \mathcal{L} = -\log \sigma(m), \quad \nabla \mathcal{L} = -\beta \, \sigma(-m) \,
-# (\nabla \log \pi_w - \nabla \log \pi_l)
+# (\nabla \log \pi_w - \nabla \log \pi_l) \\
+# \text{distances} \quad & \mathrm{KL}(\pi \,\|\, \pi') = \sum \pi \log (\pi / \pi'), \quad
+# \mathrm{TV}(\pi, \pi') = \tfrac12 \sum \lvert \pi - \pi' \rvert
 # \end{aligned}
 # $$
 #

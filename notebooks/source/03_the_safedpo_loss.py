@@ -1,13 +1,13 @@
 # %% [markdown]
 # # 03 · The SafeDPO loss
 #
-# Notebook 02 knows the optimum, but from a table of rewards and costs that nobody has. What people can give is a
-# comparison and two bits: *this answer is more helpful; that one is unsafe*. SafeDPO needs no more. Reorder the pairs,
-# run DPO, and add one number to make it quick. Three small steps; each is a theorem you can recompute.
+# Notebook 02 computes the optimum from a table of rewards and costs that nobody has. What people can give is a comparison
+# and two bits: *this answer is more helpful; that one is unsafe*. SafeDPO needs no more. It reorders the pairs, runs DPO,
+# and adds one number that makes it safe sooner. These are three small steps. Each is a theorem that you can recompute.
 #
 # **Afterwards you can**
-# - say what the transformation $T$ does to each of four groups of pairs, and why nothing else would do;
-# - show that a sum nobody can sample equals one that everybody can;
+# - say what the transformation $T$ does to each of four groups of pairs, and why;
+# - show that a sum that nobody can sample equals one that everybody can;
 # - write the SafeDPO loss with its safety margin $\Delta$, and the weight of a pair's gradient;
 # - say what $\Delta$ changes (the path), what it does not (the optimum), and when that fails (wrong safety bits);
 # - turn any DPO trainer into SafeDPO by editing one column.
@@ -18,18 +18,23 @@
 
 # %%
 # SET-UP
+from safedpo import losses
+from safedpo.labs.lessons import bandit
+from safedpo.transform import GROUPS
+
+world, beta = six_answers(), 0.5
 
 # %% [markdown]
 # ## 1 Who would win under the modified reward?
 #
 # The safe optimum is the ordinary optimum for $r_c$, which is $r$ on safe answers and $-\infty$ on unsafe ones. So if
-# people compared by $r_c$, plain DPO would learn it. They compare by $r$. But with the two bits we know what $r_c$
-# *would* have said:
+# people compared by $r_c$, plain DPO would learn it. They compare by $r$. But the two bits tell us how a comparison by $r_c$
+# *would* have ended:
 #
 # | better, other | group | Bradley-Terry under $r_c$ |
 # |---|---|---|
-# | safe, safe | SS | the same coin: both rewards are untouched |
-# | safe, unsafe | SU | $\sigma(+\infty) = 1$: the safe one wins surely |
+# | safe, safe | SS | as before: both rewards are unchanged |
+# | safe, unsafe | SU | $\sigma(+\infty) = 1$: the safe one always wins |
 # | unsafe, safe | US | ? |
 # | unsafe, unsafe | UU | ? |
 #
@@ -71,16 +76,11 @@ check("order_pairs", order_pairs)
 # What it does to 1,000 comparisons from our six answers:
 
 # %%
-from safedpo.finite import sample_pairs, six_answers
-from safedpo.transform import GROUPS
-
-pairs = sample_pairs(six_answers(), 1000, seed=0)
+pairs = sample_pairs(world, 1000, seed=0)
 kept = pairs.transform()  # the package's T
-sizes = torch.bincount(pairs.group, minlength=4).tolist()
-after = torch.bincount(kept.group, minlength=4).tolist()
-print("before T", dict(zip(GROUPS, sizes, strict=True)))
-print("after T ", dict(zip(GROUPS, after, strict=True)))
-ss, su, us, uu = sizes
+before, after = (torch.bincount(one.group, minlength=4).tolist() for one in (pairs, kept))
+print(" before and after T", dict(zip(GROUPS, zip(before, after, strict=True), strict=True)))
+ss, su, us, uu = before
 assert after == [ss, su + us, 0, 0]  # US has become SU, UU is gone
 assert not kept.chosen_unsafe.any()  # no unsafe winner is left
 assert torch.equal(kept.transform().chosen, kept.chosen)  # a second pass changes nothing
@@ -89,8 +89,9 @@ assert ledger_row("t-twice").holds
 # %% [markdown]
 # ## 2 Two sums that agree
 #
-# The objective we would like (Eq. 10) asks a person who compares by $r_c$. Nobody can ask that person. The objective we
-# can have (Eq. 11) runs DPO on $T(D)$. Proposition 4.3 says that they are the same number, for *every* policy:
+# The objective that we would like (Eq. 10) needs labels by $r_c$, which nobody can collect. The objective that we can have
+# (Eq. 11) runs DPO on $T(D)$, the transformed data. Proposition 4.3 says that the two are the same number, for *every*
+# policy:
 #
 # $$
 # \sum_{i \ne j} \underbrace{\sigma\big(r_c(y_i) - r_c(y_j)\big)}_{\text{labels by } r_c} \, \ell_\pi(y_i, y_j)
@@ -99,26 +100,18 @@ assert ledger_row("t-twice").holds
 # \qquad \ell_\pi = -\log \sigma(m) .
 # $$
 #
-# It is exact with one convention: a UU pair, $(-\infty) - (-\infty)$, carries no loss. Left, a table of $r_c$; right, the
-# law of the real data, transformed; for five random policies.
+# It is exact with one convention: a UU pair, $(-\infty) - (-\infty)$, carries no loss. The left side uses a table of $r_c$, the
+# right side the exact law of the real data after $T$. Here they are for five random policies.
 
 # %%
-from safedpo.finite import modified_reward, pairs_loss, population, six_answers
-
-world, beta = six_answers(), 0.5
-draw = torch.Generator().manual_seed(1)
-policies = torch.randn(5, 1, 6, dtype=torch.float64, generator=draw).log_softmax(-1)
+policies = random_policies(5, seed=1)
 r_c = modified_reward(world)[0]
 wins = torch.sigmoid(r_c[:, None] - r_c).nan_to_num(0.0).fill_diagonal_(0.0)  # nan: UU, no loss
-
-shown = beta * (policies - world.ref_logps)[:, 0]
-m = shown[:, :, None] - shown[:, None, :]
+implicit = beta * (policies - world.ref_logps)[:, 0]
+m = implicit[:, :, None] - implicit[:, None, :]
 left = (wins * torch.nn.functional.softplus(-m)).sum((1, 2))
 right = pairs_loss(population(world).transform(), policies, world.ref_logps, beta=beta, delta=0.0)
-
-residual, row = (left - right).abs().max().item(), ledger_row("two-objectives")
-print(f"two sums: here {residual:.1e}, ledger {row.residual:.1e} (allowed {row.tolerance:.0e})")
-assert residual <= row.tolerance and row.holds
+assert agree(left, right, ledger_row("two-objectives"))
 assert ledger_row("law-of-t").holds  # the labels themselves: their exact law,
 assert ledger_row("law-of-t-sampled").holds  # and drawn ones
 
@@ -156,52 +149,29 @@ def safedpo_loss(
 check("safedpo_loss", safedpo_loss)
 
 # %% [markdown]
-# Move $\Delta$. Above the loss, in the middle its slope, below the pairs of a data set: 200 comparisons, and the reward
-# margins that a policy half-way through its training gives them. A pale tick has as good as stopped teaching.
+# Move $\Delta$. The top panel shows the loss, the middle one its slope. Below are 200 pairs of a data set, each at the reward
+# margin that a half-trained policy gives it. A pale tick marks a pair whose gradient has almost vanished.
 
 # %%
-from safedpo.finite import fit, sample_pairs, six_answers
-from safedpo.losses import reward_margin
-from safedpo.show import Stops, slider
-from safedpo.show.figures.loss import loss
-
-world, beta = six_answers(), 0.1
-kept = sample_pairs(world, 200, seed=0).transform()
-policy = fit(world, kept, beta=beta, delta=5.0, steps=200, lr=5.0).policy[0, 0, 0]
-chosen, rejected = (policy[kept.prompt, answer] for answer in (kept.chosen, kept.rejected))
-references = (world.ref_logps[kept.prompt, answer] for answer in (kept.chosen, kept.rejected))
-m = reward_margin(chosen, rejected, *references, beta=beta)
+kept, m = bandit.half_trained(world, beta=0.1)
 by_group = {"SS": m[~kept.rejected_unsafe].tolist(), "SU": m[kept.rejected_unsafe].tolist()}
-
-stops = Stops("safety margin Δ", [0, 1, 2, 3, 5, 7, 10, 15, 20], start=5)
-slider(lambda delta: loss(by_group, delta=delta), stops)
+slider(lambda delta: loss(by_group, delta=delta), Stops("safety margin Δ", [0, 1, 2, 3, 5, 7, 10, 15, 20], start=5))
 
 # %%
-from safedpo.losses import gradient_weight
-from safedpo.losses import safedpo_loss as package_loss
-
-deltas = (0.0, 2.0, 5.0, 10.0)
-flags = kept.chosen_unsafe, kept.rejected_unsafe
-awake = [(gradient_weight(m, *flags, delta=d) > 0.01).double().mean().item() for d in deltas]
-for delta, share in zip(deltas, awake, strict=True):
-    print(f"Δ = {delta:4g}   {share:.0%} of the pairs still teach")
-assert awake == sorted(awake) and awake[-1] > awake[0]  # Δ keeps pairs awake
+flags, deltas = (kept.chosen_unsafe, kept.rejected_unsafe), (0.0, 2.0, 5.0, 10.0)
+active = [(losses.gradient_weight(m, *flags, delta=delta) > 0.01).double().mean().item() for delta in deltas]
+print("share of the pairs whose weight is above 0.01:", dict(zip(deltas, active, strict=True)))
+assert active == sorted(active) and active[-1] > active[0]  # Δ keeps pairs active
 
 point = [torch.tensor([x], dtype=torch.float64) for x in (-12, -15, -13, -14)]
 mixed = torch.tensor([False]), torch.tensor([True])
-low, high = (package_loss(*point, *mixed, beta=0.1, delta=d).item() for d in (0.0, 2.0))
+low, high = (losses.safedpo_loss(*point, *mixed, beta=0.1, delta=d).item() for d in (0.0, 2.0))
 print(f"one pair with m = 0.2: loss {low:.4f} at Δ = 0, {high:.4f} at Δ = 2")
 assert high > low  # the margin is subtracted from m, so it makes the loss larger
 assert ledger_row("no-margin-between-equals").holds
 
 # %% [markdown]
 # ## 4 What the margin does to the gradient
-#
-# With $I = h_l - h_w$,
-#
-# $$
-# \nabla \mathcal{L} = - \beta \, \sigma(\Delta I - m) \, \big( \nabla \log \pi(\tilde y_w) - \nabla \log \pi(\tilde y_l) \big) .
-# $$
 #
 # **Predict.** Training starts at the reference, so $m = 0$. Against $\Delta = 0$, how much harder does $\Delta = 10$ push on
 # a safe-unsafe pair at the first step?
@@ -210,7 +180,13 @@ assert ledger_row("no-margin-between-equals").holds
 predict("first_step")
 
 # %% [markdown]
-# **Exercise 3.** Write the weight $\sigma(\Delta I - m)$.
+# With $I = h_l - h_w$, the gradient is that of DPO with another weight $w$,
+#
+# $$
+# \nabla \mathcal{L} = - \beta \, w(m, I) \, \big( \nabla \log \pi(\tilde y_w) - \nabla \log \pi(\tilde y_l) \big) .
+# $$
+#
+# **Exercise 3.** Differentiate the loss with respect to $m$, and write the weight $w$.
 
 
 # %%
@@ -226,57 +202,50 @@ def gradient_weight(margin, chosen_unsafe, rejected_unsafe, delta):
 check("gradient_weight", gradient_weight)
 
 # %% [markdown]
-# So step 0 is a theorem. Every safe-unsafe pair starts with the loss $\log(1 + e^\Delta)$ and the weight $\sigma(\Delta) < 1$,
-# every safe-safe pair with $\log 2$ and one half. If the share of the former is $f$,
+# The weight is $\sigma(\Delta I - m)$. So the losses at step 0 are a theorem. Every safe-unsafe pair starts with the loss
+# $\log(1 + e^\Delta)$ and the weight $\sigma(\Delta) < 1$. Every safe-safe pair starts with $\log 2$ and one half. If the share of
+# safe-unsafe pairs is $f$,
 #
 # $$
 # \text{mean loss at step 0} = \log 2 + \big( \log(1 + e^\Delta) - \log 2 \big) f .
 # $$
 #
-# When you train a language model, compare the first number in the log with this one, group by group: a swapped flag, a
-# forgotten $T$ or a wrong reference shows there before anything else does.
+# When you train a language model, compare the first loss in the log with this one, group by group. A swapped flag, a
+# forgotten $T$ or a wrong reference shows there first.
 
 # %%
-from safedpo.finite import pairs_loss, population, six_answers
-
-world, beta = six_answers(), 0.1
 kept = population(world).transform()
-total = kept.weight.sum()
-f = kept.weight[kept.rejected_unsafe].sum() / total
+total, f = kept.weight.sum(), kept.weight[kept.rejected_unsafe].sum() / kept.weight.sum()
 for delta in (0.0, 2.0, 5.0, 10.0):
     logps = world.ref_logps.clone().requires_grad_()
-    left = pairs_loss(kept, logps, world.ref_logps, beta=beta, delta=delta) / total
-    right = math.log(2) + (math.log1p(math.exp(delta)) - math.log(2)) * f
+    left = pairs_loss(kept, logps, world.ref_logps, beta=0.1, delta=delta) / total
     left.backward()
+    right = math.log(2) + (math.log1p(math.exp(delta)) - math.log(2)) * f
     push = logps.grad[0, 4].item() * total.item()  # on “bleach and drain acid”, rejected in 4 mixed pairs
     weight = 1 / (1 + math.exp(-delta))
     print(f"Δ = {delta:4g}   first loss {left.item():.4f}   weight of a mixed pair {weight:.5f}")
     assert math.isclose(left.item(), right.item(), rel_tol=1e-12)
-    assert math.isclose(push, 4 * beta * weight, rel_tol=1e-12)
+    assert math.isclose(push, 4 * 0.1 * weight, rel_tol=1e-12)
     assert weight / 0.5 < 2  # at most twice as hard as without a margin
-assert all(ledger_row(claim).holds for claim in ("step0-loss", "step0-weight"))
+assert ledger_row("step0-loss").holds and ledger_row("step0-weight").holds
 assert ledger_row("gradient-weight").holds
 
 # %% [markdown]
-# What grows without bound is how *long* a pair pulls. Its weight falls below one half only when the log-ratio gap passes
-# $\Delta / \beta$ nats: 100 nats at $\Delta = 10$ and $\beta = 0.1$. For an isolated pair under gradient flow with rate
-# $\eta$ that takes exactly
+# What grows without bound is how *long* a pair pulls. Write gap for the difference of the two log-ratios, so that
+# $m = \beta \cdot \text{gap}$. The weight falls below one half only when the gap passes $\Delta / \beta$ nats, for example 100 nats at
+# $\Delta = 10$ and $\beta = 0.1$. We call that **saturation**. Take an isolated pair under **gradient flow** with rate $\eta$,
+# that is, gradient descent in the limit of small steps. It saturates after exactly
 #
 # $$
 # t = \frac{\Delta + 1 - e^{-\Delta}}{2 \beta^2 \eta} .
 # $$
 
 # %%
-beta, rate, step = 0.1, 1.0, 0.01
 for delta in (2.0, 5.0, 10.0):
-    gap, left = 0.0, 0.0
-    while gap < delta / beta:  # both logits move, so the gap grows with 2 beta times the weight
-        half = gap + step / 2 * 2 * rate * beta / (1 + math.exp(beta * gap - delta))  # midpoint rule
-        gap += step * 2 * rate * beta / (1 + math.exp(beta * half - delta))
-        left += step
-    right = (delta + 1 - math.exp(-delta)) / (2 * beta**2 * rate)
-    print(f"Δ = {delta:4g}   gap {delta / beta:.0f} nats after t = {left:.2f} (formula {right:.2f})")
-    assert abs(left - right) <= 2 * step
+    left = bandit.saturation_time(delta, beta=0.1, rate=1.0, step=0.01)  # the flow itself, in small steps
+    right = (delta + 1 - math.exp(-delta)) / (2 * 0.1**2 * 1.0)
+    print(f"Δ = {delta:4g}   gap {delta / 0.1:.0f} nats after t = {left:.2f} (formula {right:.2f})")
+    assert abs(left - right) <= 2 * 0.01
 assert ledger_row("saturation").holds and ledger_row("time-to-saturation").holds
 
 # %% [markdown]
@@ -292,21 +261,19 @@ predict("where_it_ends")
 # loss of a safe-unsafe pair can be made as small as you like, for any finite $\Delta$, by letting the unsafe answer
 # vanish. That costs the safe-safe pairs nothing. And they do not contain $\Delta$.
 #
-# Read "optimal" as a limit: no softmax ever gives an answer probability zero, so the optimum is approached and never
-# attained. Here are 8 answers, 4 of them unsafe, trained from the reference:
+# Read "optimal" as a limit. A softmax never gives an answer probability zero, so the optimum is approached and never
+# attained. (The proof is the kit's own: the paper's appendix was not available.) Here are 8 answers, 4 of them unsafe,
+# trained from the reference:
 
 # %%
-from safedpo.finite import fit, over_represent, population, world_a
-
-world, deltas = world_a(), [0.0, 2.0, 5.0, 10.0]
-kept = population(world, pair_weight=over_represent(world, 3)).transform()
-last = 1000 if FAST else 5000
-run = fit(world, kept, beta=0.1, delta=deltas, steps=last, lr=5.0, record=[0, 20, 200, last])
+eight, deltas, last = world_a(), [0.0, 2.0, 5.0, 10.0], 1000 if FAST else 5000
+kept = population(eight, pair_weight=over_represent(eight, 3)).transform()
+run = fit(eight, kept, beta=0.1, delta=deltas, steps=last, lr=5.0, record=[0, 20, 200, last])
+# A path has one number for each (step, β, Δ, seed); here there is one β and one seed.
 unsafe, far = run.path.unsafe_mass[:, 0, :, 0], run.path.safe_tv[:, 0, :, 0]
-for place, step in enumerate(run.steps.tolist()):
-    both = zip(unsafe[place].tolist(), far[place].tolist(), strict=True)
-    print(f"step {step:5}   " + "   ".join(f"{u:.0e} {d:.5f}" for u, d in both))
-print("             unsafe mass, and distance of the safe part to π*, for Δ = 0, 2, 5, 10")
+print("unsafe mass, and distance of the safe part to π*, for Δ = 0, 2, 5, 10")
+for step, harm, distance in zip(run.steps.tolist(), unsafe.tolist(), far.tolist(), strict=True):
+    print(f"step {step:5}   " + "   ".join(f"{u:.0e} {d:.5f}" for u, d in zip(harm, distance, strict=True)))
 assert (unsafe[1:3].diff() < 0).all()  # the larger Δ, the sooner the harm is gone
 assert (far[2].diff() > 0).all()  # and the later the safe part arrives
 assert far[-1].max() - far[-1].min() < 3e-4 < far[2].max() - far[2].min()  # but the paths meet
@@ -318,40 +285,43 @@ assert ledger_row("same-optimum").holds and ledger_row("same-infimum").holds
 
 # %%
 assert ledger_row("unseen-unsafe-answer").holds and ledger_row("unconnected-safe-answers").holds
-print(ledger_row("unseen-unsafe-answer").statement)
-print(ledger_row("unconnected-safe-answers").statement)
+print(ledger_row("unseen-unsafe-answer").statement, ledger_row("unconnected-safe-answers").statement, sep="\n")
 
 # %% [markdown]
-# And it needs *right bits*. Let both bits of a mixed pair be wrong with probability $q$. Then the unsafe answer sometimes
-# wins, the optimum is finite, and it moves with $\Delta$. Setting the expected slope to zero,
+# And it needs *right bits*. Let both bits of a mixed pair be wrong with probability $\varepsilon$. Then the unsafe answer
+# sometimes wins, the optimum is finite, and it moves with $\Delta$. Set the expected slope to zero:
 #
 # $$
-# (1 - q) \, \sigma(\Delta - m) = q \, \sigma(\Delta + m)
+# (1 - \varepsilon) \, \sigma(\Delta - m) = \varepsilon \, \sigma(\Delta + m)
 # \quad \Longrightarrow \quad
-# m^\ast = \log \frac{(1 - 2q) e^\Delta + \sqrt{(1 - 2q)^2 e^{2\Delta} + 4 q (1 - q)}}{2 q} .
+# m^\ast = \log \frac{(1 - 2\varepsilon) e^\Delta
+# + \sqrt{(1 - 2\varepsilon)^2 e^{2\Delta} + 4 \varepsilon (1 - \varepsilon)}}{2 \varepsilon} .
 # $$
 
 # %%
-q = 0.1
-optima = []
+from scipy.optimize import brentq
+
+wrong, optima = 0.1, []
+
+
+def slope(m, delta):
+    return (1 - wrong) / (1 + math.exp(m - delta)) - wrong / (1 + math.exp(-m - delta))
+
+
 for delta in (0.0, 2.0, 5.0, 10.0):
-    low, high = 0.0, 100.0
-    for _ in range(200):  # left: halve an interval on the condition itself
-        m = (low + high) / 2
-        slope = (1 - q) / (1 + math.exp(m - delta)) - q / (1 + math.exp(-m - delta))
-        low, high = (m, high) if slope > 0 else (low, m)
-    grown = (1 - 2 * q) * math.exp(delta)
-    right = math.log((grown + math.sqrt(grown**2 + 4 * q * (1 - q))) / (2 * q))
-    print(f"Δ = {delta:4g}   the optimum is at m = {m:.4f}")
-    assert math.isclose(m, right, rel_tol=1e-9)
-    optima.append(m)
+    left = brentq(slope, 0, 100, args=(delta,), xtol=1e-12)
+    grown = (1 - 2 * wrong) * math.exp(delta)
+    right = math.log((grown + math.sqrt(grown**2 + 4 * wrong * (1 - wrong))) / (2 * wrong))
+    print(f"Δ = {delta:4g}   the optimum is at m = {left:.4f}")
+    assert math.isclose(left, right, rel_tol=1e-9)
+    optima.append(left)
 assert optima == sorted(optima) and optima[-1] > optima[0] + 9  # wrong bits: Δ moves the destination
 assert ledger_row("noise-pair-flips").holds and ledger_row("noise-bit-flips").holds
 
 # %% [markdown]
 # ## 6 One edited column
 #
-# Look at the loss again: $\Delta$ can be hidden in the reference.
+# The loss can be written so that $\Delta$ is part of the reference $q$.
 #
 # $$
 # m - \Delta (h_l - h_w)
@@ -359,8 +329,8 @@ assert ledger_row("noise-pair-flips").holds and ledger_row("noise-bit-flips").ho
 # \qquad \log q(y) = \log \pi_{\mathrm{ref}}(y) - \frac{\Delta}{\beta} \, h(y) .
 # $$
 #
-# SafeDPO with margin $\Delta$ **is** DPO with a reference that finds unsafe answers $e^{\Delta/\beta}$ times rarer. Any DPO
-# trainer that accepts precomputed reference log-probabilities trains SafeDPO, once $T$ has ordered the pairs.
+# SafeDPO with margin $\Delta$ **is** DPO with a reference in which unsafe answers are $e^{\Delta/\beta}$ times rarer. Any DPO
+# trainer that accepts precomputed reference log-probabilities can train SafeDPO, once $T$ has ordered the pairs.
 #
 # **Exercise 4.** Write the edit.
 
@@ -377,40 +347,29 @@ def shift_reference(ref_logps, unsafe, beta, delta):
 check("shift_reference", shift_reference)
 
 # %%
-from safedpo.finite import optimal_policy, six_answers
-from safedpo.losses import dpo_loss, safedpo_loss, shift_reference
-
-beta, delta = 0.1, 10.0
-draw = torch.Generator().manual_seed(2)
+draw, setting = torch.Generator().manual_seed(2), {"beta": 0.1, "delta": 10.0}
 c, r, rc, rr = -100 * torch.rand(4, 1000, dtype=torch.float64, generator=draw)
 hc, hr = torch.rand(2, 1000, generator=draw) < 0.5
-
-left = safedpo_loss(c, r, rc, rr, hc, hr, beta=beta, delta=delta)
-edited = [shift_reference(column, h, beta=beta, delta=delta) for column, h in ((rc, hc), (rr, hr))]
-right = dpo_loss(c, r, *edited, beta=beta)
-
-residual, row = (left - right).abs().max().item(), ledger_row("shift-is-margin")
-print(f"the same loss to {residual:.1e} (ledger {row.residual:.1e}, allowed {row.tolerance:.0e})")
-assert residual <= row.tolerance and row.holds
+left = losses.safedpo_loss(c, r, rc, rr, hc, hr, **setting)
+edited = [losses.shift_reference(column, h, **setting) for column, h in ((rc, hc), (rr, hr))]
+right = losses.dpo_loss(c, r, *edited, beta=0.1)
+assert agree(left, right, ledger_row("shift-is-margin"))
 
 # %% [markdown]
-# The identity has a corollary. DPO on *raw* pairs with the edited column, that is the margin without $T$, has the optimum
-# of its shifted reference: $q \, e^{r/\beta}$, which is the finite penalty of notebook 02 with $C = \Delta$.
+# The identity has a corollary. Run DPO on *raw* pairs with the edited column, that is, the margin without $T$. Its optimum is
+# that of the shifted reference, $q \, e^{r/\beta} / Z$. This is the finite penalty of notebook 02 with $C = \Delta$.
 
 # %%
-world, beta, delta = six_answers(), 0.5, 2.0
-shifted = shift_reference(world.ref_logps, world.unsafe, beta=beta, delta=delta)
+shifted = losses.shift_reference(world.ref_logps, world.unsafe, beta=beta, delta=2.0)
 left = (shifted + world.reward / beta).log_softmax(-1)  # DPO's optimum from the edited reference
-right = optimal_policy(world, beta, penalty=delta)  # the penalty C = delta
-row = ledger_row("shift-is-penalty")
-assert (left.exp() - right.exp()).abs().max() <= row.tolerance and row.holds
+right = optimal_policy(world, beta, penalty=2.0)  # the penalty C = Δ
+assert agree(left.exp(), right.exp(), ledger_row("shift-is-penalty"))
 assert ledger_row("optimum-margin-only").holds and ledger_row("optimum-safebetter").holds
-harm = right.exp()[world.unsafe].sum()
-print(f"margin only: unsafe mass {harm:.4f} at Δ = {delta:g}, never 0 for a finite Δ")
+print(f"margin only: unsafe mass {unsafe_mass(world, right).item():.4f} at Δ = 2, never 0 for a finite Δ")
 
 # %% [markdown]
-# So with endless data a margin alone would be nearly safe, at every finite $\Delta$ only nearly. Why the paper finds it
-# wanting, and what $T$ adds with finite data, is the subject of the bandit lab.
+# With unlimited data the margin alone is almost safe, never exactly safe at finite $\Delta$. The bandit lab shows why it does
+# worse in practice, and what $T$ adds when the data is finite.
 
 # %% [markdown]
 # ## 7 Any other loss
@@ -422,18 +381,12 @@ print(f"margin only: unsafe mass {harm:.4f} at Δ = {delta:g}, never 0 for a fin
 # g\big( m - \Delta \, (h_l - h_w) \big) .
 # $$
 #
-# It runs DPO's $g$ only, and so do we. But what the recipe promises can be checked. Proposition 4.3 holds for each $g$:
+# The paper runs DPO's $g$ only, and so do we. But we can check what the recipe promises. Proposition 4.3 holds for each $g$:
 
 # %%
-from safedpo.finite import modified_reward, population, six_answers
-
-world, beta = six_answers(), 0.5
-policy = torch.randn(6, dtype=torch.float64, generator=torch.Generator().manual_seed(4)).log_softmax(-1)
-shown = beta * (policy - world.ref_logps[0])
-r_c = modified_reward(world)[0]
+implicit = beta * (random_policies(1, seed=4)[0, 0] - world.ref_logps[0])
+r_c, kept = modified_reward(world)[0], population(world).transform()
 wins = torch.sigmoid(r_c[:, None] - r_c).nan_to_num(0.0).fill_diagonal_(0.0)
-kept = population(world).transform()
-
 every_loss = {
     "logistic (DPO)": lambda m: torch.nn.functional.softplus(-m),
     "square (IPO)": lambda m: (m - 0.5) ** 2,
@@ -442,8 +395,8 @@ every_loss = {
 }
 row = ledger_row("safedaa-objectives")
 for name, g in every_loss.items():
-    left = (wins * g(shown[:, None] - shown)).sum()
-    right = (kept.weight * g(shown[kept.chosen] - shown[kept.rejected])).sum()
+    left = (wins * g(implicit[:, None] - implicit)).sum()
+    right = (kept.weight * g(implicit[kept.chosen] - implicit[kept.rejected])).sum()
     print(f"{name:16} {left.item():.6f} and {right.item():.6f}")
     assert abs(left - right) <= row.tolerance * (1 + right)
 assert row.holds
@@ -457,19 +410,16 @@ assert row.holds
 # \qquad \pi(\text{unsafe}) = \frac{1}{1 + e^{(1/2 + \Delta)/\beta}} > 0 ,
 # $$
 #
-# and Proposition 4.4 fails: every $\Delta$ has an optimum of its own. A $g$ that falls for ever, like $e^{-m}$, keeps one
-# limit for all $\Delta$, but it reads the labels differently: $\pi^\ast$ at twice the $\beta$.
+# and Proposition 4.4 fails: every $\Delta$ has an optimum of its own. A $g$ without a minimum, like $e^{-m}$, keeps one
+# limit for all $\Delta$. But that limit is another one: $\pi^\ast$ at twice the $\beta$.
 
 # %%
-from safedpo.losses import ipo_loss, shift_reference
-
-beta, gaps = 0.5, torch.linspace(0, 30, 3001, dtype=torch.float64)  # log π(safe) − log π(unsafe), in steps of 0.01
-harm = []
+gaps, harm = torch.linspace(0, 30, 3001, dtype=torch.float64), []  # log π(safe) − log π(unsafe), in steps of 0.01
+half = torch.full((2,), 0.5, dtype=torch.float64).log()
 for delta in (0.0, 2.0, 10.0):
-    half = torch.full((2,), 0.5, dtype=torch.float64).log()
-    edited = shift_reference(half, torch.tensor([False, True]), beta=beta, delta=delta)
-    loss = ipo_loss(gaps, 0 * gaps, *edited[:, None].expand(2, len(gaps)), beta=beta)
-    left, right = gaps[loss.argmin()].item(), (0.5 + delta) / beta
+    edited = losses.shift_reference(half, torch.tensor([False, True]), beta=beta, delta=delta)
+    values = losses.ipo_loss(gaps, 0 * gaps, *edited[:, None].expand(2, len(gaps)), beta=beta)
+    left, right = gaps[values.argmin()].item(), (0.5 + delta) / beta
     assert abs(left - right) < 0.011
     harm.append(1 / (1 + math.exp(left)))
     print(f"Δ = {delta:4g}   IPO stops at m = {beta * left:.2f}   unsafe mass {harm[-1]:.1e}")
@@ -492,7 +442,7 @@ assert ledger_row("safedaa-square").holds and ledger_row("safedaa-exponential").
 # $$
 #
 # **What we have not shown.** Finite data and seeds (notebook 04); the compared methods (05); a policy whose answers share
-# parameters (06). In tables, a prompt that loses its UU pairs merely learns from fewer; with shared parameters it also
+# parameters (06). In a table, a prompt that loses its UU pairs only learns from fewer. With shared parameters it also
 # loses weight against other prompts.
 
 # %%

@@ -1,14 +1,14 @@
 # %% [markdown]
 # # 06 · A language model you can enumerate
 #
-# In a table everything is exact; in a large language model nothing is. Between the two stands a small transformer whose
-# every possible answer can be listed. Its optimal policy over *sentences* is a closed form, and a neural policy, trained
-# with the very same code as a model of billions of weights, can be measured against it to the last digit.
+# In a table everything is exact. In a large language model nothing is. Between the two stands a small transformer whose
+# possible answers can all be listed. Its optimal policy over *sentences* has a closed form. So we can train a neural
+# policy, with the same code as a model of billions of weights, and measure exactly how far it is from its optimum.
 #
 # **Afterwards you can**
-# - follow a sentence from text to token ids to one log-probability, and check it by brute force;
+# - turn a sentence into token ids and then into one log-probability, and check that by brute force;
 # - write the training loop in thirty lines, and show that it *is* the trainer;
-# - watch SafeDPO drive $\mathrm{KL}(\pi^\ast \,\|\, \pi_\theta)$ towards 0, and DPO end elsewhere, where theory says;
+# - watch SafeDPO drive $\mathrm{KL}(\pi^\ast \,\|\, \pi_\theta)$ towards 0, and DPO end where theory says, elsewhere;
 # - see likelihood displacement exactly: how much probability moves to strings that no pair mentions;
 # - find silent bugs from their symptoms, and write the checks that catch them.
 #
@@ -19,29 +19,29 @@
 
 # %%
 # SET-UP
+from safedpo import lm, losses
+from safedpo.labs.lessons import kitchen
+from safedpo.lm.sentences import STEADY, load_kitchen, train_measured
+
+reference, sentences, world = kitchen.listed()
 
 # %% [markdown]
 # ## 1 A language you can list
 #
 # Four complaints, and cleaning advice in 26 words. Which word may follow which is a small graph without cycles, so there
-# are finitely many sentences, and the model masks every illegal word *inside its own forward*: the list is all it can say.
+# are finitely many sentences. The model masks every word that may not follow, *inside its own forward*, so it can give only
+# the sentences of the list.
 
 # %%
-from safedpo.lm.sentences import list_sentences, load_kitchen
-
-sentences = list_sentences(load_kitchen())
-world = sentences.world
 print(f"{world.prompts} prompts, {world.answers:,} answers to each; for {sentences.prompts[1]!r} the reference says")
 for place in world.ref_logps[1].argsort(descending=True)[[0, 1, 10, 100, 1000, 2881]].tolist():
-    flag = "UNSAFE" if world.unsafe[1, place] else ""
-    print(
-        f"  {world.ref_logps[1, place].exp():.6f}  reward {world.reward[1, place]:+.1f}  {sentences.answers[place]} {flag}"
-    )
-assert (world.ref_logps.exp().sum(-1) - 1).abs().max() < 1e-5  # nothing else can be said
+    flag, chance = "UNSAFE" if world.unsafe[1, place] else "", world.ref_logps[1, place].exp()
+    print(f"  {chance:.6f}  reward {world.reward[1, place]:+.1f}  {sentences.answers[place]} {flag}")
+assert (world.ref_logps.exp().sum(-1) - 1).abs().max() < 1e-5  # there is nothing outside the list
 
 # %% [markdown]
-# Hazards are combinations, and their words can stand far apart: acid over bleach, a sprayed caustic *unless* gloves come
-# later, oil that is heated at the end. The model has to plan for them.
+# A hazard is a combination of words, and these can stand far apart: acid over bleach, a sprayed caustic *unless* gloves come
+# later, oil that is heated at the end. To avoid one, the model must look ahead.
 #
 # **Predict.** There are $4 \times 2882$ sentences, each of up to ten tokens. How many forwards does it take to get all
 # their probabilities exactly?
@@ -52,65 +52,24 @@ predict("how_many_forwards")
 # %%
 import time
 
-from safedpo.lm.sentences import list_sentences, load_kitchen
-
-reference = load_kitchen()
-sentences = list_sentences(reference)
 started = time.perf_counter()
 logps = sentences.logps(reference.model)
-print(
-    f"{logps.numel():,} exact log-probabilities in {time.perf_counter() - started:.2f} s, "
-    f"{len(sentences.prompts) * len(sentences.tree)} forwards"
-)
+seconds, forwards = time.perf_counter() - started, len(sentences.prompts) * len(sentences.tree)
+print(f"{logps.numel():,} exact log-probabilities in {seconds:.2f} s, {forwards} forwards")
 
 n = 2000 if FAST else 20_000  # and now as a sampler would: token by token, by chance
-ids = torch.tensor([sentences.prompt_ids[0]]).expand(n, -1)
-torch.manual_seed(0)
-said = reference.model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=True, top_k=0, max_new_tokens=12)
-texts = reference.tokenizer.batch_decode(said[:, ids.shape[1] :], skip_special_tokens=True)
-share = sum(sentences.world.unsafe[0, sentences.answers.index(text)].item() for text in texts) / n
-exact = logps[0][sentences.world.unsafe[0]].exp().sum().item()
+share, exact = kitchen.sampled_unsafe(sentences, n), logps[0][world.unsafe[0]].exp().sum().item()
 error = math.sqrt(exact * (1 - exact) / n)
 print(f"unsafe: exactly {exact:.4f}, in {n:,} samples {share:.4f} (standard error {error:.4f})")
 assert abs(share - exact) < 6 * error
 
 # %% [markdown]
-# The list, with reward and hazard for each sentence, *is* a `FiniteWorld`. So everything of notebooks 01 to 05 applies to a
-# language model: here is its optimal policy.
+# The list, with reward and hazard for each sentence, *is* a `FiniteWorld`. So everything in notebooks 01 to 05 applies to this
+# language model. Here is its optimal policy.
 
 # %%
-from safedpo.finite import optimal_policy
-from safedpo.lm.sentences import list_sentences, load_kitchen
-from safedpo.lm.sentences.advice import hazard
-from safedpo.show import Stops, slider
-from safedpo.show.figures.policies import policies
-
-sentences = list_sentences(load_kitchen())
-world = sentences.world
-kinds = ["soap", "vinegar", "lemon", "ammonia", "oil", "sorry", "toxic gas", "caustic mist", "fire"]
-kind_of = [
-    kinds.index(hazard(text) or next(word for word in text.split() if word in kinds)) for text in sentences.answers
-]
-
-
-def at(beta):
-    """2,882 probabilities, added up by what is used (safe sentences) or by the hazard."""
-    tables = {
-        "reference": world.ref_logps,
-        "DPO optimum": optimal_policy(world, beta, penalty=0.0),
-        "SafeDPO optimum": optimal_policy(world, beta),
-    }
-    bars = {
-        name: torch.zeros(9).double().index_add(0, torch.tensor(kind_of), table[2].exp()).tolist()
-        for name, table in tables.items()
-    }
-    return policies(
-        kinds, [False] * 6 + [True] * 3, bars, facts={}, setting=f"To {sentences.prompts[2]!r}, at β = {beta:g}"
-    )
-
-
 assert optimal_policy(world, 1.0).exp()[world.unsafe].max() == 0
-slider(at, Stops("β", [0.1, 0.2, 0.35, 0.5, 1, 2, 5], start=0.5))
+slider(lambda beta: kitchen.by_kind(sentences, beta), Stops("β", [0.1, 0.2, 0.35, 0.5, 1, 2, 5], start=0.5))
 
 # %% [markdown]
 # ## 2 From text to one number
@@ -119,24 +78,20 @@ slider(at, Stops("β", [0.1, 0.2, 0.35, 0.5, 1, 2, 5], start=0.5))
 # EOS *count*; and the prompt's tokens must be a prefix of the tokens of prompt and response together.
 
 # %%
-from safedpo.lm import TokenExample, pack_examples, token_logps
 from safedpo.lm.rows.tokens import tokenize_response
-from safedpo.lm.sentences import load_kitchen
-from safedpo.show import tokens
 
-kitchen = load_kitchen()
-prompt_ids, response_ids, cut = tokenize_response(
-    kitchen.tokenizer, "the pan is burnt", "spray ammonia over soda with gloves then rinse", max_length=64
-)
-assert response_ids[-1] == kitchen.tokenizer.eos_token_id and not cut  # exactly one EOS, and it counts
+prompt, answer = "the pan is burnt", "spray ammonia over soda with gloves then rinse"
+prompt_ids, response_ids, cut = tokenize_response(reference.tokenizer, prompt, answer, max_length=64)
+assert response_ids[-1] == reference.tokenizer.eos_token_id and not cut  # exactly one EOS, and it counts
+row = lm.pack_examples([lm.TokenExample(prompt_ids, response_ids, 0)])
 with torch.no_grad():
-    each = token_logps(kitchen.model, pack_examples([TokenExample(prompt_ids, response_ids, 0)]))
-words = kitchen.tokenizer.convert_ids_to_tokens([*prompt_ids, *response_ids])
-tokens([word + " " for word in words], [0.0] * len(prompt_ids) + each.tolist(), beta=1.0)
+    each, packed = lm.token_logps(reference.model, row), lm.response_logps(reference.model, row).item()
+words = [word + " " for word in reference.tokenizer.convert_ids_to_tokens([*prompt_ids, *response_ids])]
+tokens(words, [0.0] * len(prompt_ids) + each.tolist(), beta=1.0)
 
 # %% [markdown]
-# White does not count: the prompt with its template. The rest is coloured by $\log \pi$ of each token given all before it
-# (hover to read it; here the numbers are log-probabilities, not ratios). By the chain rule their *sum* is the
+# The prompt with its template is white: it does not count. Each other token is coloured by its $\log \pi$ given all tokens
+# before it. (Hover to read it; here the numbers are log-probabilities, not ratios.) By the chain rule their *sum* is the
 # log-probability of the response:
 #
 # $$
@@ -148,23 +103,14 @@ tokens([word + " " for word in words], [0.0] * len(prompt_ids) + each.tolist(), 
 
 # %%
 from safedpo.labs.symptoms import word_by_word
-from safedpo.lm import TokenExample, pack_examples, response_logps
-from safedpo.lm.rows.tokens import tokenize_response
-from safedpo.lm.sentences import list_sentences, load_kitchen
 
-kitchen = load_kitchen()
-sentences = list_sentences(kitchen)
-prompt, answer = "the pan is burnt", "spray ammonia over soda with gloves then rinse"
-ids = tokenize_response(kitchen.tokenizer, prompt, answer, max_length=64)[:2]
-with torch.no_grad():
-    packed = response_logps(kitchen.model, pack_examples([TokenExample(*ids, 0)])).item()
-listed = sentences.world.ref_logps[1, sentences.answers.index(answer)].item()
-brute = word_by_word(kitchen.model, kitchen.tokenizer, prompt, answer)  # one forward for each word, nothing else
+listed = world.ref_logps[1, sentences.answers.index(answer)].item()
+brute = word_by_word(reference.model, reference.tokenizer, prompt, answer)  # one forward for each word, nothing else
 print(f"packed row {packed:.5f}, listed {listed:.5f}, word by word {brute:.5f}")
 assert abs(packed - brute) < 1e-4 and abs(listed - brute) < 1e-4
 
 lengths = torch.tensor([len(text.split()) + 1 for text in sentences.answers])
-sums, means = sentences.world.ref_logps.exp().sum(-1), (sentences.world.ref_logps / lengths).exp().sum(-1)
+sums, means = world.ref_logps.exp().sum(-1), (world.ref_logps / lengths).exp().sum(-1)
 print(f"all answers together: exp(sum) {sums[1]:.6f}, exp(mean) {means[1]:.1f}")
 assert abs(sums[1] - 1) < 1e-5 and means[1] > 100  # the mean is not a log-probability of anything
 
@@ -192,10 +138,6 @@ check("response_logps", response_logps)
 # Pairs come from the reference, labelled by Bradley-Terry; $T$ orders them; the reference is computed once. Then:
 
 # %%
-from safedpo import safedpo_loss
-from safedpo.lm import pack_pairs, reference_logps, tokenize_pairs
-from safedpo.lm import response_logps as packed_logps
-from safedpo.lm.sentences import list_sentences, load_kitchen
 from safedpo.lm.training.steps import StepSampler
 
 
@@ -205,9 +147,9 @@ def bare_loop(model, pairs, ref_logps, *, beta, delta, batch_size, steps, lr):
     sampler, logged = StepSampler([1] * len(pairs), batch_size=batch_size, seed=0), []
     for chosen_rows in list(sampler)[:steps]:
         batch = [pairs[i] for i in chosen_rows]
-        logps = packed_logps(model, pack_pairs(batch)).reshape(2, -1)
+        logps = lm.response_logps(model, lm.pack_pairs(batch)).reshape(2, -1)
         unsafe = torch.tensor([[p.chosen_unsafe for p in batch], [p.rejected_unsafe for p in batch]])
-        loss = safedpo_loss(*logps, *ref_logps[:, chosen_rows], *unsafe, beta=beta, delta=delta).mean()
+        loss = losses.safedpo_loss(*logps, *ref_logps[:, chosen_rows], *unsafe, beta=beta, delta=delta).mean()
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -219,73 +161,41 @@ def bare_loop(model, pairs, ref_logps, *, beta, delta, batch_size, steps, lr):
 # %%
 import tempfile
 
-from safedpo.lm import SafeDPOConfig, SafeDPOTrainer
-
-records = list_sentences(load_kitchen()).sample_records(400, seed=0)
-steps, kitchen = 6 if FAST else 20, load_kitchen()
-pairs = tokenize_pairs(records, kitchen.tokenizer).items
+records, steps = sentences.sample_records(400, seed=0), 6 if FAST else 20
+pairs = lm.tokenize_pairs(records, reference.tokenizer).items
 with tempfile.TemporaryDirectory() as scratch:
-    ref_logps = reference_logps(kitchen.model, pairs, folder=Path(scratch))
-settings = {
-    "use_cpu": True,
-    "beta": 0.5,
-    "delta": 5.0,
-    "max_steps": steps,
-    "per_device_train_batch_size": 16,
-    "learning_rate": 1e-3,
-    "lr_scheduler_type": "constant",
-    "warmup_steps": 0,
-    "save_strategy": "no",
-    "disable_tqdm": True,
-    "seed": 0,
-    "weight_decay": 0.0,
-}
-
-
-def trainer_losses(**changes):
-    trainer = SafeDPOTrainer(
-        load_kitchen().model, SafeDPOConfig(output_dir="unused", **(settings | changes)), pairs, ref_logps
-    )
-    trainer.train()
-    return torch.tensor([row["loss"] for row in trainer.state.log_history if "loss" in row])
-
-
-mine = torch.tensor(
-    bare_loop(load_kitchen().model, pairs, ref_logps, beta=0.5, delta=5.0, batch_size=16, steps=steps, lr=1e-3)
-)
-theirs = trainer_losses(row_tokens=1024)
+    ref_logps = lm.reference_logps(reference.model, pairs, folder=Path(scratch))
+same = {"beta": 0.5, "delta": 5.0, "batch_size": 16, "steps": steps, "lr": 1e-3}
+mine = torch.tensor(bare_loop(load_kitchen().model, pairs, ref_logps, **same))
+theirs = kitchen.trainer_losses(pairs, ref_logps, steps=steps, row_tokens=1024)
 print("bare loop:", mine[:4].tolist(), "\ntrainer:  ", theirs[:4].tolist())
 print(f"largest difference over {steps} steps: {(mine - theirs).abs().max():.1e}")
 assert (mine - theirs).abs().max() < 1e-6 * mine.max()
 
 # %% [markdown]
-# No magic, then: the trainer is this loop, with care around it. The same step may be cut into short rows (to save memory)
-# or into several micro-batches, and stays the same step.
+# So the trainer is this loop, with bookkeeping around it. To save memory, a step may be cut into short rows or into several
+# micro-batches. It stays the same step.
 
 # %%
-one_row, short_rows = trainer_losses(row_tokens=1024), trainer_losses(row_tokens=64)
-pieces = trainer_losses(per_device_train_batch_size=4, gradient_accumulation_steps=4)
-print(
-    f"long rows against short rows: {(one_row - short_rows).abs().max():.1e}; against 4 micro-batches of 4: "
-    f"{(one_row - pieces).abs().max():.1e}"
-)
-assert (one_row - short_rows).abs().max() < 1e-3 and (one_row - pieces).abs().max() < 1e-3  # rounding, step after step
+short_rows = kitchen.trainer_losses(pairs, ref_logps, steps=steps, row_tokens=64)
+cut = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 4}
+pieces = kitchen.trainer_losses(pairs, ref_logps, steps=steps, **cut)
+apart = [(theirs - other).abs().max().item() for other in (short_rows, pieces)]
+print("long rows against short rows: {:.1e}; against 4 micro-batches of 4: {:.1e}".format(*apart))
+assert max(apart) < 1e-3  # rounding, step after step
 
 # %%
 from safedpo.labs.faults import broken  # fault 0 is a textbook pipeline that pads; more of it in section 7
 
-texts = [(record.prompt, record.responses[0]) for record in records[:16]]
+few = [pair for pair in pairs if pair.id <= 16]
+prompts = {number: record.prompt for number, record in enumerate(records, start=1)}
+texts = [(prompts[pair.id], reference.tokenizer.decode(pair.chosen_ids[:-1])) for pair in few]
 with torch.no_grad():
-    padded = broken(0).logps(kitchen.model, kitchen.tokenizer, texts)
-    alone = torch.cat([broken(0).logps(kitchen.model, kitchen.tokenizer, [text]) for text in texts])
-    chosen_first = [pair for pair in pairs if pair.id <= 16]
-    packed = packed_logps(kitchen.model, pack_pairs(chosen_first)).reshape(2, -1)
-by_row = {
-    pair.id: packed[int(records[pair.id - 1].responses[0] != kitchen.tokenizer.decode(pair.chosen_ids[:-1])), k]
-    for k, pair in enumerate(chosen_first)
-}
+    padded = broken(0).logps(reference.model, reference.tokenizer, texts)
+    alone = torch.cat([broken(0).logps(reference.model, reference.tokenizer, [text]) for text in texts])
+    packed = lm.response_logps(reference.model, lm.pack_pairs(few)).reshape(2, -1)[0]
 assert (padded - alone).abs().max() < 1e-4  # padding changes nothing
-assert all(abs(value - padded[row - 1]) < 1e-4 for row, value in by_row.items())  # nor does packing
+assert (padded - packed).abs().max() < 1e-4  # nor does packing
 print(f"padded together, each alone, packed in one row: equal to {(padded - alone).abs().max():.0e} nats")
 
 # %% [markdown]
@@ -294,10 +204,10 @@ print(f"padded together, each alone, packed in one row: equal to {(padded - alon
 
 
 # %%
-def step_loss(losses, sizes):
-    """losses (N,) of all micro-batches one after another; sizes: pairs in each -> the loss of the step, a number."""
+def step_loss(means, sizes):
+    """means (K,): the mean loss of each micro-batch; sizes: its pairs, K numbers -> the loss of the step."""
     ### BEGIN SOLUTION
-    return sum(part.sum() for part in losses.split(list(sizes))) / sum(sizes)
+    return sum(mean * size for mean, size in zip(means, sizes, strict=True)) / sum(sizes)
     ### END SOLUTION
 
 
@@ -305,50 +215,22 @@ def step_loss(losses, sizes):
 check("step_loss", step_loss)
 
 # %% [markdown]
-# And a run that is interrupted goes on from its last checkpoint to *bitwise* the same weights: the order of the pairs, the
-# optimizer's moments and the reference are all part of it.
+# A run that is interrupted resumes from its last checkpoint, and ends at *bitwise* the same weights. The checkpoint holds
+# the optimizer's moments; the order of the pairs and the reference are reproduced.
 
 # %%
-from safedpo.lm import train
-from safedpo.lm.sentences import list_sentences, load_kitchen
-from transformers import TrainerCallback
-
-
-class Interrupt(TrainerCallback):
-    def on_step_end(self, args, state, control, **others):
-        if state.global_step == 7:
-            raise KeyboardInterrupt
-
-
-records = list_sentences(load_kitchen()).sample_records(200, seed=0)
-how = {
-    "beta": 1.0,
-    "delta": 5.0,
-    "full": True,
-    "max_steps": 10,
-    "batch_size": 8,
-    "device": "cpu",
-    "save_steps": 5,
-    "disable_tqdm": True,
-}
-with tempfile.TemporaryDirectory() as home:
-    whole = train(load_kitchen(), records, f"{home}/whole", **how).policy
-    try:
-        train(load_kitchen(), records, f"{home}/again", callbacks=[Interrupt()], **how)
-    except KeyboardInterrupt:
-        print("interrupted after step 7; the last checkpoint is of step 5")
-    resumed = train(load_kitchen(), records, f"{home}/again", **how).policy
-assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
-assert not any(torch.equal(a, b) for a, b in zip(whole.parameters(), load_kitchen().model.parameters(), strict=True))
+whole, resumed = kitchen.run_twice(sentences.sample_records(200, seed=0), interrupt=7)
+assert all(torch.equal(a, b) for a, b in zip(whole, resumed, strict=True))
+assert not any(torch.equal(a, b) for a, b in zip(whole, load_kitchen().model.parameters(), strict=True))
 
 # %% [markdown]
 # ## 4 Towards the optimum
 #
-# Now the experiment that a table cannot do and a large model cannot measure: a neural policy, all weights trained on
-# sampled pairs, against the closed form. The distance is $\mathrm{KL}(\pi^\ast \,\|\, \pi_\theta)$: it stays finite while
+# Now comes the experiment. We train all weights of a neural policy on sampled pairs, and compare it with the closed form. The
+# distance is $\mathrm{KL}(\pi^\ast \,\|\, \pi_\theta)$: it stays finite while
 # unsafe mass is left. The other direction is infinite until the last unsafe sentence is gone, so it measures nothing here.
 #
-# **Exercise 3.** Write the distance. Mind the sentences that $\pi^\ast$ never says.
+# **Exercise 3.** Write the distance. Mind the sentences that $\pi^\ast$ never gives, and those that the policy never gives.
 
 
 # %%
@@ -369,34 +251,27 @@ check("kl_to_optimum", kl_to_optimum)
 predict("which_ends_at_optimum")
 
 # %%
-from safedpo.finite import expected_reward, optimal_policy, unsafe_mass
-from safedpo.lm.sentences import STEADY, list_sentences, load_kitchen, train_measured
-
-sentences = list_sentences(load_kitchen())
-world, records = sentences.world, sentences.sample_records(1500 if FAST else 120_000, seed=0)
+records = sentences.sample_records(1500 if FAST else 120_000, seed=0)
 settings = {"beta": 1.0, **STEADY, "disable_tqdm": FAST, "every": 20 if FAST else 100}
-
-best = optimal_policy(world, 1.0)
-paths = {
-    f"SafeDPO, Δ = {delta}": train_measured(sentences, records, best, delta=delta, **settings)[1] for delta in (0, 10)
-}
+best, paths = optimal_policy(world, 1.0), {}
+for delta in (0, 10):
+    paths[f"SafeDPO, Δ = {delta}"] = train_measured(sentences, records, best, delta=delta, **settings)[1]
 
 # %% [markdown]
 # DPO on the raw labels has a closed form of its own, the optimum *without* the constraint. It is measured against that.
 
 # %%
-unconstrained = optimal_policy(world, 1.0, penalty=0.0)
-_, paths["DPO-helpful"] = train_measured(
-    sentences, records[:30_000], unconstrained, loss="dpo", rule="helpful", **settings
-)
+unconstrained, own = optimal_policy(world, 1.0, penalty=0.0), {"loss": "dpo", "rule": "helpful", **settings}
+paths["DPO-helpful"] = train_measured(sentences, records[:30_000], unconstrained, **own)[1]
 for name, rows in paths.items():
-    print(
-        f"{name:16} KL to its optimum {rows[0]['kl']:.3f} -> {rows[-1]['kl']:.4f}, unsafe mass {rows[-1]['unsafe']:.2e}, "
-        f"expected reward {rows[-1]['reward']:.3f}"
-    )
+    print(f"{name:16} KL to its optimum {rows[0]['kl']:.3f} -> {rows[-1]['kl']:.4f},", end=" ")
+    print("unsafe mass {unsafe:.2e}, expected reward {reward:.3f}".format(**rows[-1]))
+dpo_harm, rewards = (
+    unsafe_mass(world, unconstrained).mean(),
+    [expected_reward(world, p).mean() for p in (best, unconstrained)],
+)
 print(
-    f"closed forms: expected reward {expected_reward(world, best).mean():.3f} (SafeDPO), "
-    f"{expected_reward(world, unconstrained).mean():.3f} (DPO); unsafe mass {unsafe_mass(world, unconstrained).mean():.3f} (DPO)"
+    "closed forms: expected reward {:.3f} (SafeDPO), {:.3f} (DPO); unsafe mass {:.3f} (DPO)".format(*rewards, dpo_harm)
 )
 
 safe0, safe10, helpful = (rows[-1] for rows in paths.values())
@@ -404,25 +279,16 @@ assert safe10["unsafe"] < safe0["unsafe"] < 0.2 and helpful["unsafe"] > 0.15  # 
 if not FAST:
     assert all(last["kl"] < 0.05 for last in (safe0, safe10, helpful))  # from 0.55, 0.55 and 0.29
     assert safe0["unsafe"] < 1e-3 and safe10["unsafe"] < 1e-4
-    assert abs(helpful["unsafe"] - unsafe_mass(world, unconstrained).mean()) < 0.05
+    assert abs(helpful["unsafe"] - dpo_harm) < 0.05
 
 # %%
-from safedpo.show import Stops, slider
-from safedpo.show.figures.curves import curves
-
-steps = [row["step"] for row in paths["DPO-helpful"]]
-common = [step for step in steps if all(step in {row["step"] for row in rows} for rows in paths.values())]
-table = {name: {row["step"]: row for row in rows} for name, rows in paths.items()}
-panels = {
-    "KL to its own optimum": {name: [rows[step]["kl"] for step in common] for name, rows in table.items()},
-    "log10 unsafe mass": {name: [math.log10(rows[step]["unsafe"]) for step in common] for name, rows in table.items()},
-    "expected reward": {name: [rows[step]["reward"] for step in common] for name, rows in table.items()},
-}
-slider(lambda step: curves(common, panels, at=step), Stops("step", common, start=common[-1]))
+titles = {"KL to its own optimum": "kl", "log10 unsafe mass": "unsafe", "expected reward": "reward"}
+figure, steps = kitchen.along(paths, titles, log=["unsafe"])
+slider(figure, Stops("step", steps, start=steps[-1]))
 
 # %% [markdown]
-# Both margins come near the same optimum. $\Delta = 10$ clears the unsafe sentences at once and shakes the safe ones on the
-# way; $\Delta = 0$ pushes less and less as it succeeds, and its unsafe mass comes down slowly:
+# Both margins come near the same optimum. $\Delta = 10$ removes the unsafe sentences at once, and disturbs the safe ones on the
+# way. $\Delta = 0$ pushes less and less as it succeeds, so its unsafe mass falls slowly:
 
 # %%
 early0, early10 = (paths[f"SafeDPO, Δ = {delta}"][1] for delta in (0, 10))
@@ -433,37 +299,29 @@ assert early10["unsafe"] < early0["unsafe"] and early10["kl"] > early0["kl"] > 0
 # sentences, some of which the reference hardly ever says. A short run now, and the stored end of one as long as those above:
 
 # %%
-import json
-
-from safedpo.files import shipped
-
-sharp = optimal_policy(world, 0.1)
-_, rows = train_measured(sentences, records[: 1000 if FAST else 10_000], sharp, delta=10, **(settings | {"beta": 0.1}))
-stored = json.loads((shipped("data") / "sentences" / "runs.json").read_text(encoding="utf-8"))["sharp"]
-for name, row in (
-    (f"{1000 if FAST else 10_000:,} pairs, now", rows[-1]),
-    (f"{stored['pairs']:,} pairs, stored", stored["rows"][-1]),
-):
-    print(
-        f"β = 0.1, {name}: KL {rows[0]['kl']:.2f} -> {row['kl']:.2f}, unsafe mass {row['unsafe']:.1e}, expected reward "
-        f"{row['reward']:.2f} of {expected_reward(world, sharp).mean():.2f}"
-    )
-assert rows[0]["kl"] > 3 and rows[-1]["unsafe"] < rows[0]["unsafe"]
-assert abs(stored["rows"][0]["kl"] - rows[0]["kl"]) < 1e-6  # the stored run began at the same reference
+sharp, pairs = optimal_policy(world, 0.1), 1000 if FAST else 10_000
+_, rows = train_measured(sentences, records[:pairs], sharp, delta=10, **(settings | {"beta": 0.1}))
+stored = kitchen.stored_runs()["sharp"]
+first, most = rows[0], expected_reward(world, sharp).mean()
+for name, row in ((f"{pairs:,} pairs, now", rows[-1]), (f"{stored['pairs']:,} pairs, stored", stored["rows"][-1])):
+    print(f"β = 0.1, {name}: KL {first['kl']:.2f} -> {row['kl']:.2f}, unsafe mass {row['unsafe']:.1e},", end=" ")
+    print(f"expected reward {row['reward']:.2f} of {most:.2f}")
+assert first["kl"] > 3 and rows[-1]["unsafe"] < first["unsafe"]
+assert abs(stored["rows"][0]["kl"] - first["kl"]) < 1e-6  # the stored run began at the same reference
 assert 0.5 < stored["rows"][-1]["kl"] < 1
-assert FAST or rows[-1]["reward"] > rows[0]["reward"]
-assert FAST or rows[-1]["kl"] > rows[0]["kl"]  # farther from its optimum than the reference
+assert FAST or rows[-1]["reward"] > first["reward"]
+assert FAST or rows[-1]["kl"] > first["kl"]  # farther from its optimum than the reference
 
 # %% [markdown]
-# The short run has removed the hazards and raised the reward, and stands *farther* from $\pi^\ast$ than the reference: good sentences
-# were thrown out with the bad, and here each of them weighs a lot. Twelve times the pairs come back to less than a nat, where
-# $\beta = 1$ had come to hundredths. What a small $\beta$ asks for is far away.
+# The short run has removed the hazards and raised the reward. Yet it stands *farther* from $\pi^\ast$ than the reference. It has
+# lost good sentences with the bad ones, and here each of them weighs a lot. Twelve times as many pairs bring the KL below one
+# nat; with $\beta = 1$ it was hundredths. A small $\beta$ asks for a policy that is far away.
 
 # %% [markdown]
 # ## 5 What no pair mentions
 #
-# So far the mask forbade everything outside the grammar. A real model has no mask. Take it away: the same weights, the same
-# pairs. The reference leaves about two per cent of its probability outside the list, and no pair ever mentions it.
+# So far the mask forbade everything outside the grammar. A real model has no mask. So take it away, and keep the weights and
+# the pairs. The reference then has about two per cent of its probability outside the list, and no pair ever mentions that.
 #
 # **Predict.** Training pushes rejected sentences down. Where does their probability go?
 
@@ -471,57 +329,35 @@ assert FAST or rows[-1]["kl"] > rows[0]["kl"]  # farther from its optimum than t
 predict("where_does_mass_go")
 
 # %%
-from safedpo.finite import optimal_policy
-from safedpo.lm.sentences import list_sentences, load_kitchen, train_measured
-
-sentences = list_sentences(load_kitchen())
-records = sentences.sample_records(1000 if FAST else 6000, seed=0)
-leaks = {}
+records, leaks = sentences.sample_records(1000 if FAST else 6000, seed=0), {}
+how = {"masked": False, "every": 10, "per_device_train_batch_size": 64, "learning_rate": 2e-3, "disable_tqdm": True}
 for beta, delta in ((1.0, 0), (1.0, 10), (0.1, 0), (0.1, 10)):
-    policy, rows = train_measured(
-        sentences,
-        records,
-        optimal_policy(sentences.world, beta),
-        masked=False,
-        every=10,
-        beta=beta,
-        delta=delta,
-        per_device_train_batch_size=64,
-        learning_rate=2e-3,
-        disable_tqdm=True,
-    )
+    best = optimal_policy(world, beta)
+    _, rows = train_measured(sentences, records, best, beta=beta, delta=delta, **how)
     leaks[f"β = {beta:g}, Δ = {delta}"] = rows
-    most = max(row["outside"] for row in rows)
-    print(
-        f"β = {beta:g}, Δ = {delta:2}: outside the list {rows[0]['outside']:.3f} at first, {most:.3f} at most, "
-        f"{rows[-1]['outside']:.3f} at the end"
-    )
+    outside = [row["outside"] for row in rows]
+    numbers = f"{outside[0]:.3f} at first, {max(outside):.3f} at most, {outside[-1]:.3f} at the end"
+    print(f"β = {beta:g}, Δ = {delta:2}: outside the list {numbers}")
 assert all(max(row["outside"] for row in rows) > 1.5 * rows[0]["outside"] for rows in leaks.values())
 
 # %%
-from safedpo.show import Stops, slider
-from safedpo.show.figures.curves import curves
-
-steps = [row["step"] for row in next(iter(leaks.values()))]
-lines = {
-    "mass outside the list": {name: [row["outside"] for row in rows] for name, rows in leaks.items()},
-    "unsafe mass in the list": {name: [row["unsafe"] for row in rows] for name, rows in leaks.items()},
-}
-slider(lambda step: curves(steps, lines, at=step), Stops("step", steps, start=steps[-1]))
+figure, steps = kitchen.along(leaks, {"mass outside the list": "outside", "unsafe mass in the list": "unsafe"})
+slider(figure, Stops("step", steps, start=steps[-1]))
 
 # %% [markdown]
-# That is **likelihood displacement**, seen exactly. The loss of a pair knows one number, the difference of two log-ratios.
-# Both may fall, as long as the rejected one falls more; and what both lose goes wherever the network finds it easiest. This
-# is why a log must show chosen and rejected log-probabilities apart, and never the margin alone.
+# That is **likelihood displacement**, measured exactly. The loss of a pair sees one number, the difference of two log-ratios.
+# Both may fall, as long as the rejected one falls more. Nothing in the loss says where the lost probability goes. This is why
+# a log must show chosen and rejected log-probabilities apart, and never the reward margin alone.
 
 # %% [markdown]
 # ## 6 All weights, or a few
 #
 # LoRA trains thin matrices beside frozen ones. What does it cost? A distance that is left can be *representation* (the
-# rank has no room for the optimum) or *optimisation* (the same steps do not get there). A look at several ranks tells.
+# rank has no room for the optimum) or *optimisation* (the same steps do not get there). Comparing several ranks tells.
 #
-# So each is given two tasks: answers drawn from $\pi^\ast$ itself, to be imitated (maximum likelihood, whose excess is the very KL we
-# measure), and the pairs of above. What is left of the first is mostly representation; what the second leaves more is the way there.
+# So each gets two tasks. The first is to imitate answers drawn from $\pi^\ast$ itself, by maximum likelihood. The second is to
+# learn from pairs as above. The error that the first leaves is mostly representation; the extra error of the second is
+# optimisation.
 #
 # **Predict.** 60,000 answers or pairs (half of those above): ranks 1, 4 and 16, and all weights.
 
@@ -529,65 +365,44 @@ slider(lambda step: curves(steps, lines, at=step), Stops("step", steps, start=st
 predict("rank")
 
 # %%
-import json
-
-from safedpo.files import shipped
-from safedpo.finite import optimal_policy
-from safedpo.lm.sentences import STEADY, list_sentences, load_kitchen, train_measured
-
-stored = json.loads((shipped("data") / "sentences" / "runs.json").read_text(encoding="utf-8"))
+stored = kitchen.stored_runs()
 print(f"stored, made by {stored['command']}")
 for row in stored["ranks"]:
-    name = f"rank {row['rank']}" if row["rank"] else "all weights"
-    print(
-        f"{name:12} imitating π*: KL {row['fitted']['kl']:.4f}   SafeDPO, Δ = {stored['train']['delta']:g}: "
-        f"KL {row['trained']['kl']:.4f}, unsafe {row['trained']['unsafe']:.1e}"
-    )
+    numbers = row["rank"] or 0, row["fitted"]["kl"], row["trained"]["kl"], row["trained"]["unsafe"]
+    print("rank {:<3} imitating π*: KL {:.4f}   SafeDPO: KL {:.4f}, unsafe {:.1e}".format(*numbers))
 fitted, trained = ({row["rank"]: row[how]["kl"] for row in stored["ranks"]} for how in ("fitted", "trained"))
 assert fitted[1] > fitted[4] > fitted[16] > fitted[0] > 0  # more rank is more room
 assert all(trained[rank] > 2 * fitted[rank] for rank in fitted)  # pairs leave more than imitation does
 assert trained[0] < trained[16] / 5  # the same pairs and steps bring all weights much nearer
 
-sentences = list_sentences(load_kitchen())
-records = sentences.sample_records(1000 if FAST else 8000, seed=0)
-_, rows = train_measured(
-    sentences,
-    records,
-    optimal_policy(sentences.world, 1.0),
-    rank=4,
-    beta=1.0,
-    delta=10.0,
-    **(STEADY | {"learning_rate": 1e-2, "disable_tqdm": True}),
-)
-print(
-    f"live, rank 4 on {len(records):,} pairs: KL {rows[0]['kl']:.3f} -> {rows[-1]['kl']:.3f}, "
-    f"unsafe {rows[0]['unsafe']:.3f} -> {rows[-1]['unsafe']:.1e}"
-)
+records, own = sentences.sample_records(1000 if FAST else 8000, seed=0), STEADY | {"learning_rate": 1e-2, "rank": 4}
+_, rows = train_measured(sentences, records, optimal_policy(world, 1.0), beta=1.0, delta=10.0, disable_tqdm=True, **own)
+print("live, rank 4 on {:,} pairs: KL {:.3f} -> {:.3f}".format(len(records), rows[0]["kl"], rows[-1]["kl"]), end=", ")
+print(f"unsafe {rows[0]['unsafe']:.3f} -> {rows[-1]['unsafe']:.1e}")
 assert rows[-1]["unsafe"] < rows[0]["unsafe"]
 assert all(trained[rank] > rows[0]["kl"] for rank in (1, 4, 16))  # farther from π* than the reference was
 
 # %% [markdown]
-# Both errors are there. More rank imitates better, so room is missing, at rank 1 most of all. But with pairs every adapter ends
-# *farther* from $\pi^\ast$ than the reference began, though its unsafe mass has fallen from a quarter to a hundredth: $\Delta = 10$
-# throws out the hazards and safe sentences that resemble them, and bringing those back takes steps that thin matrices, beside
-# frozen embeddings and a frozen head, make slowly. All weights make them. This is a model of two layers; nothing here says that
-# LoRA costs as much on a large one.
+# Both errors are there. More rank imitates better, so room is missing, most of all at rank 1. But with pairs every adapter ends
+# *farther* from $\pi^\ast$ than the reference began, although its unsafe mass has fallen from a quarter to a hundredth. A large
+# margin removes the hazards, and with them safe sentences that resemble them. Training all weights brings those back; thin
+# matrices beside frozen embeddings and a frozen head do so slowly. This is a model of two layers. Nothing here says that LoRA
+# costs as much on a large one.
 
 # %% [markdown]
 # ## 7 Find the silent bug
 #
-# Each of the following bugs has been in code that people trained with. None raises an error; most of them even seem to
-# learn. Each replaces one stage of a textbook pipeline. Move the slider: grey is the sound pipeline.
+# Each of the following bugs has been in code that people trained with. None raises an error, and with most of them training
+# even seems to work. Each replaces one stage of a textbook pipeline. Move the slider; grey is the sound pipeline.
 
 # %%
 from safedpo.labs.faults import FAULTS, broken
 from safedpo.labs.symptoms import CHECKS, figure
-from safedpo.show import Stops, slider
 
 slider(figure, Stops("fault", list(range(len(FAULTS) + 1)), start=1))
 
 # %% [markdown]
-# A symptom has to be noticed; a check notices by itself. Six checks catch all fifteen: a brute-force twin, a truth table,
+# A person must notice a symptom; a check notices by itself. Six checks catch all fifteen bugs: a brute-force twin, a truth table,
 # the theorem of step 0, values worked out by hand, a reference that stands still, and a step in pieces.
 
 # %%
@@ -604,14 +419,13 @@ assert not any(look(broken(0)) for look in CHECKS.values())  # and the sound pip
 # %%
 from safedpo.labs.symptoms import DELTA, first_losses
 
-want = {"SS": math.log(2), "SU": math.log1p(math.exp(DELTA)), "US": math.log1p(math.exp(DELTA)), "UU": None}
-found = []
+want, found = [math.log(2), math.log1p(math.exp(DELTA)), math.log1p(math.exp(DELTA)), None], []  # SS, SU, US, UU
 for number in range(len(FAULTS) + 1):
-    losses = dict(zip(want, first_losses(broken(number)), strict=True))
-    right = all(
-        (losses[g] is None) == (want[g] is None) and abs((losses[g] or 0) - (want[g] or 0)) < 1e-3 for g in want
+    losses = first_losses(broken(number))
+    wrong = any(
+        (a is None) != (b is None) or abs((a or 0) - (b or 0)) > 1e-3 for a, b in zip(losses, want, strict=True)
     )
-    found += [] if right else [number]
+    found += [number] if wrong else []
 print("step 0 alone finds faults", found)
 assert set(found) >= {8, 9, 10, 11, 14} and 0 not in found
 
@@ -619,11 +433,9 @@ assert set(found) >= {8, 9, 10, 11, 14} and 0 not in found
 # **Exercise 4.** A pipeline with a fault that is not named. Use the figure and the slider above: which number is it?
 
 # %%
-from safedpo.labs.checks.nb06 import MYSTERY
 from safedpo.labs.symptoms import mystery
-from safedpo.show import still
 
-still(*mystery(MYSTERY))
+still(*mystery("06"))
 
 
 # %%
@@ -650,7 +462,7 @@ check("silent_bug", silent_bug)
 # $$
 #
 # **What we have not shown.** That large models behave as this one: its language has 26 words, its data is plentiful, and
-# its labels are right. And the mask made the first experiments kinder than life is; section 5 is the honest version.
+# its labels are right. The mask made the first experiments easier than a real task; section 5 is without it.
 
 # %%
 progress("06")

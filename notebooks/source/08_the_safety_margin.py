@@ -489,7 +489,8 @@ for one in blended["blends"]:
 def scaled_policy(ref_logps, trained_logps, x):
     """(A,) log π_ref, (A,) log π_1, strength x >= 0 -> (A,) log π_x."""
     ### BEGIN SOLUTION
-    return (ref_logps + x * (trained_logps - ref_logps)).log_softmax(-1)
+    moved = x * (trained_logps - ref_logps) if x else 0.0  # 0 · −∞ would be NaN
+    return (ref_logps + moved).log_softmax(-1)
     ### END SOLUTION
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import mean
 
@@ -126,8 +126,8 @@ def _readings(path: Path) -> str:
         helpful = (e.parts_read, e.parts_missed, e.parts_invented)
         means = (f"{e.helpfulness_read:.3f}", f"{e.helpfulness_scored:.3f}")
         lines.append((reader, *hazards, *helpful, *means, e.refusal_disagrees))
-    columns = ("reading", "unsafe: read", "missed", "invented", "parts: read", "missed", "invented")
-    columns += ("mean helpfulness: read", "scored", "refusal differs")
+    columns = ["reading", "unsafe: read", "missed", "invented", "parts: read", "missed", "invented"]
+    columns += ["mean helpfulness: read", "scored", "refusal differs"]
     return (
         "\n## The scorer on responses sampled from models\n\n"
         f"{len(rows)} responses sampled from models were read twice, independently (`{path.name}`).\n"
@@ -144,8 +144,8 @@ def _files(files: dict[str, Path]) -> str:
     return _table(("file", "sha256"), lines)
 
 
-def _table(columns: tuple, lines: Iterable[tuple]) -> str:
-    rows = [columns, ("---",) * len(columns), *lines]
+def _table(columns: Sequence[str], lines: Iterable[tuple]) -> str:
+    rows = [tuple(columns), ("---",) * len(columns), *lines]
     return "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)
 
 

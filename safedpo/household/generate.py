@@ -121,11 +121,14 @@ class Deck:
         hazards = [Card(i, 1 + rng.random(), word(part)) for i, part in enumerate(request.hazard)]
         careful = [Card(i, rng.random(), line, careful=True) for i, line in enumerate(request.careful)]
         useless = [Card(i, rng.random(), line) for i, line in enumerate(request.useless)]
-        return cls(
-            *(tuple(rng.sample(cards, len(cards))) for cards in (helpful, hazards, careful + useless)),
-            refusal=rng.choice(rng.choice(phrases().refusals).wordings),
-            opener=rng.choice(phrases().openers) if rng.random() < 0.3 else "",
-        )
+
+        def deal(cards: list[Card]) -> tuple[Card, ...]:
+            return tuple(rng.sample(cards, len(cards)))
+
+        # The order of the draws is part of the shipped data: these two first, then the cards.
+        refusal = rng.choice(rng.choice(phrases().refusals).wordings)
+        opener = rng.choice(phrases().openers) if rng.random() < 0.3 else ""
+        return cls(deal(helpful), deal(hazards), deal(careful + useless), refusal, opener)
 
     def response(self, kind: Kind) -> Response:
         """The response of this kind."""

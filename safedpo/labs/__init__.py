@@ -4,8 +4,34 @@ The names here are what the set-up cell of every notebook brings in.
 """
 
 from safedpo.labs.checking import check, hint, progress
-from safedpo.labs.ledger import ledger_row
+from safedpo.labs.ledger import contents, equation_table, ledger_row, ledger_table, run_ledger
+from safedpo.labs.lessons.agreement import agree, falling, refusal, rising
+from safedpo.labs.lessons.answers import BETAS, bars, fined, random_policies, with_support
 from safedpo.labs.predictions import predict
 from safedpo.labs.setup import FAST, ready
+from safedpo.show.figures.bands import bands, mean_interval
 
-__all__ = ["FAST", "check", "hint", "ledger_row", "predict", "progress", "ready"]
+__all__ = [
+    "BETAS",
+    "FAST",
+    "agree",
+    "bands",
+    "bars",
+    "check",
+    "contents",
+    "equation_table",
+    "falling",
+    "fined",
+    "hint",
+    "ledger_row",
+    "ledger_table",
+    "mean_interval",
+    "predict",
+    "progress",
+    "random_policies",
+    "ready",
+    "refusal",
+    "rising",
+    "run_ledger",
+    "with_support",
+]

@@ -62,7 +62,7 @@ def drifted(folder: Path, repository: str = "") -> list[Built]:
 
 
 def notebook(source: str, *, student: bool, links: str = "", set_up: str = "") -> str:
-    """The .ipynb text of one percent source; a cell that only says `# SET-UP` becomes `set_up`.
+    """The .ipynb text of one percent source; in a cell that begins with `# SET-UP` that line becomes `set_up`.
 
     >>> source = "# %%\\ndef double(x):\\n    ### BEGIN SOLUTION\\n    return 2 * x\\n    ### END SOLUTION"
     >>> cell = json.loads(notebook(source, student=True))["cells"][0]
@@ -79,8 +79,8 @@ def notebook(source: str, *, student: bool, links: str = "", set_up: str = "") -
         text = cell.source.replace(LINKS, links).strip()
         if not text:
             continue
-        if text == setup.PLACE:
-            text = set_up
+        if text.partition("\n")[0] == setup.PLACE:  # what follows the mark are the names of this lesson
+            text = set_up + text.removeprefix(setup.PLACE)
         made = {"cell_type": cell.cell_type, "id": _cell_id(number, text), "metadata": dict(cell.metadata)}
         if cell.cell_type == "code":
             text = _without_solution(text) if student else _without_marks(text)

@@ -140,7 +140,7 @@ def _compare(exercise: Exercise, found: list) -> str | None:
         return None
     for message, mistake in exercise.mistakes.items():
         wrong = [_tensors(exercise.normalise(mistake(*case))) for case in exercise.cases]
-        if all(_close(got, bad, exercise.tolerance) for got, bad in zip(found, wrong, strict=True)):
+        if all(_close(got, bad, exercise.tolerance, nan=True) for got, bad in zip(found, wrong, strict=True)):
             return message
     return _first_difference(found, right, exercise.tolerance)
 
@@ -193,13 +193,14 @@ def _first_difference(found: list, right: list, tolerance: float) -> str:
     raise AssertionError("every value agrees")  # the caller has seen a difference
 
 
-def _entries_close(got: Tensor, want: Tensor, tolerance: float) -> Tensor:
-    return torch.isclose(got, want, rtol=tolerance, atol=tolerance)
+def _entries_close(got: Tensor, want: Tensor, tolerance: float, nan: bool = False) -> Tensor:
+    return torch.isclose(got, want, rtol=tolerance, atol=tolerance, equal_nan=nan)
 
 
-def _close(got: tuple, want: tuple, tolerance: float) -> bool:
+def _close(got: tuple, want: tuple, tolerance: float, nan: bool = False) -> bool:
+    """`nan`: NaN is like NaN, as between a mistake and its maker; a right value is never NaN."""
     return all(
-        g.shape == w.shape and bool(_entries_close(g, w, tolerance).all()) for g, w in zip(got, want, strict=True)
+        g.shape == w.shape and bool(_entries_close(g, w, tolerance, nan).all()) for g, w in zip(got, want, strict=True)
     )
 
 

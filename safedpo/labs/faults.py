@@ -44,7 +44,7 @@ class Pair:
 
 
 def unsafe_flags(row: Row) -> list[bool]:
-    """h of both responses: the data says which are *safe*, and it is turned round here, once."""
+    """h of both responses: the data says which are *safe*, and it is inverted here, once."""
     return [not safe for safe in row.is_safe]
 
 

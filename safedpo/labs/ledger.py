@@ -3,12 +3,18 @@
 import json
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from safedpo.errors import UserError
+from safedpo.files import shipped
+
+if TYPE_CHECKING:
+    from safedpo.finite.claims import Row
 
 WORLDS = 5  # fresh random worlds for one line in a notebook; `safedpo verify` takes 50
 
@@ -23,7 +29,7 @@ class Place:
 
 
 @cache
-def ledger_row(claim: str, seed: int = 0):
+def ledger_row(claim: str, seed: int = 0) -> "Row":
     """The line `claim` of the ledger on fresh random worlds: id, statement, source, residual, tolerance, holds.
 
     The ledger computes its residual by a route of its own, so a derivation cell that agrees with it has been checked
@@ -55,6 +61,20 @@ def places(folder: Path) -> list[Place]:
     return found
 
 
+def contents(folder: Path | None = None) -> "Table":
+    """The complete notebooks in `folder` (the kit's own): title, number of exercises, file.
+
+    >>> contents().lines[0]
+    ('00 · Start here', '0', '00_start_here.ipynb')
+    """
+    lines = []
+    for path in sorted((folder or shipped("notebooks")).glob("[0-9][0-9]_*.ipynb")):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        exercises = sum(bool(re.match(r"check\(", "".join(cell["source"]))) for cell in cells)
+        lines.append((cells[0]["source"][0].removeprefix("# ").strip(), str(exercises), path.name))
+    return Table(("notebook", "exercises", "file"), lines)
+
+
 @dataclass(frozen=True)
 class Table:
     """Rows of text for a notebook: HTML where there is a page, lines where there is not."""
@@ -78,7 +98,7 @@ class Table:
         return "\n".join(" | ".join(text.replace("\n", ", ") for text in line) for line in self.lines)
 
 
-def run_ledger(seed: int, worlds: int) -> list:
+def run_ledger(seed: int, worlds: int) -> list["Row"]:
     """Every line of the ledger, with a progress bar: what `safedpo verify` checks at the command line."""
     from tqdm import tqdm
 
@@ -88,7 +108,7 @@ def run_ledger(seed: int, worlds: int) -> list:
     return [compute(claim, seed, worlds) for claim in tqdm(CLAIMS, desc="ledger", file=sys.stdout, mininterval=0.5)]
 
 
-def ledger_table(rows) -> Table:
+def ledger_table(rows: Sequence["Row"]) -> Table:
     """The ledger as a table: each claim in words, how far its two sides are apart, and how far they may be."""
     return Table(
         ("claim", "statement", "residual", "allowed", "holds"),
@@ -99,15 +119,15 @@ def ledger_table(rows) -> Table:
     )
 
 
-def equation_table(rows, folder: Path) -> Table:
-    """The table of notebook 00, from the ledger's `rows` and the cells of the complete notebooks in `folder`.
+def equation_table(rows: Sequence["Row"], folder: Path | None = None) -> Table:
+    """The table of notebook 00, from the ledger's `rows` and the cells of the complete notebooks in `folder` (the kit's own).
 
     A cell derives a statement of the paper if it checks itself against one of its claims, `ledger_row("...")`; which
     claims belong to a statement is in `safedpo.finite.claims.EQUATIONS`.
     """
     from safedpo.finite.claims import EQUATIONS
 
-    by_id, everywhere = {row.id: row for row in rows}, places(folder)
+    by_id, everywhere = {row.id: row for row in rows}, places(folder or shipped("notebooks"))
     lines = []
     for one in EQUATIONS:
         cells = dict.fromkeys(f"{p.notebook[:2]} § {p.section}" for p in everywhere if p.claim in one.claims)

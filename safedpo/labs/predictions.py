@@ -4,6 +4,7 @@ The options and the explanation live here in the package, not in the notebook, s
 away; the reader's answer lives in memory and is gone with the kernel.
 """
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -23,8 +24,10 @@ class Question:
 
     def verdict(self, chosen: int) -> str:
         """What the reader reads after committing to option `chosen`."""
-        said = f"You said “{self.options[chosen]}”"
-        opening = f"{said}. Yes." if chosen == self.right else f"{said}. Not this time: “{self.options[self.right]}”."
+        choice = f"You chose “{self.options[chosen]}”"
+        opening = (
+            f"{choice}. Yes." if chosen == self.right else f"{choice}. Not this time: “{self.options[self.right]}”."
+        )
         return f"{opening} {self.why}"
 
 
@@ -46,7 +49,7 @@ def widget(name: str):
     question = find(name)
     # An index as value: nothing is chosen at first, so that committing is the reader's own act.
     radio = ipywidgets.RadioButtons(
-        options=[(text, place) for place, text in enumerate(question.options)],
+        options=[(question.options[place], place) for place in shown_order(name)],
         value=None,
         layout={"width": "auto"},
     )
@@ -66,6 +69,17 @@ def widget(name: str):
     return ipywidgets.VBox([radio, button, told])
 
 
+def shown_order(name: str) -> list[int]:
+    """The places of the options in the order in which they are shown: shuffled by the question's name, always alike.
+
+    >>> sorted(shown_order("who_moves"))
+    [0, 1, 2]
+    """
+    places = list(range(len(find(name).options)))
+    random.Random(f"safedpo {name}").shuffle(places)
+    return places
+
+
 def find(name: str) -> Question:
     """The question `name` of any notebook."""
     from safedpo.labs.checks import modules
@@ -76,6 +90,11 @@ def find(name: str) -> Question:
             return module.QUESTIONS[name]
         known += module.QUESTIONS
     raise UserError(f"no question is called {name!r}; known: {', '.join(known)}")
+
+
+def committed() -> dict[str, int]:
+    """Question -> the option committed to in this session, from 0."""
+    return dict(_committed)
 
 
 def score(names: Sequence[str]) -> tuple[int, int]:

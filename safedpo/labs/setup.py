@@ -12,14 +12,12 @@ import sys
 from safedpo.errors import UserError
 
 FAST = os.environ.get("SAFEDPO_FAST") == "1"  # the test settings: smaller grids, same lessons
-PLACE = "# SET-UP"  # a source's cell with this line alone becomes CELL
+PLACE = "# SET-UP"  # in a source's cell that begins with it, this line becomes CELL
 NEEDED = ("torch", "plotly", "ipywidgets")
 
 CELL = """\
 # Set-up: run this cell first. Running it again changes nothing.
-import importlib.util
-import subprocess
-import sys
+import importlib.util, math, subprocess, sys
 from pathlib import Path
 
 if importlib.util.find_spec("safedpo") is None:
@@ -33,12 +31,10 @@ if importlib.util.find_spec("safedpo") is None:
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", source], check=True)
         importlib.invalidate_caches()
 
-import math
-
 import torch
-
-from safedpo.labs import FAST, check, hint, ledger_row, predict, progress, ready
-
+from safedpo.finite import *  # the exact world: six_answers, optimal_policy, population, fit, kl, tv, ...
+from safedpo.labs import *  # the lessons: check, hint, predict, ledger_row, agree, falling, bars, ...
+from safedpo.show import *  # figures, and sliders for them
 ready()\
 """
 

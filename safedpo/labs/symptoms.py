@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import dropout
 
+from safedpo.errors import UserError
 from safedpo.labs.faults import FAULTS, Pair, Pipeline, Row, broken
 from safedpo.lm.sentences.reference import load_kitchen
 from safedpo.show import style
@@ -218,8 +219,8 @@ def figure(number: int) -> tuple[go.Figure, str]:
             )
     drawn = style.figure(traces, x=axes.pop("xaxis1"), y=axes.pop("yaxis1"), height=560, **axes)
     found = {name: problem for name, check in CHECKS.items() if (problem := check(broken(number)))}
-    said = "; ".join(f"{name}: {problem}" for name, problem in found.items()) or "every check passes"
-    return drawn, f"{f'Fault {number}: {FAULTS[number - 1].name}' if number else 'The sound pipeline'}. {said}."
+    problems = "; ".join(f"{name}: {problem}" for name, problem in found.items()) or "every check passes"
+    return drawn, f"{f'Fault {number}: {FAULTS[number - 1].name}' if number else 'The sound pipeline'}. {problems}."
 
 
 @cache
@@ -235,10 +236,14 @@ def _words() -> list[str]:
     ]
 
 
-def mystery(number: int) -> tuple[go.Figure, str]:
-    """The figure of a fault without its name.
+def mystery(notebook: str) -> tuple[go.Figure, str]:
+    """The figure of the fault that the exercise of a notebook asks for, without its name.
 
-    >>> mystery(3)[1]
+    >>> mystery("06")[1]
     'A pipeline with one fault, beside the sound one (grey).'
     """
-    return figure(number)[0], "A pipeline with one fault, beside the sound one (grey)."
+    from safedpo.labs.checks.nb06 import MYSTERY
+
+    if notebook != "06":
+        raise UserError(f"notebook {notebook!r} has no fault to find; '06' has")
+    return figure(MYSTERY)[0], "A pipeline with one fault, beside the sound one (grey)."

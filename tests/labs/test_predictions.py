@@ -7,7 +7,7 @@ import pytest
 from safedpo.errors import UserError
 from safedpo.labs import predictions as module
 from safedpo.labs.checks import modules
-from safedpo.labs.predictions import find, predict, score, widget
+from safedpo.labs.predictions import find, predict, score, shown_order, widget
 
 QUESTIONS = [name for m in modules() for name in m.QUESTIONS]
 
@@ -55,3 +55,12 @@ def test_the_answer_is_not_in_what_a_notebook_would_store():
 def test_unknown_question():
     with pytest.raises(UserError, match="no question is called 'x'"):
         predict("x")
+
+
+def test_the_right_option_stands_in_no_place_more_often_than_in_half_of_the_questions():
+    places = [shown_order(name).index(find(name).right) for name in QUESTIONS]
+    assert max(places.count(place) for place in set(places)) <= len(QUESTIONS) / 2
+    for name in QUESTIONS:  # and the order is what the reader sees
+        shown = widget(name).children[0].options
+        assert [place for _, place in shown] == shown_order(name)
+        assert [text for text, _ in shown] == [find(name).options[place] for place in shown_order(name)]

@@ -28,7 +28,7 @@ def without_the_package(monkeypatch, tmp_path):
 
 def first_part(repository=""):
     """The part of the cell that looks for the package."""
-    return setup.cell(repository).split("import math")[0]
+    return setup.cell(repository).split("import torch")[0]
 
 
 def test_an_installed_package_is_left_alone(monkeypatch, capsys):

@@ -1,14 +1,18 @@
 """Notebook 01: the implicit reward, the DPO loss, its gradient by hand."""
 
 import math
+from collections.abc import Callable, Sequence
+from unittest.mock import patch
 
 import torch
+from torch import Tensor
 
 from safedpo.labs.checking import Exercise, log_sigmoid
+from safedpo.labs.checks import mistakes01
 from safedpo.labs.predictions import Question
 
 
-def _t(*numbers: float) -> torch.Tensor:
+def _t(*numbers: float) -> Tensor:
     return torch.tensor(numbers, dtype=torch.float64)
 
 
@@ -38,7 +42,7 @@ REWARDS = (
 )
 
 
-def reward_by_division(logps, ref_logps, beta):
+def reward_by_division(logps: Tensor, ref_logps: Tensor, beta: float) -> Tensor:
     """beta log(pi / pi_ref), from the ratio of probabilities, number by number."""
     flat = [
         beta * math.log(math.exp(a) / math.exp(b))
@@ -47,50 +51,67 @@ def reward_by_division(logps, ref_logps, beta):
     return torch.tensor(flat, dtype=torch.float64).view(logps.shape)
 
 
-def margins(c, r, rc, rr, beta) -> list[float]:
+def margins(c: Tensor, r: Tensor, rc: Tensor, rr: Tensor, beta: float) -> list[float]:
     """The reward margins, as plain numbers."""
     return [beta * (a - b - x + y) for a, b, x, y in zip(*(v.tolist() for v in (c, r, rc, rr)), strict=True)]
 
 
-def loss_by_numbers(c, r, rc, rr, beta):
+def loss_by_numbers(c: Tensor, r: Tensor, rc: Tensor, rr: Tensor, beta: float) -> Tensor:
     """-log sigmoid(m) with the standard library."""
     return _t(*(-log_sigmoid(m) for m in margins(c, r, rc, rr, beta)))
 
 
-def slope_by_differences(c, r, rc, rr, beta):
-    """The two gradients by central differences of `loss_by_numbers`: no formula of a gradient is used."""
+def slopes(right: Callable, case: tuple) -> tuple[Tensor, Tensor]:
+    """The derivatives of a loss with respect to its first two arguments, by central differences of its values."""
+    c, r, *others = case
     step = 1e-4
     return tuple(
-        (loss_by_numbers(c + up, r + other, rc, rr, beta) - loss_by_numbers(c - up, r - other, rc, rr, beta))
-        / (2 * step)
+        (right(c + up, r + other, *others) - right(c - up, r - other, *others)) / (2 * step)
         for up, other in ((step, 0.0), (0.0, step))
     )
 
 
-def _loss(m):
-    return torch.nn.functional.softplus(-m)
+def slope_by_differences(*case: Tensor | float) -> tuple[Tensor, Tensor]:
+    """The two gradients by differences of `loss_by_numbers`: no formula of a gradient is used."""
+    return slopes(loss_by_numbers, case)
 
 
-def _gradient(weight):
-    """The mistakes of the gradient share its form: (-factor, +factor)."""
-    return lambda *a: tuple(sign * weight(*a) for sign in (-1, 1))
+def right_gradients(function: Callable, cases: Sequence[tuple], right: Callable) -> str | None:
+    """A loss trains only if its gradient is right: autograd through `function` against differences of `right`.
 
-
-def _m(c, r, rc, rr, beta):
-    return beta * ((c - rc) - (r - rr))
-
-
-def carries_gradient(function) -> str | None:
-    """A loss must let the gradient through to the policy's log-probabilities."""
-    case = [a.clone() if isinstance(a, torch.Tensor) else a for a in COLUMNS[0]]
-    case[0].requires_grad_()
-    losses = function(*case)
-    if not losses.requires_grad:
-        return (
-            "The values are right, but no gradient flows: the loss is cut off from the log-probabilities "
-            "(detach, item, numpy or no_grad). Nothing could be trained with it."
-        )
+    The first two arguments of each case are the policy's log-probabilities, of chosen and of rejected responses.
+    """
+    for case in cases:
+        leaves = [column.clone().requires_grad_() for column in case[:2]]
+        losses = function(*leaves, *(a.clone() if isinstance(a, Tensor) else a for a in case[2:]))
+        if not isinstance(losses, Tensor) or not losses.requires_grad:
+            return (
+                "The values are right, but no gradient flows: the loss is cut off from the log-probabilities "
+                "(detach, item, numpy, a list or no_grad). Nothing could be trained with it."
+            )
+        found = torch.autograd.grad(losses.sum(), leaves, allow_unused=True)
+        for name, got, want in zip(("chosen_logps", "rejected_logps"), found, slopes(right, case), strict=True):
+            if got is None or (want.any() and not got.any()):
+                return f"The values are right, but no gradient flows to {name}: it is detached, or multiplied by 0."
+            if not torch.allclose(got, want, atol=1e-5):
+                return f"The values are right, but the gradient with respect to {name} is not that of the loss."
     return None
+
+
+def without_autograd(function: Callable) -> str | None:
+    """By hand means without autograd: in inference mode nothing is recorded for it."""
+    message = "The numbers are right, but autograd found them. Write the derivative itself, by the chain rule."
+    used = []
+    with (
+        torch.inference_mode(),
+        patch.object(torch.autograd, "grad", lambda *a, **k: used.append(1)),
+        patch.object(Tensor, "backward", lambda *a, **k: used.append(1)),
+    ):
+        try:
+            function(*(a.clone() if isinstance(a, Tensor) else a for a in COLUMNS[0]))
+        except (RuntimeError, TypeError, AttributeError):  # what autograd, or our stand-in for it, leads to
+            return message
+    return message if used else None
 
 
 EXERCISES = {
@@ -98,35 +119,7 @@ EXERCISES = {
         gives="one reward for each answer, shaped like logps",
         cases=REWARDS,
         right=reward_by_division,
-        mistakes={
-            "Beta is missing: the log-ratio alone is the reward divided by beta.": lambda p, q, b: p - q,
-            "You divide by beta. From π* ∝ π_ref exp(r/β), taking logs gives r/β; multiply by beta.": lambda p, q, b: (
-                (p - q) / b
-            ),
-            "The sign is turned round: it is log π − log π_ref, large where the policy says more than the reference.": lambda p, q, b: (
-                b * (q - p)
-            ),
-            "The reference is forgotten: compare the policy with log π_ref, or every likely answer looks good.": lambda p, q, b: (
-                b * p
-            ),
-            "Beta multiplies only the policy's log-probability; it belongs to the whole difference.": lambda p, q, b: (
-                b * p - q
-            ),
-            "Beta multiplies only the reference's log-probability; it belongs to the whole difference.": lambda p, q, b: (
-                p - b * q
-            ),
-            "That is the ratio of probabilities; the reward is its logarithm (times beta).": lambda p, q, b: (
-                b * (p - q).exp()
-            ),
-            "That is a difference of probabilities; the formula has a difference of log-probabilities.": lambda p, q, b: (
-                b * (p.exp() - q.exp())
-            ),
-            "You add the two log-probabilities; a log of a quotient is a difference.": lambda p, q, b: b * (p + q),
-            "Beta is squared.": lambda p, q, b: b * b * (p - q),
-            "Each log-ratio is weighted by the probability, as in a KL. The reward of an answer has no such weight.": lambda p, q, b: (
-                b * p.exp() * (p - q)
-            ),
-        },
+        mistakes=mistakes01.IMPLICIT_REWARD,
         hints=(
             "Take the logarithm of π*(y) = π_ref(y) exp(r(y)/β) / Z and solve for r(y).",
             "r(y) = β (log π*(y) − log π_ref(y)) + β log Z. The last term is the same for every answer: leave it out.",
@@ -137,91 +130,26 @@ EXERCISES = {
         gives="one loss for each pair, (B,)",
         cases=COLUMNS,
         right=loss_by_numbers,
-        mistakes={
-            "The sign is turned round: this loss falls when the *rejected* response becomes likelier.": lambda c, r, rc, rr, b: (
-                _loss(-_m(c, r, rc, rr, b))
-            ),
-            "The minus sign in front is missing: this is a log-likelihood, to be maximised. A loss is "
-            "its negative.": lambda c, r, rc, rr, b: -_loss(_m(c, r, rc, rr, b)),
-            "The reference is forgotten: both log-probabilities must be compared with the reference's.": lambda c, r, rc, rr, b: (
-                _loss(b * (c - r))
-            ),
-            "The reference enters with the wrong sign, or its two columns are exchanged: the chosen response belongs to "
-            "ref_chosen_logps, which is subtracted.": lambda c, r, rc, rr, b: _loss(b * ((c - rr) - (r - rc))),
-            "Beta is missing: it multiplies the difference of the two log-ratios.": lambda c, r, rc, rr, b: _loss(
-                _m(c, r, rc, rr, 1.0)
-            ),
-            "You divide by beta; it multiplies.": lambda c, r, rc, rr, b: _loss(_m(c, r, rc, rr, 1.0) / b),
-            "Beta is squared.": lambda c, r, rc, rr, b: _loss(_m(c, r, rc, rr, b * b)),
-            "Beta stands outside the log-sigmoid; it belongs inside, on the log-ratios.": lambda c, r, rc, rr, b: (
-                b * _loss(_m(c, r, rc, rr, 1.0))
-            ),
-            "Beta multiplies only the policy's log-probabilities, not the reference's.": lambda c, r, rc, rr, b: _loss(
-                b * (c - r) - (rc - rr)
-            ),
-            "That is the weight of the gradient, sigmoid(−m); the loss is −log sigmoid(m).": lambda c, r, rc, rr, b: (
-                torch.sigmoid(-_m(c, r, rc, rr, b))
-            ),
-            "The log-sigmoid is missing: this is the negative margin itself.": lambda c, r, rc, rr, b: (
-                -_m(c, r, rc, rr, b)
-            ),
-            "Only the chosen response counts here; the loss compares it with the rejected one.": lambda c, r, rc, rr, b: (
-                _loss(b * (c - rc))
-            ),
-            "A margin of −1,000 gives an infinite loss: the sigmoid became 0 before its logarithm was taken. "
-            "torch.nn.functional.logsigmoid takes both in one step.": lambda c, r, rc, rr, b: (
-                -torch.sigmoid(_m(c, r, rc, rr, b)).log()
-            ),
-        },
+        mistakes=mistakes01.DPO_LOSS,
         hints=(
             "Bradley-Terry says P(chosen beats rejected) = sigmoid(reward of chosen − reward of rejected). "
             "The loss is minus the log of that probability.",
             "Put in the implicit rewards β (log π − log π_ref); log Z cancels. Use torch.nn.functional.logsigmoid.",
             "m = beta * ((chosen_logps - ref_chosen_logps) - (rejected_logps - ref_rejected_logps)); return -logsigmoid(m)",
         ),
-        further=(carries_gradient,),
+        further=(lambda f: right_gradients(f, COLUMNS, loss_by_numbers),),
     ),
     "dpo_gradient": Exercise(
         gives="two gradients, with respect to chosen_logps and to rejected_logps, each (B,)",
         cases=COLUMNS,
         right=slope_by_differences,
-        mistakes={
-            "The signs are turned round, or the two are exchanged: gradient *descent* must raise chosen_logps, so the "
-            "first is negative.": _gradient(lambda *a: -a[4] * torch.sigmoid(-_m(*a))),
-            "Beta is missing: the chain rule brings it down from inside the sigmoid.": _gradient(
-                lambda *a: torch.sigmoid(-_m(*a))
-            ),
-            "Beta is squared.": _gradient(lambda *a: a[4] ** 2 * torch.sigmoid(-_m(*a))),
-            "The weight is sigmoid(−m), large where the pair is ordered wrongly; yours is sigmoid(m), large where all is "
-            "well.": _gradient(lambda *a: a[4] * torch.sigmoid(_m(*a))),
-            "The weight is missing: every pair pulls with the same force beta.": _gradient(
-                lambda *a: torch.full_like(a[0], a[4])
-            ),
-            "Both gradients are negative; the rejected response is pushed down, so its gradient is positive.": lambda *a: (
-                (-a[4] * torch.sigmoid(-_m(*a)),) * 2
-            ),
-            "Only the chosen response gets a gradient; the rejected one gets the opposite.": lambda *a: (
-                -a[4] * torch.sigmoid(-_m(*a)),
-                torch.zeros_like(a[0]),
-            ),
-            "The reference is forgotten in the weight.": _gradient(
-                lambda c, r, rc, rr, b: b * torch.sigmoid(-b * (c - r))
-            ),
-            "You differentiated the sigmoid, not its logarithm: σ′ = σ(m)σ(−m), but (log σ)′ = σ(−m).": _gradient(
-                lambda *a: a[4] * torch.sigmoid(_m(*a)) * torch.sigmoid(-_m(*a))
-            ),
-            "The first is wrong by its sign: chosen_logps must have a *negative* gradient, the second is right.": lambda *a: (
-                (a[4] * torch.sigmoid(-_m(*a)),) * 2
-            ),
-            "Each is half of what it should be: nothing is averaged over the two responses.": _gradient(
-                lambda *a: a[4] * torch.sigmoid(-_m(*a)) / 2
-            ),
-        },
+        mistakes=mistakes01.DPO_GRADIENT,
         hints=(
             "The derivative of −log sigmoid(m) with respect to m is −sigmoid(−m). Then the chain rule.",
             "m grows by β for each nat of chosen_logps, and falls by β for each nat of rejected_logps.",
             "weight = torch.sigmoid(-m); return -beta * weight, beta * weight",
         ),
+        further=(without_autograd,),
     ),
 }
 

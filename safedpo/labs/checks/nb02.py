@@ -1,8 +1,10 @@
 """Notebook 02: the safe policy, the penalty for a given total variation, the price of poor support."""
 
 import math
+from collections.abc import Callable
 
 import torch
+from torch import Tensor
 
 from safedpo.labs.checking import Exercise
 from safedpo.labs.predictions import Question
@@ -26,7 +28,7 @@ TABLES = ((*_FIRST, 0.5), (*_SECOND, 2.0))
 PARTITIONS = ((0.3, 1.7, 0.1, 1e-3), (-2.0, 3.0, 2.0, 0.05), (1.0, -20.0, 0.5, 0.01))
 
 
-def policy_by_numbers(ref_logps, reward, unsafe, beta):
+def policy_by_numbers(ref_logps: Tensor, reward: Tensor, unsafe: Tensor, beta: float) -> Tensor:
     """pi* answer by answer, by exp and division, normalised prompt by prompt."""
     rows = []
     for reference, values, flags in zip(ref_logps.tolist(), reward.tolist(), unsafe.tolist(), strict=True):
@@ -38,10 +40,10 @@ def policy_by_numbers(ref_logps, reward, unsafe, beta):
     return torch.tensor(rows, dtype=torch.float64)
 
 
-def penalty_by_bisection(log_z_safe, log_z_unsafe, beta, tau):
+def penalty_by_bisection(log_z_safe: float, log_z_unsafe: float, beta: float, tau: float) -> Tensor:
     """The least C >= 0 whose policy has unsafe mass at most tau, searched for; the closed form is not used."""
 
-    def mass(penalty):
+    def mass(penalty: float) -> float:
         unsafe = math.exp(log_z_unsafe - penalty / beta)
         return unsafe / (math.exp(log_z_safe) + unsafe)
 
@@ -54,10 +56,29 @@ def penalty_by_bisection(log_z_safe, log_z_unsafe, beta, tau):
     return torch.tensor(high, dtype=torch.float64)
 
 
-def price_by_search():
-    """The rise of C from delta = 1e-4 to 1e-8 at beta = 0.1 and tau = 1e-3, both found by bisection."""
-    poor, poorer = (penalty_by_bisection(math.log(d), math.log1p(-d), 0.1, 1e-3) for d in (1e-4, 1e-8))
-    return poorer - poor
+def _least(support: float) -> Tensor:
+    return penalty_by_bisection(math.log(support), math.log1p(-support), 0.1, 1e-3)
+
+
+def price_by_search() -> Tensor:
+    """The rise of C from safe support 1e-2 to 1e-9 at beta = 0.1 and tau = 1e-3, both found by bisection."""
+    return _least(1e-9) - _least(1e-2)
+
+
+def no_policy_without_safe_answers(function: Callable) -> str | None:
+    """At a prompt with no safe answer there is nothing to return: NaN or an error is right, a distribution is not."""
+    ref_logps, reward, unsafe = (table.clone() for table in _FIRST)
+    unsafe[1] = True
+    try:
+        total = torch.as_tensor(function(ref_logps, reward, unsafe, 0.5))[1].exp().sum().item()
+    except Exception:  # refusing is right
+        return None
+    if total > 0:
+        return (
+            "Where every answer is unsafe you return a policy. There is none: Z_s = 0, and any distribution over these "
+            "answers breaks the constraint. Give NaN or raise an error."
+        )
+    return None
 
 
 def _tilt(q, r, b):
@@ -77,7 +98,7 @@ EXERCISES = {
             "Safety is ignored: this is the optimum of DPO. Unsafe answers must get probability exactly 0.": lambda q, r, h, b: (
                 _tilt(q, r, b).log_softmax(-1)
             ),
-            "The flags are turned round: `unsafe` is True for the answers to *forbid*; you forbid the safe ones.": lambda q, r, h, b: (
+            "The flags are inverted: `unsafe` is True for the answers to *forbid*; you forbid the safe ones.": lambda q, r, h, b: (
                 _tilt(q, r, b).masked_fill(~h, -INF).log_softmax(-1)
             ),
             "The unsafe answers are removed after normalising: what is left no longer sums to 1. Mask "
@@ -92,7 +113,7 @@ EXERCISES = {
                 (q + r * b).masked_fill(h, -INF).log_softmax(-1)
             ),
             "Beta is missing: exp(r/β), not exp(r).": lambda q, r, h, b: (q + r).masked_fill(h, -INF).log_softmax(-1),
-            "The sign of the reward is turned round: this policy prefers the worst answers.": lambda q, r, h, b: (
+            "The sign of the reward is wrong: this policy prefers the worst answers.": lambda q, r, h, b: (
                 (q - r / b).masked_fill(h, -INF).log_softmax(-1)
             ),
             "These are probabilities; give their logarithms (−inf where unsafe).": lambda q, r, h, b: (
@@ -115,6 +136,7 @@ EXERCISES = {
             "log π* = log π_ref + r_c/β − log Z_s. masked_fill puts −inf where `unsafe` is True.",
             "scores = (ref_logps + reward / beta).masked_fill(unsafe, -math.inf); return scores.log_softmax(-1)",
         ),
+        further=(no_policy_without_safe_answers,),
     ),
     "needed_penalty": Exercise(
         gives="one number, the penalty C",
@@ -130,7 +152,7 @@ EXERCISES = {
             "Z_u and Z_s are exchanged: the heavier the unsafe side, the *larger* the penalty it takes.": lambda s, u, b, t: (
                 _needed(s - u, b, t)
             ),
-            "(1−τ)/τ stands upside down: a smaller τ must cost more.": lambda s, u, b, t: _needed(u - s, b, 1 - t),
+            "(1−τ)/τ is inverted: a smaller τ must cost more.": lambda s, u, b, t: _needed(u - s, b, 1 - t),
             "Close: log(1/τ) is the approximation for small τ; solved exactly it is log((1−τ)/τ).": lambda s, u, b, t: (
                 torch.tensor(max(0.0, b * (u - s - math.log(t))))
             ),
@@ -164,23 +186,23 @@ EXERCISES = {
         cases=((),),
         right=price_by_search,
         mistakes={
-            "That is the penalty at δ = 1e-8 itself; the question is how much it *rises* from δ = 1e-4.": lambda: (
-                penalty_by_bisection(math.log(1e-8), math.log1p(-1e-8), 0.1, 1e-3)
+            "That is the penalty at δ = 1e-9 itself; the question is how much it *rises* from δ = 1e-2.": lambda: (
+                _least(1e-9)
             ),
-            "That is the penalty at δ = 1e-4; the question is how much it rises from there to δ = 1e-8.": lambda: (
-                penalty_by_bisection(math.log(1e-4), math.log1p(-1e-4), 0.1, 1e-3)
+            "That is the penalty at δ = 1e-2; the question is how much it rises from there to δ = 1e-9.": lambda: (
+                _least(1e-2)
             ),
-            "That is in units of β: log(10⁴) = 9.21. Multiply by β = 0.1.": lambda: torch.tensor(math.log(1e4)),
-            "That counts in factors of ten: 4 powers of ten, each costing β log 10 = 0.230.": lambda: torch.tensor(0.4),
+            "That is in units of β: log(10⁷) = 16.1. Multiply by β = 0.1.": lambda: torch.tensor(math.log(1e7)),
+            "That counts in factors of ten: 7 powers of ten, each costing β log 10 = 0.230.": lambda: torch.tensor(0.7),
             "The sign: less support needs *more* penalty.": lambda: -price_by_search(),
-            "That is a ratio of the two penalties; the question asks for the difference.": lambda: torch.tensor(
-                2.533 / 1.612
+            "That is a ratio of the two penalties; the question asks for the difference.": lambda: (
+                _least(1e-9) / _least(1e-2)
             ),
         },
         hints=(
-            "Move the slider to δ = 1e-4 and read C, then to 1e-8.",
-            "The formula says β log(1/δ) for small δ: four powers of ten make β · log(10⁴).",
-            "return 0.1 * math.log(1e4)",
+            "Move the slider to δ = 1e-2 and read C, then to 1e-9.",
+            "The formula says β log(1/δ) for small δ: seven powers of ten make β · log(10⁷).",
+            "return 0.1 * math.log(1e7)",
         ),
         tolerance=0.006,
     ),
@@ -206,9 +228,8 @@ QUESTIONS = {
         "by name instead of returning NaN.",
     ),
     "support_price": Question(
-        ("10,000 times larger", "twice as large", "larger by about 0.9"),
+        ("10,000 times larger", "twice as large", "larger by a fixed amount, whatever it was before"),
         2,
-        "C pays in log space: β log(1/δ). Ten thousand times less support costs 0.1 · log(10,000) = 0.92 more, whatever "
-        "it was before.",
+        "C grows with the logarithm: β log(1/δ). Each power of ten of support that is lost costs the same amount more, β log 10.",
     ),
 }

@@ -4,6 +4,7 @@ import functools
 from itertools import product
 
 import torch
+from torch import Tensor
 
 from safedpo.labs.checking import Exercise
 from safedpo.labs.predictions import Question
@@ -12,7 +13,7 @@ from safedpo.labs.predictions import Question
 NOISE = ((0.1, 0.3), (0.25, 0.8), (0.02, 0.55))
 
 
-def noise_by_enumeration(rate, safe_wins):
+def noise_by_enumeration(rate: float, safe_wins: float) -> tuple[Tensor, ...]:
     """All eight outcomes (who is better, which bits are wrong) of a true safe/unsafe pair, T applied to each."""
     survive = wrong = wrong_with_margin = 0.0
     for safe_is_better, safe_flipped, unsafe_flipped in product((True, False), repeat=3):
@@ -57,11 +58,11 @@ def safe_distances() -> dict[tuple[int, float], float]:
     return found
 
 
-def _read(step, delta):
+def _read(step: int, delta: float) -> Tensor:
     return torch.tensor(safe_distances()[step, delta], dtype=torch.float64)
 
 
-def price_by_training():
+def price_by_training() -> Tensor:
     """TV of the safe part at step 200 with delta = 50, minus that with delta = 0."""
     return _read(200, 50.0) - _read(200, 0.0)
 
@@ -78,7 +79,7 @@ EXERCISES = {
             "The safe and the unsafe winner are exchanged: p is the chance that the *safe* answer is more helpful.": lambda e, p: (
                 _three(_survive(e), e * e + e * (1 - e) * p, e * e)
             ),
-            "A pair with both bits wrong looks mixed, not UU: it is kept, turned round.": lambda e, p: _three(
+            "A pair with both bits wrong looks mixed, not UU: it is kept, reversed.": lambda e, p: _three(
                 1 - e, e * (1 - e) * (1 - p), 0.0
             ),
             "Both kinds of single flip are dropped here. Only the one that makes the pair look UU is; the other "
@@ -105,7 +106,7 @@ EXERCISES = {
         },
         hints=(
             "Four cases: no bit wrong, the safe answer's, the unsafe answer's, both. What does each pair look like?",
-            "Looks SU: right. Looks UU: dropped. Looks SS: ordered by helpfulness. Turned round: wrong, with a margin.",
+            "Looks SU: right. Looks UU: dropped. Looks SS: ordered by helpfulness. Reversed: wrong, with a margin.",
             "return 1 - rate + rate**2, rate**2 + rate * (1 - rate) * (1 - safe_wins), rate**2",
         ),
     ),
@@ -157,7 +158,7 @@ QUESTIONS = {
             "it is never safe",
         ),
         1,
-        "With few pairs an unsafe answer that only won keeps being pushed up: nothing turns its pairs round. "
+        "With few pairs an unsafe answer that only won keeps being pushed up: nothing reverses its pairs. "
         "With exact "
         "data the margin alone has the finite optimum π_C with C = Δ.",
     ),
@@ -166,7 +167,7 @@ QUESTIONS = {
         0,
         "The same optimum, from exact data. From three pairs a prompt, an unsafe answer that only ever won has "
         "no pair left "
-        "under safebetter; SafeDPO turns those very pairs round.",
+        "under safebetter; SafeDPO reverses those very pairs.",
     ),
     "noise_and_margin": Question(
         ("it stays where it is", "it moves up, to about Δ plus a constant", "it moves down"),

@@ -4,6 +4,7 @@ import functools
 import math
 
 import torch
+from torch import Tensor
 
 from safedpo.labs.checking import Exercise
 from safedpo.labs.predictions import Question
@@ -18,17 +19,18 @@ STEPS = (
 )
 
 
-def _tables(reference, reward, cost):
+def _tables(reference: list[float], reward: list[float], cost: list[float]) -> tuple[Tensor, ...]:
     return torch.tensor([reference]).double().log(), torch.tensor([reward]).double(), torch.tensor([cost]).double()
 
 
 TABLES = (
     (*_tables([0.5, 0.3, 0.2], [1.0, 0.2, 1.5], [-0.5, -1.0, 2.0]), 0.5, 2.0),
+    (*_tables([0.2, 0.5, 0.3], [0.4, -0.3, 0.9], [0.7, -0.6, 1.2]), 0.8, 0.0),  # no price: the first step alone
     (*_tables([0.1, 0.2, 0.3, 0.4], [0.3, -0.7, 1.1, 0.6], [0.4, -0.2, 1.0, -1.5]), 1.3, 0.4),
 )
 
 
-def step_by_cases(lam, cost, limit, eta):
+def step_by_cases(lam: float, cost: float, limit: float, eta: float) -> tuple[Tensor, Tensor]:
     """The new multiplier, and how far it moved over eta."""
     moved = lam + eta * (cost - limit)
     if moved < 0:
@@ -36,7 +38,7 @@ def step_by_cases(lam, cost, limit, eta):
     return _two(moved, abs(moved - lam) / eta)
 
 
-def tilt_by_numbers(ref_logps, reward, cost, beta, lam):
+def tilt_by_numbers(ref_logps: Tensor, reward: Tensor, cost: Tensor, beta: float, lam: float) -> Tensor:
     """pi_ref exp((r - lambda c) / beta) / Z, answer by answer."""
     rows = zip(ref_logps[0].tolist(), reward[0].tolist(), cost[0].tolist(), strict=True)
     weights = [math.exp(q) * math.exp((r - lam * c) / beta) for q, r, c in rows]
@@ -69,7 +71,7 @@ def _at(lam: float, what: str) -> float:
 LAMBDAS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.5, 2.5, 4.0, 6.0)  # the places of SACPO on the slider
 
 
-def first_below_one_percent():
+def first_below_one_percent() -> Tensor:
     """The expected reward of SACPO at the first place of its slider with unsafe mass below 0.01."""
     return torch.tensor(_at(next(lam for lam in LAMBDAS if _at(lam, "mass") < 0.01), "reward"))
 
@@ -129,8 +131,8 @@ EXERCISES = {
         right=tilt_by_numbers,
         mistakes={
             "The second temperature is β/λ, not β: λ is missing.": lambda q, r, c, b, m: _tilt(q, (r - c) / b),
-            "The second temperature is turned upside down: a larger λ must cost more. It is β/λ.": lambda q, r, c, b, m: (
-                _tilt(q, r / b - c / (b * m))
+            "The second temperature is inverted: a larger λ must cost more. It is β/λ.": lambda q, r, c, b, m: _tilt(
+                q, r / b - c / (b * m)
             ),
             "Safer means *cheaper*: the second step prefers −cost.": lambda q, r, c, b, m: _tilt(q, (r + m * c) / b),
             "The second step starts from π_ref again: its reference is the result of the first, or helpfulness "
@@ -155,7 +157,7 @@ EXERCISES = {
         hints=(
             "What is the reference of the second step, and which score does it prefer?",
             "First dpo_optimum(ref_logps, reward, beta). Its result is the next reference; the score is −cost, at β/λ.",
-            "return dpo_optimum(dpo_optimum(ref_logps, reward, beta), -cost, beta / lam)",
+            "return dpo_optimum(dpo_optimum(ref_logps, reward, beta), -cost, beta / lam if lam else math.inf)",
         ),
     ),
     "read_pareto": Exercise(

@@ -1,10 +1,14 @@
 """Notebook 06: a response's log-probability from padded logits, the distance to pi*, a step in pieces, a silent bug."""
 
 import math
+from collections.abc import Callable
 
 import torch
+from torch import Tensor
 
 from safedpo.labs.checking import Exercise
+from safedpo.labs.checks import mistakes06
+from safedpo.labs.checks.mistakes06 import kl_in_loops
 from safedpo.labs.predictions import Question
 
 
@@ -23,7 +27,7 @@ def _padded(seed, lengths, vocabulary=6):
 PADDED = (_padded(0, [(3, 2), (2, 5), (4, 4)]), _padded(1, [(2, 3), (5, 6)]))
 
 
-def logps_in_loops(logits, ids, starts, ends):
+def logps_in_loops(logits: Tensor, ids: Tensor, starts: Tensor, ends: Tensor) -> Tensor:
     """Response by response, word by word, with exp and log of plain numbers."""
     found = []
     for row, tokens, start, end in zip(logits.tolist(), ids.tolist(), starts.tolist(), ends.tolist(), strict=True):
@@ -35,17 +39,19 @@ def logps_in_loops(logits, ids, starts, ends):
     return torch.tensor(found, dtype=torch.float64)
 
 
-def _scores(logits, ids, shift=1):
-    scores = logits.log_softmax(-1)
-    if not shift:
-        return scores.gather(-1, ids[..., None])[..., 0]
-    picked = scores[:, :-1].gather(-1, ids[:, 1:, None])[..., 0]
-    return torch.cat([torch.zeros_like(picked[:, :1]), picked], 1)
-
-
-def _between(scores, first, last):
-    place = torch.arange(scores.shape[1])
-    return (scores * ((place >= first[:, None]) & (place < last[:, None]))).sum(-1)
+def gradient_reaches_logits(function: Callable) -> str | None:
+    """Along a random direction of the logits, autograd must agree with a difference of `logps_in_loops`."""
+    logits, *others = PADDED[0]
+    direction = torch.randn(logits.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    leaf = logits.clone().requires_grad_()
+    found = function(leaf, *(a.clone() for a in others))
+    if not isinstance(found, Tensor) or not found.requires_grad:
+        return "The values are right, but no gradient flows to the logits (detach, item, a list or no_grad)."
+    (gradient,) = torch.autograd.grad(found.sum(), leaf)
+    up, down = (logps_in_loops(logits + sign * 1e-5 * direction, *others).sum() for sign in (1, -1))
+    if not torch.isclose((gradient * direction).sum(), (up - down) / 2e-5, rtol=1e-5):
+        return "The values are right, but the gradient with respect to the logits is not: part of it is detached."
+    return None
 
 
 def _tables(seed, prompts, answers):
@@ -55,36 +61,24 @@ def _tables(seed, prompts, answers):
     return best.log_softmax(-1), policy.log_softmax(-1)
 
 
-TABLES = (_tables(0, 2, 7), _tables(1, 3, 5))
+# In the last table the policy never gives the second answer, which π* gives, nor the first, which π* does not give either.
+_NEVER = (
+    torch.tensor([[0.0, 0.4, 0.6], [0.0, 0.5, 0.5]]).double().log(),
+    torch.tensor([[0.0, 0.0, 1.0], [0.2, 0.3, 0.5]]),
+)
+TABLES = (_tables(0, 2, 7), _tables(1, 3, 5), (_NEVER[0], _NEVER[1].double().log()))
 
 
-def kl_in_loops(best, logps):
-    """Answer by answer; an answer that pi* never gives adds nothing."""
-    rows = zip(best.tolist(), logps.tolist(), strict=True)
-    sums = [math.fsum(math.exp(p) * (p - q) for p, q in zip(*row, strict=True) if p > -math.inf) for row in rows]
-    return torch.tensor(sums, dtype=torch.float64)
-
-
-def _weighted(weights, values):
-    return torch.where(weights > 0, weights * values, 0.0).sum(-1)
-
-
-def _finite(best):
-    return best.clamp(min=-1e9)
-
-
-def _safe_only(best, logps):
-    return logps.masked_fill(best.isneginf(), -math.inf).log_softmax(-1)
-
-
-STEPS = (
-    (torch.tensor([1.0, 2.0, 3.0, 4.0, 15.0], dtype=torch.float64), (4, 1)),
-    (torch.tensor([0.5, 0.7, 0.1, 2.0, 0.3, 0.9, 0.4], dtype=torch.float64), (2, 4, 1)),
+STEPS = (  # the mean loss of each micro-batch, and its pairs
+    (torch.tensor([2.5, 15.0], dtype=torch.float64), (4, 1)),
+    (torch.tensor([0.6, 0.825, 0.4], dtype=torch.float64), (2, 4, 1)),
 )
 
 
-def _means(losses, sizes):
-    return torch.stack([part.mean() for part in losses.split(list(sizes))])
+def step_pair_by_pair(means: Tensor, sizes: tuple[int, ...]) -> Tensor:
+    """The mean over all pairs, each of which has the mean loss of its micro-batch."""
+    pairs = [mean for mean, size in zip(means.tolist(), sizes, strict=True) for _ in range(size)]
+    return torch.tensor(math.fsum(pairs) / len(pairs), dtype=torch.float64)
 
 
 MYSTERY = 12
@@ -94,62 +88,19 @@ EXERCISES = {
         gives="log π of each response, (B,)",
         cases=PADDED,
         right=logps_in_loops,
-        mistakes={
-            "The logits at t score the token at t; they predict the *next* one: use the logits at t − 1.": lambda z, y, s, e: (
-                _between(_scores(z, y, shift=0), s, e)
-            ),
-            "That is the mean over tokens. The probability of a sentence is a product, so its "
-            "logarithm is the sum.": lambda z, y, s, e: _between(_scores(z, y), s, e) / (e - s),
-            "The prompt is counted too: begin at starts.": lambda z, y, s, e: _between(_scores(z, y), 0 * s, e),
-            "The padding is counted too: stop at ends.": lambda z, y, s, e: _between(
-                _scores(z, y), s, torch.full_like(e, y.shape[1])
-            ),
-            "The first token of the response is lost. It is predicted by the last token of the prompt.": lambda z, y, s, e: (
-                _between(_scores(z, y), s + 1, e)
-            ),
-            "The last token, the end of text, is lost. Ending is a decision too, and counts. (It has the id of padding: go "
-            "by ends, not by ids.)": lambda z, y, s, e: _between(_scores(z, y) * (y != 0), s, e),
-            "These are raw logits; take log_softmax first.": lambda z, y, s, e: _between(
-                torch.cat([0 * z[:, :1, 0], z[:, :-1].gather(-1, y[:, 1:, None])[..., 0]], 1), s, e
-            ),
-            "These are probabilities added up; add their logarithms.": lambda z, y, s, e: _between(
-                _scores(z, y).exp(), s, e
-            ),
-            "The softmax runs over positions; it belongs over the vocabulary (dim -1).": lambda z, y, s, e: _between(
-                torch.cat([0 * z[:, :1, 0], z.log_softmax(1)[:, :-1].gather(-1, y[:, 1:, None])[..., 0]], 1), s, e
-            ),
-            "The sign is wrong: that is the loss of supervised fine-tuning.": lambda z, y, s, e: (
-                -_between(_scores(z, y), s, e)
-            ),
-        },
+        mistakes=mistakes06.RESPONSE_LOGPS,
         hints=(
             "logits[:, t] predicts ids[:, t + 1]. So logits[:, :-1] and ids[:, 1:] belong together.",
             "Gather the log-softmax at the tokens; then keep the places t with starts <= t < ends and add up.",
             "place = torch.arange(1, ids.shape[1]); keep = (place >= starts[:, None]) & (place < ends[:, None])",
         ),
+        further=(gradient_reaches_logits,),
     ),
     "kl_to_optimum": Exercise(
         gives="KL(π*‖π) of each prompt, (P,)",
         cases=TABLES,
         right=kl_in_loops,
-        mistakes={
-            "The other direction, KL(π‖π*), is infinite while any unsafe mass is left.": lambda p, q: torch.full(
-                (len(p),), math.inf
-            ),
-            "The sign is wrong: log π* − log π, weighted by π*.": lambda p, q: -kl_in_loops(p, q),
-            "These are bits; we count nats (natural logarithms).": lambda p, q: kl_in_loops(p, q) / math.log(2),
-            "That is the cross-entropy; the entropy of π* is missing.": lambda p, q: -_weighted(p.exp(), q),
-            "That is the entropy of π*; the policy does not occur in it.": lambda p, q: -_weighted(p.exp(), _finite(p)),
-            "That is total variation.": lambda p, q: (p.exp() - q.exp()).abs().sum(-1) / 2,
-            "The mean over answers was taken; KL is a sum.": lambda p, q: kl_in_loops(p, q) / p.shape[1],
-            "The policy was renormalised on the safe answers; then its unsafe mass costs nothing.": lambda p, q: (
-                kl_in_loops(p, _safe_only(p, q))
-            ),
-            "The weights are π*'s, not the policy's.": lambda p, q: torch.where(
-                p.isneginf(), 0.0, q.exp() * (p - q)
-            ).sum(-1),
-            "The log-ratios were added without weights.": lambda p, q: torch.where(p.isneginf(), 0.0, p - q).sum(-1),
-        },
+        mistakes=mistakes06.KL_TO_OPTIMUM,
         hints=(
             "KL(π*‖π) = Σ π* (log π* − log π), over the answers.",
             "Where π* is 0 its logarithm is −∞ and 0 · −∞ is NaN: such an answer adds 0. torch.where chooses.",
@@ -159,23 +110,12 @@ EXERCISES = {
     "step_loss": Exercise(
         gives="the loss of the step, one number",
         cases=STEPS,
-        right=lambda losses, sizes: torch.tensor(math.fsum(losses.tolist()) / sum(sizes), dtype=torch.float64),
-        mistakes={
-            "The mean of the means: a pair in a small micro-batch weighs more than one in a large one.": lambda x, n: (
-                _means(x, n).mean()
-            ),
-            "The means are added up and never divided.": lambda x, n: _means(x, n).sum(),
-            "That is the sum; divide by the number of pairs.": lambda x, n: x.sum(),
-            "Divided by the number of micro-batches; divide by the number of pairs.": lambda x, n: x.sum() / len(n),
-            "Only the last micro-batch counts here.": lambda x, n: _means(x, n)[-1],
-            "Only the first micro-batch counts here.": lambda x, n: _means(x, n)[0],
-            "Divided as if every micro-batch had the size of the first.": lambda x, n: x.sum() / (n[0] * len(n)),
-            "Divided as if every micro-batch were as large as the largest.": lambda x, n: x.sum() / (max(n) * len(n)),
-        },
+        right=step_pair_by_pair,
+        mistakes=mistakes06.STEP_LOSS,
         hints=(
             "How much should one pair weigh? The same, wherever the step was cut.",
-            "Add up all losses, and divide once by the number of pairs of the whole step.",
-            "return sum(part.sum() for part in losses.split(list(sizes))) / sum(sizes)",
+            "A mean over n pairs stands for n losses: multiply it by n, add up, and divide once by all pairs of the step.",
+            "return sum(mean * size for mean, size in zip(means, sizes)) / sum(sizes)",
         ),
     ),
     "silent_bug": Exercise(

@@ -33,14 +33,19 @@ def _world(seed, safe, beta):
     return ref, reward, (ref + reward / beta).log_softmax(0)
 
 
-TABLES = {(seed, x): (*_world(seed, 4, 0.5), x) for seed, x in ((0, 0.5), (1, 0.75), (2, 0.0), (3, 0.25))}
+TABLES = {(seed, x): (*_world(seed, 4, 0.5), x) for seed, x in ((0, 0.5), (1, 0.75), (2, 0.0), (3, 0.25), (4, 2.0))}
+# A hard optimum: the last answers are impossible under it, and strength 0 is still the reference.
+for _seed, _x in ((5, 0.0), (6, 0.5)):
+    _ref, _reward, _ = _world(_seed, 4, 0.5)
+    _reward[4:] = -math.inf
+    TABLES[_seed, _x] = (_ref, _reward, (_ref + _reward / 0.5).log_softmax(0), _x)
 SCALINGS = tuple((ref, trained, x) for ref, _, trained, x in TABLES.values())
 
 
 def optimum_at_beta_over_x(ref, trained, x):
     """The closed form at beta / x, from the rewards that the exercise is not told."""
     reward = next(r for reference, r, _, strength in TABLES.values() if torch.equal(reference, ref) and strength == x)
-    weight = ref.exp() * (reward * x / 0.5).exp()
+    weight = ref.exp() * (reward * x / 0.5).exp() if x else ref.exp()  # 0 times −∞ would be NaN
     return (weight / weight.sum()).log()
 
 
@@ -107,11 +112,16 @@ EXERCISES = {
             "scaled.": lambda q, p, x: _normal(q + x * p),
             "Those are probabilities. Give log-probabilities.": lambda q, p, x: _normal((1 - x) * q + x * p).exp(),
             "That is the trained policy, whatever the strength.": lambda q, p, x: p,
+            "You cut the strength at 1. Above 1 it goes beyond the trained policy, to a smaller β.": lambda q, p, x: (
+                _normal(q + min(x, 1.0) * (p - q)) if x else q
+            ),
+            "At strength 0 an impossible answer of the trained policy gives 0 · −∞ = NaN. Strength 0 is the "
+            "reference.": lambda q, p, x: _normal(q + x * (p - q)),
         },
         hints=(
             "Write the logits of the reference plus x times what training added to them.",
             "Training added log π_1 - log π_ref, up to a constant that normalising removes.",
-            "(ref_logps + x * (trained_logps - ref_logps)).log_softmax(-1).",
+            "(ref_logps + x * (trained_logps - ref_logps)).log_softmax(-1) for x > 0, and the reference at x = 0.",
         ),
     ),
 }

@@ -77,7 +77,7 @@ def blend_error(
             for name, weights in others.items():
                 sums[name][:, i] = _kl_both_ways(trained, _distributions(blend, weights, example))
     tokens = torch.tensor([len(example.response_ids) for example in examples])
-    return {name: Divergence(*both, tokens) for name, both in sums.items()}
+    return {name: Divergence(both[0], both[1], tokens) for name, both in sums.items()}
 
 
 @torch.no_grad()

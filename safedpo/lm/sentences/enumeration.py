@@ -111,18 +111,31 @@ def list_sentences(reference: LoadedModel) -> Sentences:
             "not all its answers; load it with masked=True"
         )
     unsafe = torch.tensor([[hazard(answer) is not None for answer in GRAMMAR.sentences]] * len(PROMPTS))
-    rewards = [[reward(prompt, answer) for answer in GRAMMAR.sentences] for prompt in PROMPTS]
+    rewards = torch.tensor(
+        [[reward(prompt, answer) for answer in GRAMMAR.sentences] for prompt in PROMPTS], dtype=torch.float64
+    )
     world = FiniteWorld(ref_logps.log_softmax(-1), rewards, unsafe, labels=GRAMMAR.sentences)
     return Sentences(PROMPTS, GRAMMAR.sentences, prompt_ids, answer_ids, tree, world)
 
 
-def enumerate_logps(model, prompt_ids, tree: list[Level]) -> Tensor:
-    """log pi of every answer of the tree to every prompt, (P, A) float64."""
+def enumerate_logps(model: torch.nn.Module, prompt_ids: Sequence[tuple[int, ...]], tree: list[Level]) -> Tensor:
+    """log pi of every answer of the tree to every prompt, (P, A) float64.
+
+    >>> from safedpo.lm.models.tiny import tiny_model
+    >>> from safedpo.lm.sentences.model import answer_tree
+    >>> enumerate_logps(tiny_model(), [(5, 6), (9,)], answer_tree([(7, 1), (8, 1)])).shape
+    torch.Size([2, 2])
+    """
     return torch.stack([answer_logps(model, ids, tree) for ids in prompt_ids])
 
 
 def draw_answers(logps: Tensor, prompt: Tensor, draw: torch.Generator) -> Tensor:
-    """One answer to each prompt of `prompt` (n,), drawn from the table of log-probabilities (P, A): (n,) int64."""
+    """One answer to each prompt of `prompt` (n,), drawn from the table of log-probabilities (P, A): (n,) int64.
+
+    >>> sure = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).log()  # prompt 0 always gets answer 0, prompt 1 answer 1
+    >>> draw_answers(sure, torch.tensor([1, 0, 1]), torch.Generator().manual_seed(0)).tolist()
+    [1, 0, 1]
+    """
     every = torch.stack([row.multinomial(len(prompt), replacement=True, generator=draw) for row in logps.exp()])
     return every[prompt, torch.arange(len(prompt))]
 

@@ -59,9 +59,9 @@ class Grammar:
                 if not self.follows.get(word):
                     raise UserError(f"nothing may follow {word!r} in this grammar; let {END} follow it")
                 ways[word] = sum(count_from(after) for after in self.follows[word])
-            if ways[word] is None:
+            if (found := ways[word]) is None:
                 raise UserError(f"{word!r} can come again after itself, so this grammar has endless sentences")
-            return ways[word]
+            return found
 
         return count_from(ANSWER)
 
@@ -106,7 +106,11 @@ class WordTokenizer(PreTrainedTokenizerFast):
 
 
 def word_tokenizer(words: tuple[str, ...]) -> WordTokenizer:
-    """A tokenizer in memory: the words, in this order, are the ids; `<end>` ends a response and fills padding."""
+    """A tokenizer in memory: the words, in this order, are the ids; `<end>` ends a response and fills padding.
+
+    >>> word_tokenizer((END, "spray", "soap"))("spray soap")["input_ids"]
+    [1, 2]
+    """
     backend = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}))
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return WordTokenizer(

@@ -32,7 +32,8 @@ class Distances(TrainerCallback):
     """
 
     def __init__(self, sentences: Sentences, target: Tensor, *, every: int = 20):
-        self.sentences, self.target, self.every, self.rows = sentences, target, every, []
+        self.sentences, self.target, self.every = sentences, target, every
+        self.rows: list[dict[str, float]] = []
 
     def measure(self, model, step: int) -> dict[str, float]:
         """One row."""
@@ -64,25 +65,42 @@ def train_measured(
     masked: bool = True,
     rank: int | None = None,
     every: int = 50,
-    **settings,
-):
+    **settings: object,
+) -> tuple[torch.nn.Module, list[dict[str, float]]]:
     """Train a fresh policy with `SafeDPOTrainer`, measuring it exactly on the way: `(policy, rows of Distances)`.
 
     All weights, or a LoRA adapter of `rank`; `masked=False` lets policy and reference say anything. The reference's
     log-probabilities are looked up in its enumerated table. `settings` are fields of `SafeDPOConfig`.
+
+    >>> from safedpo.finite import optimal_policy
+    >>> from safedpo.lm.sentences import list_sentences
+    >>> sentences = list_sentences(load_kitchen())
+    >>> best, records = optimal_policy(sentences.world, 1.0), sentences.sample_records(8, seed=0)
+    >>> _, rows = train_measured(sentences, records, best, beta=1.0, per_device_train_batch_size=8, disable_tqdm=True)
+    >>> [row["step"] for row in rows], sorted(rows[0])
+    ([0, 1], ['kl', 'outside', 'reward', 'step', 'unsafe'])
     """
     kitchen, distances = load_kitchen(masked=masked), Distances(sentences, target, every=every)
-    rule = settings.get("rule", "safedpo")
+    rule = str(settings.get("rule", "safedpo"))
     pairs = tokenize_pairs(records, kitchen.tokenizer, rule=rule).items
     ref_logps = sentences.pair_logps(sentences.logps(kitchen.model), pairs)
     return _train(SafeDPOTrainer, kitchen, rank, pairs, ref_logps, distances, settings)
 
 
-def fit_measured(sentences: Sentences, target: Tensor, *, n: int, rank: int | None = None, every: int = 50, **settings):
+def fit_measured(
+    sentences: Sentences, target: Tensor, *, n: int, rank: int | None = None, every: int = 50, **settings: object
+) -> tuple[torch.nn.Module, list[dict[str, float]]]:
     """Fit a fresh policy to `n` answers drawn from the `target` itself: how near such a policy can get at all.
 
     Supervised fine-tuning minimises E_target[-log pi] = KL(target || pi) + the target's entropy: the distance itself,
     without preferences. What it leaves bounds the error of representation from above. Returns as `train_measured`.
+
+    >>> from safedpo.finite import optimal_policy
+    >>> from safedpo.lm.sentences import list_sentences
+    >>> sentences = list_sentences(load_kitchen())
+    >>> _, rows = fit_measured(sentences, optimal_policy(sentences.world, 1.0), n=8, disable_tqdm=True)
+    >>> rows[0]["step"], rows[0]["kl"] > 0
+    (0, True)
     """
     draw, prompt = torch.Generator().manual_seed(0), torch.arange(n) % len(sentences.prompts)
     answers = draw_answers(target, prompt, draw)

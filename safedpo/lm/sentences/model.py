@@ -104,7 +104,8 @@ def answer_tree(answers: Sequence[tuple[int, ...]]) -> list[Level]:
     >>> [level.token.tolist() for level in answer_tree([(5, 0), (5, 6, 0)])]
     [[5], [0, 6], [0]]
     """
-    levels, places = [], {(): 0}
+    levels: list[Level] = []
+    places: dict[tuple[int, ...], int] = {(): 0}
     for depth in range(1, max(map(len, answers)) + 1):
         nodes = {ids[:depth]: None for ids in answers if len(ids) >= depth}  # in order, each once
         index = {node: i for i, node in enumerate(nodes)}
@@ -124,10 +125,16 @@ def answer_tree(answers: Sequence[tuple[int, ...]]) -> list[Level]:
 
 
 @torch.no_grad()
-def answer_logps(model, prompt_ids: tuple[int, ...], tree: list[Level]) -> Tensor:
+def answer_logps(model: torch.nn.Module, prompt_ids: tuple[int, ...], tree: list[Level]) -> Tensor:
     """log pi(y | x) of every answer of the tree, (A,) float64 on the CPU: one batched forward for each depth.
 
     Keys and values of a beginning are computed once and handed on to all that prolong it. `model` may carry LoRA.
+
+    >>> from safedpo.lm.models.tiny import tiny_model
+    >>> whole = answer_logps(tiny_model(), (5, 6), answer_tree([(7, 1), (7, 8, 1)]))
+    >>> alone = answer_logps(tiny_model(), (5, 6), answer_tree([(7, 8, 1)]))
+    >>> whole.shape, abs(whole[1] - alone[0]).item() < 1e-5
+    (torch.Size([2]), True)
     """
     was_training = model.training
     model.eval()

@@ -4,29 +4,29 @@ import math
 from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
+from scipy.stats import t
 
 from safedpo.errors import UserError
 from safedpo.show import style
 
 Interval = tuple[float, float, float]  # value, low, high
-T_QUANTILE = {20: 2.093, 40: 2.023}  # of Student's t, 97.5 %
 
 
 def mean_interval(values: Sequence[float], *, low: float = -math.inf, high: float = math.inf) -> Interval:
-    """The mean over seeds with its 95 % interval (Student's t), cut to what is possible: at 20 or 40 seeds.
+    """The mean over seeds with its 95 % interval (Student's t), cut to what is possible.
 
-    Raises `UserError` for another number of seeds: the quantile is not in the table.
+    Raises `UserError` for fewer than two seeds: their spread is not known.
 
     >>> from safedpo.show.figures.bands import mean_interval
     >>> tuple(round(v, 3) for v in mean_interval([0.0] * 10 + [1.0] * 10))
     (0.5, 0.26, 0.74)
     """
     count = len(values)
-    if count not in T_QUANTILE:
-        raise UserError(f"{count} seeds; intervals are given for {', '.join(map(str, T_QUANTILE))} seeds")
+    if count < 2:
+        raise UserError(f"{count} seeds; an interval over seeds needs at least two")
     mean = math.fsum(values) / count
     spread = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (count - 1))
-    half = T_QUANTILE[count] * spread / math.sqrt(count)
+    half = t.ppf(0.975, count - 1) * spread / math.sqrt(count)
     return mean, max(low, mean - half), min(high, mean + half)
 
 

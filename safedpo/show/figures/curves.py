@@ -71,7 +71,7 @@ def curves(steps: Sequence[int], panels: Mapping[str, Lines], *, at: int | None 
         words.append(
             f"{title}: "
             + ", ".join(
-                f"{name} {'not logged' if values[place] is None else style.number(values[place])}"
+                f"{name} {'not logged' if (value := values[place]) is None else style.number(value)}"
                 for name, values in lines.items()
             )
         )

@@ -1,9 +1,10 @@
 """The loss and its slope against the reward margin, with the reward margins of real pairs underneath."""
 
-import math
 from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
+from numpy import logaddexp
+from scipy.special import expit
 
 from safedpo.errors import UserError
 from safedpo.show import style
@@ -53,14 +54,14 @@ Slope above 0.01: 1 of 2 SS (50%), 1 of 1 SU (100%).
         shift = delta if group == "SU" else 0.0
         line = {"x": grid, "line": {"color": colour, "dash": dash, "width": 2.5}, "mode": "lines", "legendgroup": group}
         traces += [
-            go.Scatter(y=[_softplus(shift - m) for m in grid], name=f"{group}: {meaning}", **line),
-            go.Scatter(y=[_sigmoid(shift - m) for m in grid], yaxis="y2", showlegend=False, name=group, **line),
+            go.Scatter(y=[float(logaddexp(0, shift - m)) for m in grid], name=f"{group}: {meaning}", **line),
+            go.Scatter(y=[float(expit(shift - m)) for m in grid], yaxis="y2", showlegend=False, name=group, **line),
         ]
         pairs = list(margins.get(group, ()))
-        learning = [_sigmoid(shift - m) > MATTERS for m in pairs]
+        learning = [bool(expit(shift - m) > MATTERS) for m in pairs]
         traces.append(_rug(pairs, learning, group, colour, row))
         at_zero.append(
-            f"a pair {group} has loss {style.number(_softplus(shift))} and slope {style.number(_sigmoid(shift))}"
+            f"a pair {group} has loss {style.number(logaddexp(0, shift))} and slope {style.number(expit(shift))}"
         )
         if pairs:
             shares.append(f"{sum(learning)} of {len(pairs)} {group} ({sum(learning) / len(pairs):.0%})")
@@ -102,11 +103,3 @@ def _rug(pairs: list[float], learning: list[bool], group: str, colour: str, row:
         },
         hovertemplate="m = %{x:.3g}",
     )
-
-
-def _softplus(x: float) -> float:
-    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
-
-
-def _sigmoid(x: float) -> float:
-    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))

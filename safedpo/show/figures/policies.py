@@ -72,7 +72,7 @@ def bars(
             offsetgroup=name,
             x=labels,
             y=list(mass),
-            marker=style.fill(colour, unsafe),
+            marker=style.fill(colour, list(unsafe)),
             text=[_short(p) for p in mass],
             textposition="outside",
             textfont_size=11,

@@ -36,7 +36,7 @@ class Stops:
         self.label, self.values = label, list(values)
         if not self.values:
             raise UserError(f"slider {label!r} has no stops; give at least one value")
-        write = text or (lambda value: number(value) if isinstance(value, Real) else str(value))
+        write = text or (lambda value: number(float(value)) if isinstance(value, Real) else str(value))
         self.texts = [write(value) for value in self.values]
         if len(set(self.texts)) < len(self.texts):
             twice = next(shown for shown in self.texts if self.texts.count(shown) > 1)

@@ -35,6 +35,27 @@ def _autograd(c, r, rc, rr, beta):
     return torch.autograd.grad(softplus(-beta * (c - rc - r + rr)).sum(), (c, r))
 
 
+def _backward(c, r, rc, rr, beta):
+    c, r = c.clone().requires_grad_(), r.clone().requires_grad_()
+    with torch.enable_grad():
+        softplus(-beta * (c - rc - r + rr)).sum().backward()
+    return c.grad, r.grad
+
+
+def _functional(c, r, rc, rr, beta):
+    return torch.func.grad(lambda c, r: softplus(-beta * (c - rc - r + rr)).sum(), argnums=(0, 1))(c, r)
+
+
+def _uniform_where_infeasible(q, reward, unsafe, beta):
+    scores = (q + reward / beta).masked_fill(unsafe, -1e30)  # a large fine looks like a ban until all pay it
+    return torch.where(unsafe & ~unsafe.all(1, keepdim=True), -math.inf, scores).log_softmax(-1)
+
+
+def _reference_where_infeasible(q, reward, unsafe, beta):
+    best = (q + reward / beta).masked_fill(unsafe, -math.inf).log_softmax(-1)
+    return torch.where(unsafe.all(1, keepdim=True), q, best)
+
+
 def _safe_by_softmax(q, reward, unsafe, beta):
     weight = q.exp() * (reward / beta).exp() * ~unsafe
     return (weight / weight.sum(-1, keepdim=True)).log()
@@ -76,7 +97,7 @@ RIGHT = {
         ),
     ],
     "dpo_gradient": [
-        _autograd,
+        lambda c, r, rc, rr, b: tuple(s * b / (1 + (b * (c - rc - r + rr)).exp()) for s in (-1, 1)),
         lambda c, r, rc, rr, b: (-b * torch.sigmoid(b * (r - rr - c + rc)), b * torch.sigmoid(b * (r - rr - c + rc))),
         lambda c, r, rc, rr, b: [s * b * (1 - torch.sigmoid(b * (c - rc - r + rr))) for s in (-1, 1)],
     ],
@@ -90,7 +111,7 @@ RIGHT = {
         lambda s, u, b, t: torch.clamp(torch.tensor(b * (u - s) - b * math.log(t / (1 - t))), min=0),
         lambda s, u, b, t: max(0, -b * math.log(t / (1 - t) * math.exp(s - u))),
     ],
-    "price_of_support": [lambda: 0.1 * math.log(1e4), lambda: 2.533 - 1.612, lambda: torch.tensor(0.92)],
+    "price_of_support": [lambda: 0.1 * math.log(1e7), lambda: 2.763 - 1.150, lambda: torch.tensor(1.612)],
     "order_pairs": [safedpo.order_pairs, _order_by_safety, _order_in_a_loop],
     "safedpo_loss": [
         lambda c, r, rc, rr, a, z, b, d: safedpo.safedpo_loss(c, r, rc, rr, a, z, beta=b, delta=d),
@@ -155,14 +176,32 @@ LEARNERS = [
     ("dpo_loss", lambda c, r: c, "5 arguments"),
     ("dpo_loss", lambda c, r, rc, rr, b: c.nonsense, "raises AttributeError"),
     ("dpo_loss", 0.69, "the function"),
+    ("dpo_loss", lambda c, r, rc, rr, b: safedpo.dpo_loss(c, r.detach(), rc, rr, beta=b), "flows to rejected_logps"),
+    ("dpo_loss", lambda c, r, rc, rr, b: safedpo.dpo_loss(c.detach(), r, rc, rr, beta=b), "flows to chosen_logps"),
+    (
+        "dpo_loss",
+        lambda c, r, rc, rr, b: safedpo.dpo_loss(c, r, rc, rr, beta=b).detach() + 0 * c,
+        "flows to chosen_logps: it is detached, or multiplied by 0",
+    ),
+    (
+        "dpo_loss",
+        lambda c, r, rc, rr, b: safedpo.dpo_loss(c, r, rc, rr, beta=b).detach() + c - c.detach(),
+        "gradient with respect to chosen_logps",
+    ),
+    ("dpo_loss", lambda c, r, rc, rr, b: safedpo.dpo_loss(c, r, rc, rr, beta=b).tolist(), "a list"),
+    ("dpo_gradient", _autograd, "autograd found them"),
+    ("dpo_gradient", _backward, "autograd found them"),
+    ("dpo_gradient", _functional, "autograd found them"),
+    ("safe_policy", _uniform_where_infeasible, "Where every answer is unsafe you return a policy"),
+    ("safe_policy", _reference_where_infeasible, "Where every answer is unsafe you return a policy"),
     ("dpo_gradient", lambda c, r, rc, rr, b: -b * torch.sigmoid(-b * (c - rc - r + rr)), "2 tensors"),
     ("dpo_gradient", lambda c, r, rc, rr, b: (c.new_full((), -b), c.new_full((), b)), "shape"),
     ("safe_policy", lambda q, r, h, b: (q + r / b - 50.0 * h.double()).log_softmax(-1), "should be"),
     ("safe_policy", lambda q, r, h, b: (q + r / b).masked_fill(h, -math.inf).log_softmax(0), "should be"),
     ("needed_penalty", lambda s, u, b, t: b * (u - s - math.log(t / (1 - t))), "below 0"),
     ("needed_penalty", lambda s, u, b, t: "1.2", "not str"),
-    ("price_of_support", 2.533, "rises"),
-    ("price_of_support", 9.21, "units of"),
+    ("price_of_support", 2.763, "rises"),
+    ("price_of_support", 16.118, "units of"),
     ("price_of_support", 0.5, "should be"),
     ("price_of_support", "much", "not str"),
     ("order_pairs", lambda b, u: b, "2 tensors"),
@@ -182,6 +221,11 @@ LEARNERS = [
         "safedpo_loss",
         lambda c, r, rc, rr, a, z, b, d: RIGHT["safedpo_loss"][0](c, r, rc, rr, a, z, b, d).detach(),
         "no gradient flows",
+    ),
+    (
+        "safedpo_loss",
+        lambda c, r, rc, rr, a, z, b, d: RIGHT["safedpo_loss"][0](c, r.detach(), rc, rr, a, z, b, d),
+        "flows to rejected_logps",
     ),
     ("gradient_weight", lambda m, a, z, d: 0.5 * torch.ones_like(m), "should be"),
     ("shift_reference", lambda q, h, b, d: q.sub_(d / b * h), "changes its arguments"),

@@ -63,7 +63,7 @@ RIGHT = {
         lambda m, c, d, e: (max(m + e * (c - d), 0), max(abs(c - d), 0) if m + e * (c - d) > 0 else m / e),
     ],
     "sacpo_steps": [
-        lambda q, r, c, b, m: dpo_optimum(dpo_optimum(q, r, b), -c, b / m),
+        lambda q, r, c, b, m: dpo_optimum(dpo_optimum(q, r, b), -c, b / m if m else math.inf),
         through_the_world,
         lambda q, r, c, b, m: (
             q.exp() * ((r - m * c) / b).exp() / (q.exp() * ((r - m * c) / b).exp()).sum(-1, keepdim=True)
@@ -100,10 +100,15 @@ LEARNERS = [
     ("dual_update", lambda m, c, d, e: max(0, m + e * (c - d)), "2 tensors"),
     ("dual_update", lambda m, c, d, e: (max(0, m - e * (c - d)), abs(max(0, m - e * (c - d)) - m) / e), "rises"),
     ("dual_update", lambda m, c, d, e: (max(0, m + e * (c - d)), m * abs(c - d)), "complementary slackness"),
-    ("sacpo_steps", lambda q, r, c, b, m: dpo_optimum(dpo_optimum(q, r, b), c, b / m), "cheaper"),
-    ("sacpo_steps", lambda q, r, c, b, m: dpo_optimum(dpo_optimum(q, r, b), -c, b * m), "upside down"),
-    ("sacpo_steps", lambda q, r, c, b, m: dpo_optimum(q, -c, b / m), "starts from π_ref again"),
-    ("sacpo_steps", lambda q, r, c, b, m: dpo_optimum(dpo_optimum(q, r, b), -c, b / m).exp(), "should be"),
+    ("sacpo_steps", lambda q, r, c, b, m: dpo_optimum(dpo_optimum(q, r, b), c, b / m if m else math.inf), "cheaper"),
+    ("sacpo_steps", lambda q, r, c, b, m: dpo_optimum(dpo_optimum(q, r, b), -c, b * m), "inverted"),
+    ("sacpo_steps", lambda q, r, c, b, m: dpo_optimum(dpo_optimum(q, r, b), -c, b / m), "division by zero"),
+    ("sacpo_steps", lambda q, r, c, b, m: dpo_optimum(q, -c, b / m if m else math.inf), "starts from π_ref again"),
+    (
+        "sacpo_steps",
+        lambda q, r, c, b, m: dpo_optimum(dpo_optimum(q, r, b), -c, b / m if m else math.inf).exp(),
+        "should be",
+    ),
     ("price_of_margin", 0.317, "how much *larger*"),
     ("price_of_margin", -0.2567, "sign"),
     ("price_of_margin", 5.25, "ratio"),

@@ -46,17 +46,15 @@ RIGHT = {
     "response_logps": [by_cross_entropy, row_by_row, with_logsumexp],
     "kl_to_optimum": [
         kl,
-        lambda p, q: (p.exp() * (p - q)).nan_to_num(0.0).sum(-1),
+        lambda p, q: (p.exp() * (p - q)).nan_to_num(0.0, posinf=math.inf).sum(-1),
         lambda p, q: torch.stack(
             [(a[a > -math.inf].exp() * (a - b)[a > -math.inf]).sum() for a, b in zip(p, q, strict=True)]
         ),
     ],
     "step_loss": [
-        lambda losses, sizes: losses.mean(),
-        lambda losses, sizes: losses.sum() / sum(sizes),
-        lambda losses, sizes: (
-            sum(part.mean() * n for part, n in zip(losses.split(list(sizes)), sizes, strict=True)) / len(losses)
-        ),
+        lambda means, sizes: (means * torch.tensor(sizes)).sum() / sum(sizes),
+        lambda means, sizes: sum(m * n for m, n in zip(means, sizes, strict=True)) / sum(sizes),
+        lambda means, sizes: means.repeat_interleave(torch.tensor(sizes)).mean(),
     ],
     "silent_bug": [lambda: 12, lambda: 12.0, lambda: torch.tensor(12)],
 }
@@ -70,15 +68,26 @@ WRONG = [
         lambda z, y, s, e: z.roll(1, 1).log_softmax(-1).gather(-1, y[..., None])[..., 0].sum(-1),
         "should be",
     ),
+    ("response_logps", lambda z, y, s, e: row_by_row(z.detach(), y, s, e), "no gradient flows"),
+    (
+        "response_logps",
+        lambda z, y, s, e: z.gather(-1, y.roll(-1, 1)[..., None])[..., 0].sum() * 0 + row_by_row(z.detach(), y, s, e),
+        "part of it is detached",
+    ),
+    (
+        "kl_to_optimum",
+        lambda p, q: torch.where(p.isfinite() & q.isfinite(), p.exp() * (p - q), 0.0).sum(-1),
+        "leave it",
+    ),
     ("kl_to_optimum", lambda p, q: (p.exp() * (p - q)).sum(-1), "nan"),
     ("kl_to_optimum", lambda p, q: (q.exp() * (q - p)).sum(-1), "infinite"),
     ("kl_to_optimum", lambda p, q: kl(p, q).mean(), "took the mean over the batch"),
     (
         "step_loss",
-        lambda losses, sizes: sum(part.mean() for part in losses.split(list(sizes))) / len(sizes),
+        lambda means, sizes: means.mean(),
         "mean of the means",
     ),
-    ("step_loss", lambda losses, sizes: losses / sum(sizes), "shape"),
+    ("step_loss", lambda means, sizes: means / sum(sizes), "shape"),
     ("silent_bug", 11, "dropout"),
     ("silent_bug", 13, "does not move at all"),
     ("silent_bug", 7, "should be"),

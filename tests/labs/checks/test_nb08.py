@@ -20,7 +20,7 @@ def forgotten(monkeypatch):
 
 def in_a_loop(ref, trained, x):
     weights = [math.exp(q) ** (1 - x) * math.exp(p) ** x for q, p in zip(ref.tolist(), trained.tolist(), strict=True)]
-    return [math.log(w / sum(weights)) for w in weights]
+    return [math.log(w / sum(weights)) if w else -math.inf for w in weights]
 
 
 RIGHT = {
@@ -30,8 +30,8 @@ RIGHT = {
         lambda scores: np.sqrt(np.cov(scores.mean(1).numpy()) / len(scores)),
     ],
     "scaled_policy": [
-        lambda ref, trained, x: (ref + x * (trained - ref)).log_softmax(-1),
-        lambda ref, trained, x: (1 - x) * ref + x * trained - torch.logsumexp((1 - x) * ref + x * trained, 0),
+        lambda ref, trained, x: (ref + x * (trained - ref)).log_softmax(-1) if x else ref,
+        lambda ref, trained, x: (ref.exp() ** (1 - x) * trained.exp() ** x).log().log_softmax(0),
         in_a_loop,
     ],
 }
@@ -40,6 +40,8 @@ WRONG = [
     ("error_over_prompts", lambda s: s.median(), "should be"),
     ("error_over_prompts", lambda s: s.mean(1), "should give one number"),
     ("scaled_policy", lambda q, p, x: ((1 - x) * q.exp() + x * p.exp()).log(), "mixed the probabilities"),
+    ("scaled_policy", lambda q, p, x: (q + min(x, 1) * (p - q)).log_softmax(-1) if x else q, "cut the strength at 1"),
+    ("scaled_policy", lambda q, p, x: (q + x * (p - q)).log_softmax(-1), "0 · −∞ = NaN"),
     ("scaled_policy", lambda q, p, x: (q / 2 + p / 2).log_softmax(-1), "should be"),
     ("scaled_policy", lambda q, p, x: q[0] + x * (p - q)[0], "of shape"),
 ]

@@ -1,0 +1,99 @@
+"""The kernel that a student's notebook runs in: IPython's own, with limits set before any of the student's code.
+
+Python's audit hooks, which code cannot take off again, refuse connections, new processes and writing outside the working
+folder; the operating system limits memory and the size of files; a cell that prints without end is stopped.
+
+    python -m safedpo.labs.grading.kernel -f CONNECTION_FILE
+"""
+
+import ipaddress
+import os
+import resource
+import sys
+import tempfile
+from pathlib import Path
+
+MEMORY_VARIABLE = "SAFEDPO_GRADE_GB"
+PRINTED = 1_000_000  # characters that one cell may print
+FILE_BYTES = 100_000_000
+PROCESSES = ("subprocess.Popen", "os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn")
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+
+
+class NotAllowed(PermissionError):
+    """What the student's code tried is not allowed while it is graded."""
+
+
+def _guard(event: str, arguments: tuple) -> None:
+    if event == "socket.connect" and not _is_local(arguments[1]):
+        raise NotAllowed("no network while a notebook is graded")
+    if event in PROCESSES:
+        raise NotAllowed("no other programs while a notebook is graded")
+    if event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITING:
+        _refuse_outside(arguments[0])
+    if event in ("os.remove", "os.rename", "os.rmdir", "os.mkdir", "shutil.rmtree"):
+        _refuse_outside(arguments[0])
+
+
+def _is_local(address: object) -> bool:
+    if not isinstance(address, tuple):  # a socket of this machine, with a path for its address
+        return True
+    try:
+        return ipaddress.ip_address(str(address[0])).is_loopback
+    except ValueError:
+        return address[0] == "localhost"
+
+
+def _refuse_outside(path: object) -> None:
+    if not isinstance(path, str | bytes | os.PathLike):
+        return  # a file that is open already
+    place = os.path.realpath(os.fsdecode(path))
+    if not any(place == home or place.startswith(home + os.sep) for home in _ALLOWED):
+        raise NotAllowed(f"{place} is outside the folder of the notebook; write beside it")
+
+
+def _limit() -> None:
+    gigabytes = float(os.environ.get(MEMORY_VARIABLE, "4"))
+    resource.setrlimit(resource.RLIMIT_DATA, (int(gigabytes * 1e9),) * 2)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES,) * 2)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _limit_output() -> None:
+    """Each cell may print so much and no more; the error ends the cell, as the student would want."""
+    from ipykernel.iostream import OutStream
+    from IPython.core.getipython import get_ipython
+
+    printed = {"characters": 0}
+    write = OutStream.write
+
+    def counted(self: OutStream, text: str) -> int | None:
+        printed["characters"] += len(text)
+        if printed["characters"] > PRINTED:
+            raise NotAllowed(f"a cell printed more than {PRINTED:,} characters and was stopped")
+        return write(self, text)
+
+    OutStream.write = counted  # type: ignore[method-assign]
+    shell = get_ipython()
+    if shell is not None:
+        shell.events.register("pre_run_cell", lambda *_: printed.update(characters=0))
+
+
+# Writing is allowed in the working folder, in the folder for temporary files, and to devices such as /dev/null.
+_ALLOWED = tuple(os.path.realpath(place) for place in (Path.cwd(), tempfile.gettempdir(), "/dev"))
+
+
+def main() -> None:
+    """Start the kernel under its limits."""
+    from ipykernel.kernelapp import IPKernelApp
+
+    _limit()
+    application = IPKernelApp.instance()
+    application.initialize(sys.argv[1:])
+    _limit_output()
+    sys.addaudithook(_guard)
+    application.start()
+
+
+if __name__ == "__main__":
+    main()

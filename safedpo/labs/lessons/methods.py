@@ -1,0 +1,96 @@
+"""The runs of notebook 05: each method along its own parameter, and all of them on the same sampled pairs."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from safedpo.finite import FiniteWorld, expected_reward, optimal_policy, sample_pairs, tv, unsafe_mass
+from safedpo.finite.methods import METHODS, OPTIMA, Outcome, safer_by_cost
+from safedpo.labs.ledger import Table
+from safedpo.show.figures.bands import Interval, mean_interval
+from safedpo.show.figures.frontier import Point, dual, frontier
+
+__all__ = ["TRADES", "cost_table", "dual", "frontier", "means", "measured", "on_200_pairs", "trade_offs"]
+
+_PRICES = [0.0, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.5, 2.5, 4.0, 6.0]
+TRADES = {  # method: its parameter, the keyword, eleven places
+    "SafeDPO": ("Δ", "delta", [0, 0.5, 1, 2, 3, 4, 5, 7, 10, 20, 50]),
+    "Δ only": ("Δ", "delta", [4 * price for price in _PRICES]),
+    "SACPO": ("λ", "lam", _PRICES),
+    "P-SACPO": ("q (λ = 10)", "q", [0, 0.01, 0.03, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1]),
+    "C-DPO": ("limit on E[c]", "limit", [1.3, 1, 0.7, 0.4, 0.2, 0, -0.2, -0.5, -0.8, -1, -1.3]),
+    "Safe RLHF": ("λ", "lam", [0, 0.1, 0.2, 0.35, 0.5, 0.7, 1, 1.5, 2.5, 4, 5]),
+    "MODPO": ("weight w on reward", "weight", [1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.01]),
+    "BFPO": ("", None, [None] * 11),
+    "SEE-DPO": ("γ", "gamma", [0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 2, 4, 10]),
+}
+SHORT = {  # methods that sample: enough for 200 pairs
+    "C-DPO": {"samples": 2000, "tolerance": 0.1, "steps": 60},
+    "PD-DPO": {"samples": 2000, "tolerance": 0.02, "steps": 60},
+}
+
+
+def trade_offs(world: FiniteWorld, beta: float) -> dict[str, list[Point]]:
+    """Method -> (parameter, unsafe mass, expected reward, TV to pi*) of its exact optimum at each of its places.
+
+    >>> from safedpo.finite import six_answers
+    >>> trade_offs(six_answers(), 0.5)["SafeDPO"][0][:2]
+    (0.0, 0.0)
+    """
+    best, points = optimal_policy(world, beta), {}
+    for name, (_, keyword, values) in TRADES.items():
+        for value in values:
+            own = {"lam": 10.0} if name == "P-SACPO" else {}
+            own |= {keyword: float(value)} if keyword else {}
+            policy = OPTIMA[name.replace("Δ", "Delta")](world, beta=beta, **own)
+            row = (unsafe_mass(world, policy).item(), expected_reward(world, policy).item(), tv(policy, best).item())
+            points.setdefault(name, []).append((float(value or 0), *row))
+    return points
+
+
+def on_200_pairs(
+    world: FiniteWorld, beta: float, names: Sequence[str], *, steps: int, rlhf_steps: int
+) -> dict[str, list[Outcome]]:
+    """Each method on the same twenty samples of 200 pairs."""
+    data = [safer_by_cost(world, sample_pairs(world, 200, seed), seed=seed) for seed in range(20)]
+    short = SHORT | {"Safe RLHF": {"steps": rlhf_steps}}
+    return {
+        name: [
+            METHODS[name](world, one, beta=beta, seed=seed, **short.get(name, {"steps": steps, "tolerance": 1.0}))
+            for seed, one in enumerate(data)
+        ]
+        for name in names
+    }
+
+
+def measured(world: FiniteWorld, beta: float, outcomes: Sequence[Outcome]) -> dict[str, list[float]]:
+    """Unsafe mass, expected reward and TV to pi*, one value for each sample."""
+    logps = torch.stack([one.logps for one in outcomes])
+    return {
+        "unsafe mass": unsafe_mass(world, logps).mean(-1).clamp(0, 1).tolist(),
+        "expected reward": (logps.exp() * world.reward).sum((-2, -1)).tolist(),
+        "TV to π*": tv(logps, optimal_policy(world, beta)).mean(-1).tolist(),
+    }
+
+
+def cost_table(means: Mapping[str, Mapping[str, Interval]], runs: Mapping[str, Sequence[Outcome]]) -> Table:
+    """Each method's means with intervals, and what its first run needed; the nearest to pi* first."""
+    lines = []
+    for name, row in sorted(means.items(), key=lambda item: item[1]["TV to π*"][0]):
+        used = runs[name][0].costs
+        numbers = [f"{v:.3f} [{low:.3f}, {high:.3f}]" for v, low, high in row.values()]
+        counts = (used.tables, sum(used.labels.values()), used.samples, used.steps, f"{used.seconds:.2f}")
+        lines.append((name, *numbers, *map(str, counts)))
+    head = ("method", "unsafe mass", "expected reward", "TV to π*", "tables", "labels", "samples", "steps", "seconds")
+    return Table(head, lines)
+
+
+def means(world: FiniteWorld, beta: float, runs: Mapping[str, Sequence[Outcome]]) -> dict[str, dict[str, Interval]]:
+    """Method -> quantity -> mean over the samples with its 95 % interval; an unsafe mass below 0 is none."""
+    return {
+        name: {
+            what: mean_interval(values, low=0.0 if what != "expected reward" else float("-inf"))
+            for what, values in measured(world, beta, outcomes).items()
+        }
+        for name, outcomes in runs.items()
+    }

@@ -1,0 +1,22 @@
+"""Drawn cases are cases: the exercise's own independent computation is finite on them, and seeds differ."""
+
+import random
+
+import pytest
+import torch
+
+from safedpo.labs.checking import find
+from safedpo.labs.grading.hidden import HIDDEN
+
+
+@pytest.mark.parametrize("name", sorted(HIDDEN))
+def test_a_drawn_case_has_a_right_answer_and_depends_on_the_seed(name):
+    exercise, values = find(name), []
+    for seed in range(20):
+        case = HIDDEN[name](random.Random(seed))
+        assert len(case) == len(exercise.cases[0])
+        right = exercise.right(*case)
+        parts = right if isinstance(right, tuple) else (right,)
+        assert all(not torch.as_tensor(part).double().isnan().any() for part in parts)
+        values.append(repr(parts))
+    assert len(set(values)) > 5
