@@ -130,7 +130,8 @@ def _seen(x: Tensor, own: slice, prompt: slice) -> Tensor:
 
 def _probabilities(q: Tensor, keys: Tensor, own: slice, block: Tensor | None, scale: float) -> Tensor:
     n = own.stop - own.start
-    scores = (q @ keys.mT).float().mul_(scale).view(len(keys), -1, n, keys.shape[1])
+    # Products of bfloat16 numbers would be rounded to 8 bits before the softmax, which makes them four times as noisy.
+    scores = (q.float() @ keys.mT.float()).mul_(scale).view(len(keys), -1, n, keys.shape[1])
     if block is None:
         scores[..., -n:] += torch.full((n, n), -torch.inf, device=q.device).triu_(1)  # not those after itself
     else:

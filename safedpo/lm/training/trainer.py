@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 from transformers import PrinterCallback, Trainer
 from transformers.trainer import DEFAULT_PROGRESS_CALLBACK
@@ -154,13 +153,11 @@ class SafeDPOTrainer(Trainer):
         for parameter in trained:
             if parameter.grad is None:  # this process had no pair in the last, ragged step
                 parameter.grad = torch.zeros_like(parameter)
-        for work in [dist.all_reduce(parameter.grad, async_op=True) for parameter in trained]:
-            work.wait()
+            parameter.grad.copy_(self.accelerator.reduce(parameter.grad, reduction="sum"))
 
     def _sum_over_processes(self, values: Tensor) -> Tensor:
         if self.args.world_size > 1:
-            values = values.to(self.args.device)
-            dist.all_reduce(values)
+            values = self.accelerator.reduce(values.to(self.args.device), reduction="sum")
         return values.cpu()
 
     def _stop_if_not_finite(self, rows: list[Row], finite: list[Tensor]) -> None:

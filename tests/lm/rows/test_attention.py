@@ -125,3 +125,22 @@ def test_a_model_with_another_attention_keeps_it():
     model = tiny_model()
     model.set_attn_implementation("eager")
     assert not use_packed_attention(model) and model.config._attn_implementation == "eager"
+
+
+def test_bfloat16_is_at_most_twice_as_noisy_as_in_pytorchs_kernel():
+    """Against float32, for the output and each gradient; measured 1.3 times for the output, under 1 for the gradients."""
+    batch, truth, noise = row_of([(64, (128, 100)), (30, (60, 128))]), None, {}
+    row = RowMask(batch, batch.spans(), None)
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(1, 6, batch.input_ids.shape[1], 32), *[(1, 2, batch.input_ids.shape[1], 32)] * 2]
+    inputs = [(3 * torch.randn(s, generator=generator)).bfloat16() for s in shapes]
+    for dtype, kernel in ((torch.float32, True), (torch.bfloat16, True), (torch.bfloat16, False)):
+        given = [x.to(dtype).requires_grad_() for x in inputs]
+        with mock.patch.object(attention, "LONG", 0 if kernel else 1024):
+            out = packed_attention(None, *given, row)[0]
+        weights = torch.linspace(-1, 1, out.numel()).view_as(out)
+        found = [out.detach(), *torch.autograd.grad((out.float() * weights).sum(), given)]
+        truth = truth or found
+        noise[dtype, kernel] = [((a.float() - b).norm() / b.norm()).item() for a, b in zip(found, truth, strict=True)]
+    for own, theirs in zip(noise[torch.bfloat16, False], noise[torch.bfloat16, True], strict=True):
+        assert own < 2 * theirs
