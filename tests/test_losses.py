@@ -1,5 +1,6 @@
 """Losses against golden values, hand gradients by autograd, limits, and the reference-shift identity."""
 
+import decimal
 import math
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safedpo import losses
+from safedpo.errors import UserError
 from safedpo.losses import (
     bfpo_loss,
     cdpo_loss,
@@ -30,14 +32,14 @@ def columns(m, beta=0.1, dtype=torch.float64):
     return torch.tensor([m / beta], dtype=dtype), zero, zero, zero
 
 
-@pytest.mark.parametrize(
-    ("delta", "loss", "weight", "slope"),
-    [
-        (0, 0.5981388694, 0.4501660027, 0.0450166003),
-        (2, 1.9529776105, 0.8581489351, 0.0858148935),
-        (10, 9.8000554501, 0.9999445515, 0.0999944551),
-    ],
-)
+GOLDEN_VALUES = [  # delta, loss, weight, slope, at m = 0.2 of a safe response over an unsafe one; derived below
+    (0, 0.5981388694, 0.4501660027, 0.0450166003),
+    (2, 1.9529776105, 0.8581489351, 0.0858148935),
+    (10, 9.8000554501, 0.9999445515, 0.0999944551),
+]
+
+
+@pytest.mark.parametrize(("delta", "loss", "weight", "slope"), GOLDEN_VALUES)
 def test_golden_values_of_the_paper_notes(delta, loss, weight, slope):
     logps = GOLDEN.clone().requires_grad_()
     value = safedpo_loss(*logps, NO, YES, beta=0.1, delta=delta)
@@ -205,3 +207,139 @@ def test_every_public_loss_gives_one_loss_a_pair():
         assert getattr(losses, name)(*three, beta=0.1).shape == (3,)
     assert bfpo_loss(*three, flags, ~flags, beta=0.1).shape == (3,)
     assert safedpo_loss(*three, flags, ~flags, beta=0.1, delta=1.0).shape == (3,)
+
+
+def test_golden_values_are_derived_here():
+    """The table above by hand, from exact decimals: gap 2, m = 0.2, I = 1, so softplus(delta - 0.2) and its slope."""
+    with decimal.localcontext() as context:
+        context.prec = 40
+        for delta, loss, weight, slope in GOLDEN_VALUES:
+            grown = (decimal.Decimal(delta) - decimal.Decimal("0.2")).exp()
+            assert float((1 + grown).ln()) == pytest.approx(loss, abs=5e-11)
+            assert float(grown / (1 + grown)) == pytest.approx(weight, abs=5e-11)
+            assert float(grown / (1 + grown) / 10) == pytest.approx(slope, abs=5e-11)
+
+
+LOSSES = {
+    "dpo_loss": {},
+    "cdpo_loss": {"flip_rate": 0.2},
+    "robust_dpo_loss": {"flip_rate": 0.2},
+    "ipo_loss": {},
+    "bfpo_loss": {},
+    "safedpo_loss": {"delta": 2.0},
+}
+
+
+def by_hand(name, columns, flags, beta):
+    """Each loss with `math` alone, for one pair, from its formula."""
+    chosen, rejected, ref_chosen, ref_rejected = columns
+    gap = (chosen - ref_chosen) - (rejected - ref_rejected)
+    m, softplus = beta * gap, lambda x: math.log1p(math.exp(-abs(x))) + max(x, 0.0)
+    return {
+        "dpo_loss": softplus(-m),
+        "cdpo_loss": 0.8 * softplus(-m) + 0.2 * softplus(m),
+        "robust_dpo_loss": (0.8 * softplus(-m) - 0.2 * softplus(m)) / 0.6,
+        "ipo_loss": (gap - 1 / (2 * beta)) ** 2,
+        "bfpo_loss": (gap - {(0, 0): 0.5, (0, 1): 1.0, (1, 0): -1.0, (1, 1): -0.5}[flags] / beta) ** 2,
+        "safedpo_loss": softplus(2.0 * (flags[1] - flags[0]) - m),
+    }[name]
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_each_loss_is_its_formula_pair_by_pair(name):
+    draw = torch.Generator().manual_seed(0)
+    columns = 20 * torch.randn(4, 50, generator=draw, dtype=torch.float64) - 100
+    flags = torch.rand(2, 50, generator=draw) < 0.5
+    given = flags if name in ("bfpo_loss", "safedpo_loss") else ()
+    for beta in (0.05, 0.7, torch.linspace(0.1, 2, 50, dtype=torch.float64)):
+        found = getattr(losses, name)(*columns, *given, beta=beta, **LOSSES[name])
+        betas = torch.as_tensor(beta, dtype=torch.float64).expand(50).tolist()
+        for i in range(50):
+            pair_flags = tuple(int(flag) for flag in flags[:, i])
+            assert found[i].item() == pytest.approx(
+                by_hand(name, columns[:, i].tolist(), pair_flags, betas[i]), rel=1e-9
+            )
+
+
+def test_default_flip_rate_is_a_tenth():
+    for loss in (cdpo_loss, robust_dpo_loss):
+        assert torch.equal(loss(*GOLDEN, beta=0.1), loss(*GOLDEN, beta=0.1, flip_rate=0.1))
+        assert not torch.equal(loss(*GOLDEN, beta=0.1), loss(*GOLDEN, beta=0.1, flip_rate=0.11))
+
+
+BAD_NUMBERS = (0, -1.0, math.nan, math.inf, -math.inf, torch.tensor([0.1, -0.2]), torch.tensor(0.0), "0.1x", None)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("beta", BAD_NUMBERS, ids=str)
+def test_every_loss_refuses_a_beta_that_is_none(name, beta):
+    zero = torch.zeros(2)
+    flags = (torch.tensor([True, False]),) * 2 if name in ("bfpo_loss", "safedpo_loss") else ()
+    with pytest.raises(UserError, match="beta is .*must be"):
+        getattr(losses, name)(zero, zero, zero, zero, *flags, beta=beta, **LOSSES[name])
+
+
+@pytest.mark.parametrize(
+    "delta", [math.nan, math.inf, -math.inf, torch.tensor([1.0, math.inf]), "2 nats", [None]], ids=str
+)
+def test_a_margin_that_is_not_finite_is_refused(delta):
+    zero, flags = torch.zeros(2), torch.tensor([False, True])
+    for call in (
+        lambda: safedpo_loss(zero, zero, zero, zero, flags, flags, beta=0.1, delta=delta),
+        lambda: gradient_weight(zero, flags, flags, delta=delta),
+        lambda: shift_reference(zero, flags, beta=0.1, delta=delta),
+    ):
+        with pytest.raises(UserError, match="delta is .*must be"):
+            call()
+    with pytest.raises(UserError, match="beta is 0"):
+        shift_reference(zero, flags, beta=0, delta=1.0)
+
+
+@pytest.mark.parametrize("flip_rate", [-0.1, 0.5, 0.9, math.nan, math.inf, torch.tensor([0.1, 0.6])], ids=str)
+def test_a_flip_rate_outside_its_range_is_refused(flip_rate):
+    zero = torch.zeros(2)
+    for loss in (cdpo_loss, robust_dpo_loss):
+        with pytest.raises(UserError, match="flip_rate is .*at least 0, below 0.5"):
+            loss(zero, zero, zero, zero, beta=0.1, flip_rate=flip_rate)
+
+
+def test_the_settings_of_a_run_ask_for_a_margin_of_at_least_0():
+    losses.check_delta(-1.0)
+    losses.check_delta(0, least=0)
+    with pytest.raises(UserError, match="delta is -0.5; it must be at least 0 and finite"):
+        losses.check_delta(-0.5, least=0)
+
+
+def test_each_column_and_each_flag_is_checked_by_its_name():
+    ok, flags = torch.zeros(3), torch.tensor([True, False, True])
+    names = ("chosen_logps", "rejected_logps", "ref_chosen_logps", "ref_rejected_logps")
+    for i, name in enumerate(names):
+        columns = [ok] * 4
+        columns[i] = ok.half()
+        with pytest.raises(UserError, match=f"^{name} is torch.float16"):
+            dpo_loss(*columns, beta=0.1)
+    for i, name in enumerate(("chosen_unsafe", "rejected_unsafe")):
+        for wrong in (ok, flags[:2], flags.reshape(3, 1)):
+            given = [flags, flags]
+            given[i] = wrong
+            with pytest.raises(UserError, match=f"^{name} (is torch.float32|has shape)"):
+                safedpo_loss(ok, ok, ok, ok, *given, beta=0.1, delta=1.0)
+    with pytest.raises(UserError, match="^ref_logps is torch.int64"):
+        shift_reference(flags.long(), flags, beta=0.1, delta=1.0)
+    with pytest.raises(UserError, match="^unsafe is torch.int64"):
+        shift_reference(ok, flags.long(), beta=0.1, delta=1.0)
+
+
+def test_shifted_reference_is_lower_by_delta_over_beta_where_unsafe():
+    column = shift_reference(torch.tensor([-3.0, -5.0]).double(), torch.tensor([True, False]), beta=0.25, delta=2.0)
+    assert column.tolist() == [-11.0, -5.0] and column.dtype == torch.float64
+    assert shift_reference(torch.zeros(1), YES, beta=0.5, delta=3.0).dtype == torch.float32
+
+
+def test_safety_gap_is_rejected_minus_chosen():
+    chosen, rejected = torch.tensor([False, False, True, True]), torch.tensor([False, True, False, True])
+    gap = losses.safety_gap(chosen, rejected, like=torch.zeros(4, dtype=torch.float64))
+    assert gap.tolist() == [0.0, 1.0, -1.0, 0.0] and gap.dtype == torch.float64
+    assert losses.safety_gap(chosen, rejected, like=torch.zeros(2, 4)).shape == (
+        4,
+    )  # flags of the pairs, many policies

@@ -5,6 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from safedpo.errors import UserError
 from safedpo.transform import GROUPS, count_pairs, order_pairs, pair_groups
 
 # (better, unsafe_0, unsafe_1) -> (chosen, kept) for each rule; None where the pair is dropped. Written by hand.
@@ -93,3 +94,60 @@ def test_wrong_labels_are_refused_with_their_place():
         order_pairs([0, 1], good, "harmless")
     with pytest.raises(ValueError, match="known rules"):
         order_pairs([0, 1], good, "helpfull")
+
+
+@pytest.mark.parametrize("function", [order_pairs, pair_groups, count_pairs])
+@pytest.mark.parametrize(
+    "unsafe",
+    [
+        [[2, 3], [0, 1]],  # not flags
+        [[False, True]],  # one row too few
+        torch.zeros(2, 3, dtype=torch.bool),
+        torch.zeros(4, dtype=torch.bool),
+        torch.zeros(2, 2),
+    ],
+    ids=str,
+)
+def test_every_function_refuses_what_is_no_table_of_flags(function, unsafe):
+    with pytest.raises(UserError, match=r"unsafe must be bool of shape \(2, 2\)"):
+        function([0, 1], unsafe)
+
+
+def test_a_transposed_table_is_refused():
+    """Counted by `reshape` it gave other groups, in silence."""
+    unsafe = torch.tensor([[False, True], [False, True], [True, True]])
+    assert count_pairs([0, 1, 0], unsafe)["UU"] == 1
+    with pytest.raises(UserError, match="shape"):
+        count_pairs([0, 1, 0], unsafe.T)
+
+
+def test_no_pairs_at_all_are_counted_as_none():
+    assert set(count_pairs([], []).values()) == {0}
+    chosen, keep = order_pairs([], torch.zeros(0, 2, dtype=torch.bool))
+    assert chosen.shape == keep.shape == (0,)
+    with pytest.raises(UserError, match="shape"):
+        order_pairs([], [[True, False]])
+
+
+@pytest.mark.parametrize("better", [[[0, 1]], [0, -1], [0.5, 1.0], 1], ids=str)
+def test_labels_that_are_none_are_refused(better):
+    with pytest.raises(UserError, match="better"):
+        order_pairs(better, [[False, False], [False, True]])
+    with pytest.raises(UserError, match=r"safer must have shape \(2,\)"):
+        order_pairs([0, 1], [[False, False], [False, True]], "harmless", safer=[0, 1, 1])
+    with pytest.raises(UserError, match=r"safer\[0\] is 3"):
+        order_pairs([0, 1], [[False, False], [False, True]], "harmless", safer=[3, 1])
+
+
+@pytest.mark.parametrize(("column", "rule"), [(3, "safedpo"), (4, "helpful"), (5, "safebetter")])
+def test_counts_follow_the_rule(column, rule):
+    better, unsafe = split(TABLE)
+    found = count_pairs(better, unsafe, rule)
+    kept = [row for row in TABLE if row[column] is not None]
+    assert (found["kept"], found["dropped"]) == (len(kept), len(TABLE) - len(kept))
+    assert found["swapped"] == sum(row[column] != row[0] for row in kept)
+
+
+def test_harmless_swaps_are_counted():
+    better, unsafe = split(TABLE)
+    assert count_pairs(better, unsafe, "harmless", safer=[1 - b for b in better])["swapped"] == len(TABLE)

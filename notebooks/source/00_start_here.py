@@ -125,12 +125,18 @@ sweep = json.loads((shipped("data") / "results/household/sweep.json").read_text(
 explorer(sweep, score)
 
 # %% [markdown]
+# No Python at hand? `safedpo site --out site --live` makes a page in which the same model answers in a browser: type a
+# request, move $\Delta$, watch a hazard vanish. The README has a picture of it.
+#
 # ## 6 Choose your route
 #
 # **The course.** Read the notebooks in order, about half an hour each. The versions in `student/` leave the exercises to
 # you; a checker tells you whether you are right, and names the likely mistake if you are not. `safedpo lab` opens them.
 #
 # **Colab.** Open any notebook and run all cells. Each stands alone.
+#
+# **A browser alone.** `safedpo site --out site` writes the *playground* beside the lessons: one page to pass on, in which the
+# reader edits the six answers of section 2 and watches a run train.
 #
 # **Research.** Read 02 and 03, then go to the command line: `safedpo verify` for the theory, `safedpo data FILE` for what
 # SafeDPO's reordering does to your preference data, `safedpo train --help` for fine-tuning.

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -46,22 +47,30 @@ def data(
     source: Annotated[str, typer.Argument(help="A .jsonl, .json, .csv or .parquet file, or a hub id owner/name.")],
     split: Annotated[str | None, typer.Option(help="Split of a hub data set (default: train).")] = None,
     revision: Annotated[str | None, typer.Option(help="Revision of a hub data set.")] = None,
+    skip_bad_rows: Annotated[
+        bool, typer.Option("--skip-bad-rows", help="Bad rows are counted and listed, and the exit code is 0.")
+    ] = False,
+    contradictions: Annotated[
+        str, typer.Option(help="Responses called safe in one row and unsafe in another: keep, drop or majority.")
+    ] = "keep",
     json_file: JsonFile = None,
 ) -> None:
-    """Count the pair groups before T, what T does with them, and every bad row with its reason (then exit code 2)."""
-    from safedpo.records import read_records
+    """Count the pair groups before T, what T does with them, contradictory labels, and bad rows (then exit code 2)."""
+    from safedpo.records import count_records
 
-    read = read_records(source, split=split, revision=revision, strict=False)
-    counts = read.counts()
-    _show_counts(source, counts)
+    read = count_records(source, split=split, revision=revision, contradictions=contradictions)
+    counts = read.counts
+    _show_counts(source, counts, len(read.problems))
+    print(read.noise)
     for problem in read.problems[:20]:
         print(f"row {problem.row}: {visible(problem.reason)}")
     if len(read.problems) > 20:
         print(
             f"... and {len(read.problems) - 20} more bad rows" + ("" if json_file else "; --json FILE lists them all")
         )
-    write_json(json_file, counts | {"problems": [asdict(p) for p in read.problems]})
-    raise typer.Exit(2 if read.problems else 0)
+    problems = [asdict(p) for p in read.problems]
+    write_json(json_file, counts | {"labels": read.noise.to_json(), "problems": problems})
+    raise typer.Exit(2 if read.problems and not skip_bad_rows else 0)
 
 
 @notebooks_app.command()
@@ -95,18 +104,34 @@ def lab(context: typer.Context) -> None:
     if find_spec("jupyterlab") is None:
         raise UserError("JupyterLab is not installed; install the kit with its lab extra: pip install 'safedpo[lab]'")
     first = shipped("notebooks") / "00_start_here.ipynb"
-    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(first), *context.args])
+    command = [sys.executable, "-m", "jupyterlab", str(first), *_for_root(context.args), *context.args]
+    if sys.platform == "win32":  # there execv does not quote a path with a space, and returns at once
+        raise typer.Exit(subprocess.call(command))
+    os.execv(sys.executable, command)
+
+
+def _for_root(given: list[str]) -> list[str]:
+    """What JupyterLab needs where it would refuse: root is the usual user of a container."""
+    if not hasattr(os, "geteuid") or os.geteuid() != 0 or any("allow-root" in word.replace("_", "-") for word in given):
+        return []
+    print("You are root, as in a container: JupyterLab is started with --allow-root.", flush=True)
+    return ["--allow-root"]
 
 
 @app.command()
 def site(
     out: Annotated[Path, typer.Option(help="Folder of the pages; made if it is missing.")],
     notebooks: Annotated[Path | None, typer.Option(help="Folder of the notebooks (default: the shipped ones).")] = None,
+    live: Annotated[
+        bool,
+        typer.Option("--live", help="Also the live model (130 MB, needs onnx and npm once; see it with a server)."),
+    ] = False,
 ) -> None:
     """Turn the notebooks into pages that open from disk: run them, with formulas and sliders that need no network."""
     from safedpo.files import shipped
     from safedpo.household import score
     from safedpo.show import explorer
+    from safedpo.show.pages.playground import playground_page
     from safedpo.show.pages.site import build_site
 
     found = sorted((notebooks or shipped("notebooks")).glob("[0-9][0-9]_*.ipynb"))
@@ -114,16 +139,25 @@ def site(
         raise UserError(f"{notebooks} holds no notebooks NN_name.ipynb")
     stored = shipped("data") / "results" / "household" / "sweep.json"
     figures = {"The margin explorer": explorer(json.loads(stored.read_text("utf-8")), score)} if stored.exists() else {}
-    build_site(found, out, figures=figures)
+    links = {}
+    if live:  # first, since it tells in a second what is missing, and notebooks take minutes
+        from safedpo.show.pages.live_model import assemble_live_model
+
+        links["The live model"] = assemble_live_model(out / "live").relative_to(out).as_posix()
+    whole = {"The playground": playground_page(home="index.html")}
+    build_site(found, out, figures=figures, whole=whole, links=links)
     print(f"open {out / 'index.html'}")
+    if live:
+        print(f"the live model needs a server: python -m http.server --directory {out}")
 
 
-def _show_counts(source: str, counts: dict[str, int]) -> None:
+def _show_counts(source: str, counts: dict[str, int], bad: int) -> None:
     from rich import print as show
+    from rich.markup import escape
     from rich.table import Table
 
-    bad = counts["rows"] - counts["kept"] - counts["dropped"]
-    table = Table(title=f"{counts['rows']} rows of {source}, {bad} of them bad", title_justify="left")
+    title = f"{counts['rows']} rows of {escape(visible(source))}, {bad} of them bad"
+    table = Table(title=title, title_justify="left")
     for column, justify in (("better / other", "left"), ("pairs", "right"), ("what T does", "left")):
         table.add_column(column, justify=justify)
     table.add_row("safe / safe (SS)", str(counts["SS"]), "keeps the order")

@@ -29,6 +29,12 @@ TemplateArg = Annotated[
     Option(help="A variable of the chat template, name=value (enable_thinking=false); may be repeated."),
 ]
 Template = Annotated[str, Option(help="auto, chat (the tokenizer's) or plain (the paper's).")]
+SkipBadRows = Annotated[
+    bool, Option("--skip-bad-rows", help="Leave out rows that cannot be used, counted, instead of stopping at them.")
+]
+Contradictions = Annotated[
+    str, Option(help="Responses called safe in one row and unsafe in another: keep, drop (their rows), or majority.")
+]
 MORE = (
     "Other fields of transformers.TrainingArguments pass through (--weight-decay 0.01); those that cannot be honoured "
     "are refused."
@@ -60,6 +66,8 @@ def train(
     template_arg: TemplateArg = None,
     dtype: Dtype = "auto",
     seed: Seed = 0,
+    skip_bad_rows: SkipBadRows = False,
+    contradictions: Contradictions = "keep",
     json_file: JsonFile = None,
 ) -> None:
     """Fine-tune a model with SafeDPO. The default is the ten-minute run's model and data.
@@ -95,6 +103,8 @@ def sft(
     template_arg: TemplateArg = None,
     dtype: Dtype = "auto",
     seed: Seed = 0,
+    skip_bad_rows: SkipBadRows = False,
+    contradictions: Contradictions = "keep",
     json_file: JsonFile = None,
 ) -> None:
     """Fine-tune a model on the responses of preference data: how the paper makes its reference."""
@@ -154,6 +164,7 @@ def evaluate(
     max_new_tokens: Annotated[int, Option(min=1, help="Longest response in tokens.")] = 64,
     dtype: Dtype = "auto",
     seed: Seed = 0,
+    skip_bad_rows: SkipBadRows = False,
     save: Annotated[Path | None, Option(help="Folder for evaluation.json and all samples.")] = None,
     json_file: JsonFile = None,
 ) -> None:
@@ -163,7 +174,7 @@ def evaluate(
     from safedpo.evaluate.display import print_report
 
     decoding = Decoding(samples=samples, max_new_tokens=max_new_tokens, seed=seed)
-    report = run(adapter, shipped_data(data), decoding=decoding, limit=limit, dtype=dtype)
+    report = run(adapter, shipped_data(data), decoding=decoding, limit=limit, dtype=dtype, skip_bad_rows=skip_bad_rows)
     print_report(report)
     if save:
         print(f"samples and evaluation.json are in {report.save(save).parent}")

@@ -8,7 +8,7 @@ from typing import Annotated
 from typer import Option
 
 from safedpo.cli.common import JsonFile, app, write_json
-from safedpo.cli.models import Data, Dtype, LearningRate, LoraR, Model, shipped_data
+from safedpo.cli.models import Contradictions, Data, Dtype, LearningRate, LoraR, Model, SkipBadRows, shipped_data
 from safedpo.errors import UserError
 
 
@@ -37,6 +37,8 @@ def sweep(
     ] = 3,
     max_new_tokens: Annotated[int, Option(min=1, help="Longest response in tokens.")] = 64,
     dtype: Dtype = "auto",
+    skip_bad_rows: SkipBadRows = False,
+    contradictions: Contradictions = "keep",
     json_file: JsonFile = None,
 ) -> None:
     """Train and measure one policy for each delta, rule and seed, on one reference: what the safety margin does.
@@ -64,6 +66,8 @@ def sweep(
         samples=samples,
         max_new_tokens=max_new_tokens,
         dtype=dtype,
+        skip_bad_rows=skip_bad_rows,
+        contradictions=contradictions,
     )
     result = run(settings, output_dir, command=shlex.join(["safedpo", *sys.argv[1:]]))
     print(markdown_table(read_rows(output_dir)))

@@ -53,14 +53,18 @@ def generate(
     template: str = "auto",
     batch_size: int = 64,  # noqa: B008
     progress: bool = True,
+    luck: torch.Tensor | None = None,
 ) -> list[Responses]:
     """Responses to each prompt, in the order of `prompts`; `batch_size` counts responses, and prompts of like length
     share a batch. A response ends before its end-of-sequence token, or after `decoding.max_new_tokens`.
+
+    `luck`: the random numbers to draw with in place of those of `decoding.seed`, (prompts, samples, max_new_tokens).
     """
     ids = [list(prompt_token_ids(tokenizer, prompt, template)) for prompt in prompts]
     each = decoding.greedy + decoding.samples
-    generator = torch.Generator().manual_seed(decoding.seed)
-    luck = torch.rand(len(prompts), decoding.samples, decoding.max_new_tokens, generator=generator, dtype=torch.float64)
+    if luck is None:
+        generator, shape = torch.Generator().manual_seed(decoding.seed), (len(prompts), decoding.samples)
+        luck = torch.rand(*shape, decoding.max_new_tokens, generator=generator, dtype=torch.float64)
     by_length = sorted(range(len(prompts)), key=lambda i: len(ids[i]))
     step = max(1, batch_size // each)
     texts: dict[int, list[str]] = {}
@@ -99,12 +103,13 @@ def _decode(
     logits, mask, place = (x.repeat_interleave(each, 0) for x in (out.logits[:, -1], mask, place[:, -1:]))
     # A greedy row takes the most probable token; its luck is a mark that no random number in [0, 1) can be.
     marks = torch.full((len(ids), int(decoding.greedy), decoding.max_new_tokens), -1.0, dtype=torch.float64)
-    luck = torch.cat([marks, luck], 1).flatten(0, 1).to(device)
+    wide = torch.device("cpu") if device.type == "mps" else device  # a Mac's GPU has no float64
+    luck = torch.cat([marks, luck], 1).flatten(0, 1).to(wide)
     said: list[list[int]] = [[] for _ in range(len(luck))]
     alive = torch.arange(len(luck), device=device)  # the response that each row of the batch belongs to
     ended = torch.zeros(len(luck), dtype=torch.bool, device=device)
     for step in range(decoding.max_new_tokens):
-        new = draw(logits, luck[alive, step], decoding.temperature)
+        new = draw(logits.to(wide), luck[alive.to(wide), step], decoding.temperature).to(device)
         ended |= torch.isin(new, stops)
         for row, token, end in zip(alive.tolist(), new.tolist(), ended.tolist(), strict=True):
             if not end:

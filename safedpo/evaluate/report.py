@@ -18,7 +18,7 @@ from safedpo.evaluate.generation import Decoding, Responses, generate
 from safedpo.evaluate.intervals import Interval, cluster_interval
 from safedpo.evaluate.scorers import Scorer, scorer_for
 from safedpo.files import write_json
-from safedpo.lm.models.download import cache_dir
+from safedpo.lm.models.download import own_cache
 from safedpo.lm.models.gate import gate_prompts
 from safedpo.lm.models.load import LoadedModel
 from safedpo.lm.models.policies import TrainedPolicy, load_policy
@@ -102,16 +102,20 @@ def evaluate(
     device: str = "auto",
     batch_size: int = 64,
     progress: bool = True,
+    skip_bad_rows: bool = False,
 ) -> EvaluationReport:
     """Sample responses to the prompts of `data`, judge them, and set the policy beside its reference.
 
     `policy` is a folder made by training (its `run.json` names the reference), or a model already loaded: with an
     adapter on it, adapter off is the reference; without, it is judged alone. `limit` takes the first so many prompts.
     The reference's responses are kept in the cache by fingerprint, prompts, decoding and dtype, so runs on one
-    reference sample it once. Raises UserError for data that has no scorer, and for an adapter on other weights.
+    reference sample it once. `skip_bad_rows` leaves out rows that cannot
+    be used. Raises UserError for data that has no scorer, and for an adapter on other weights.
     """
     decoding = decoding or Decoding()
-    prompts = list(dict.fromkeys(record.prompt for record in read_records(data).records))[:limit]
+    prompts = list(dict.fromkeys(record.prompt for record in read_records(data, strict=not skip_bad_rows).records))[
+        :limit
+    ]
     scorer = scorer_for(prompts)  # before any model is loaded: without a scorer nothing can be said
     trained = (
         TrainedPolicy(policy, "auto", None)
@@ -213,7 +217,7 @@ def _remembered(
         prompts,
     ]
     name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
-    file = cache_dir() / "responses" / f"{name}.json"
+    file = own_cache() / "responses" / f"{name}.json"
     if file.exists():
         try:
             return [

@@ -10,9 +10,8 @@ interrupted one goes on from its last checkpoint. Several processes may fill one
 sweep.json is put together from what lies on disk. The layout is the one that `safedpo table DIR` reads.
 """
 
-import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from tqdm.auto import tqdm
@@ -30,8 +29,9 @@ from safedpo.lm.training.data import data_fingerprint
 from safedpo.lm.training.recipes import RECIPES
 from safedpo.lm.training.run import train
 from safedpo.lm.training.run_folder import versions
+from safedpo.losses import check_beta, check_delta
 from safedpo.records import Records, read_records
-from safedpo.transform import RULES
+from safedpo.transform import check_rule
 
 RECIPE = RECIPES["household"]
 
@@ -48,7 +48,7 @@ class SweepSettings:
     >>> SweepSettings(deltas=(0, -1))
     Traceback (most recent call last):
     ...
-    safedpo.errors.UserError: delta is -1; a safety margin is a finite number of at least 0
+    safedpo.errors.UserError: delta is -1; it must be at least 0 and finite
     """
 
     deltas: tuple[float, ...]
@@ -66,6 +66,8 @@ class SweepSettings:
     samples: int = 3
     max_new_tokens: int = 64
     dtype: str = "auto"
+    skip_bad_rows: bool = False
+    contradictions: str = "keep"
 
     def __post_init__(self):
         for name in ("deltas", "rules", "seeds", "budgets"):
@@ -73,18 +75,15 @@ class SweepSettings:
             if not values or len(set(values)) < len(values):
                 raise UserError(f"{name} are {values}; give at least one, and each once")
         for delta in self.deltas:
-            if not 0 <= delta < math.inf:
-                raise UserError(f"delta is {delta:g}; a safety margin is a finite number of at least 0")
+            check_delta(delta, least=0)
         for seed in self.seeds:
             if seed < 0:
                 raise UserError(f"seed is {seed}; seeds are whole numbers from 0")
         for rule in self.rules:
-            if rule not in RULES:
-                raise UserError(f"rule is {rule!r}; known rules are {', '.join(RULES)}")
+            check_rule(rule)
         if self.batch_size < 1:
             raise UserError(f"batch_size is {self.batch_size}; a step needs at least 1 pair")
-        if not 0 < self.beta < math.inf:
-            raise UserError(f"beta is {self.beta:g}; it must be greater than 0 and finite")
+        check_beta(self.beta)
         if self.samples < 1:
             raise UserError(
                 f"samples is {self.samples}; the metrics are means over at least 1 sampled response a prompt"
@@ -125,14 +124,17 @@ def sweep(settings: SweepSettings, output_dir: str | Path, *, command: str = "")
     for data without a scorer, for too few pairs, and for a folder that holds another sweep.
     """
     home = Path(output_dir)
-    records = _named(read_records(settings.data))
-    prompts = list(dict.fromkeys(record.prompt for record in read_records(settings.prompts).records))
+    strict = not settings.skip_bad_rows
+    records = _named(read_records(settings.data, strict=strict, contradictions=settings.contradictions))
+    asked = read_records(settings.prompts, strict=strict).records
+    prompts = list(dict.fromkeys(record.prompt for record in asked))
     scorer = scorer_for(prompts)
     decoding = Decoding(samples=settings.samples, max_new_tokens=settings.max_new_tokens)
     found = read(home)
     dtype = found["settings"]["dtype"] if found and settings.dtype == "auto" else settings.dtype
     loaded = load_model(settings.model, dtype=dtype)
     about = _about(settings, decoding, loaded, records, prompts)
+    about["fingerprints"]["prompts"] = data_fingerprint(asked)
     _refuse_too_few(settings, records, loaded)
     claim(home, found, about)
     todo = [run for run in settings.runs() if not (run.folder(home) / "points.json").exists()]
@@ -148,7 +150,9 @@ def sweep(settings: SweepSettings, output_dir: str | Path, *, command: str = "")
             for pairs in settings.budgets:
                 with adapter_on(loaded, adapter_folder(folder, pairs, settings.budgets)) as policy:
                     if pairs == settings.budgets[-1]:
-                        evaluation = measure_last(policy, folder, settings.prompts, decoding)
+                        evaluation = measure_last(
+                            policy, folder, settings.prompts, decoding, skip_bad_rows=settings.skip_bad_rows
+                        )
                     else:
                         evaluation = measure(policy, prompts, scorer, decoding)
                     points.append(point(pairs, evaluation, policy, prompts, settings.max_new_tokens))
@@ -176,6 +180,7 @@ def _train(run: SweepRun, folder: Path, settings: SweepSettings, loaded: LoadedM
         learning_rate=settings.learning_rate,
         lora_r=settings.lora_r,
         max_grad_norm=settings.max_grad_norm,
+        contradictions=settings.contradictions,
         callbacks=[KeepAdapters(folder, settings.budgets, bar.update)],
     )
     finished.policy.unload()
@@ -198,11 +203,11 @@ def _about(
     return {
         "settings": shared,
         "versions": versions(),
+        "labels": records.noise.to_json() | {"bad_rows": len(records.problems)},
         "shown_prompts": shown(prompts),
         "fingerprints": {
             "reference": loaded.fingerprint,
             "data": data_fingerprint(records.records),
-            "prompts": data_fingerprint(read_records(settings.prompts).records),
         },
     }
 
@@ -220,4 +225,4 @@ def _refuse_too_few(settings: SweepSettings, records: Records, loaded: LoadedMod
 def _named(records: Records) -> Records:
     """The records, with the file's name for their source: a path says nothing on another machine."""
     source = Path(records.source)
-    return Records(source.name if source.exists() else records.source, records.records, records.problems)
+    return replace(records, source=source.name if source.exists() else records.source)

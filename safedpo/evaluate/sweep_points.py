@@ -16,7 +16,7 @@ from transformers import TrainerCallback
 from safedpo.evaluate.generation import Decoding, generate
 from safedpo.evaluate.report import METRICS, Evaluation, evaluate, judge
 from safedpo.evaluate.scorers import Scorer
-from safedpo.lm.models.adapters import load_adapter
+from safedpo.lm.models.adapters import load_adapter, write_portable_config
 from safedpo.lm.models.load import LoadedModel
 from safedpo.lm.rows.logprobs import token_logps
 from safedpo.lm.rows.packing import pack
@@ -40,6 +40,7 @@ class KeepAdapters(TrainerCallback):
             # Before the step's checkpoint: a run killed in here comes back to this step and writes the adapter again.
             kept = adapter_folder(self.folder, pairs, self.budgets)
             model.save_pretrained(kept)
+            write_portable_config(kept)
             (kept / "README.md").unlink(missing_ok=True)
 
 
@@ -52,12 +53,14 @@ def adapter_folder(run: Path, pairs: int, budgets: Sequence[int]) -> Path:
     return run if pairs == budgets[-1] else run / f"pairs-{pairs}"
 
 
-def measure_last(policy: LoadedModel, run: Path, prompts_from: str | Path, decoding: Decoding) -> Evaluation:
+def measure_last(
+    policy: LoadedModel, run: Path, prompts_from: str | Path, decoding: Decoding, *, skip_bad_rows: bool = False
+) -> Evaluation:
     """The policy at its last budget beside its reference, as `safedpo evaluate` does it: evaluation.json and samples.
 
     The reference's samples are put into the sweep's folder: they are the same for every run.
     """
-    report = evaluate(policy, prompts_from, decoding=decoding)
+    report = evaluate(policy, prompts_from, decoding=decoding, skip_bad_rows=skip_bad_rows)
     report.save(run)
     (run / "samples-reference.jsonl").replace(run.parents[1] / "samples-reference.jsonl")
     return report.policy

@@ -21,6 +21,7 @@ from safedpo.finite.pair_table import PairTable
 from safedpo.finite.pairs import Pairs
 from safedpo.finite.slopes import SLOPES, Slope
 from safedpo.finite.world import FiniteWorld
+from safedpo.losses import check_beta
 
 
 class DivergedError(UserError):
@@ -197,8 +198,7 @@ def _check(loss, beta, steps: int, batch_size: int | None, record, seeds, pairs)
     if isinstance(loss, str) and loss not in SLOPES:
         known = ", ".join(SLOPES)
         raise UserError(f"loss is {loss!r}; known losses are {known} (DPO is safedpo with delta 0), or give a function")
-    if not (torch.as_tensor(beta, dtype=torch.float64) > 0).all():
-        raise UserError(f"beta is {beta}; it must be greater than 0")
+    check_beta(torch.as_tensor(beta, dtype=torch.float64))
     if steps < 0 or (batch_size is not None and batch_size < 1):
         raise UserError(f"steps is {steps} and batch_size {batch_size}; they must be at least 0 and 1")
     if record is not None and not all(0 <= step <= steps for step in record):

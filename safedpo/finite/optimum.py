@@ -11,6 +11,7 @@ from torch import Tensor
 
 from safedpo.errors import UserError
 from safedpo.finite.world import SUM_TOLERANCE, FiniteWorld
+from safedpo.losses import check_beta
 
 
 class InfeasiblePromptError(UserError):
@@ -46,7 +47,7 @@ def log_partition(world: FiniteWorld, beta: float, *, penalty: float = math.inf)
     >>> log_partition(world, 1.0).exp().item()
     0.5
     """
-    _check_beta(beta)
+    check_beta(beta)
     log_z = (world.ref_logps + modified_reward(world, penalty=penalty) / beta).logsumexp(-1)
     if log_z.isneginf().any():
         raise InfeasiblePromptError(int(log_z.isneginf().nonzero()[0]))
@@ -61,7 +62,7 @@ def log_partition_unsafe(world: FiniteWorld, beta: float) -> Tensor:
     >>> log_partition_unsafe(world, 1.0).exp().item()
     0.5
     """
-    _check_beta(beta)
+    check_beta(beta)
     return (world.ref_logps + world.reward / beta).masked_fill(~world.unsafe, -math.inf).logsumexp(-1)
 
 
@@ -99,7 +100,7 @@ def objective(world: FiniteWorld, logps: Tensor, beta: float, *, penalty: float 
     >>> [round(objective(world, world.ref_logps, 0.5, penalty=penalty).item(), 3) for penalty in (0, 1, math.inf)]
     [0.818, 0.458, -inf]
     """
-    _check_beta(beta)
+    check_beta(beta)
     _check_policy(world, logps)
     return expectation(logps, modified_reward(world, penalty=penalty)) - beta * kl(logps, world.ref_logps)
 
@@ -180,11 +181,6 @@ def required_penalty(world: FiniteWorld, beta: float, tau: float) -> Tensor:
         raise UserError(f"tau is {tau}; a total variation to reach lies strictly between 0 and 1")
     log_ratio = log_partition_unsafe(world, beta) - log_partition(world, beta)
     return (beta * (log_ratio + math.log1p(-tau) - math.log(tau))).clamp(min=0.0)
-
-
-def _check_beta(beta: float) -> None:
-    if not (beta > 0 and math.isfinite(beta)):
-        raise UserError(f"beta is {beta}; it must be greater than 0 and finite")
 
 
 def _check_policy(world: FiniteWorld, logps: Tensor) -> None:

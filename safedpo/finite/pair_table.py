@@ -47,9 +47,11 @@ class PairTable:
 
     def mean(self, logps: Tensor, sign: int) -> Tensor:
         """Weighted mean over pairs of the chosen (sign 1) or rejected (-1) log-probabilities, (..., S)."""
-        picked = torch.einsum("...pa,pka->...pk", logps, (self.incidence * sign).clamp(min=0))  # (..., S, P, K)
+        answer = (self.incidence * sign).argmax(-1)  # (P, K)
+        picked = logps[..., torch.arange(len(answer))[:, None], answer]  # (..., S, P, K)
         weight = self.weight.permute(2, 0, 1)
-        return (picked * weight).sum((-2, -1)) / weight.sum((-2, -1))
+        # Not a product with 0: an answer that the reference never says has log-probability -inf.
+        return torch.where(weight > 0, picked * weight, 0.0).sum((-2, -1)) / weight.sum((-2, -1))
 
     def minibatches(self, batch_size: int, seeds: Sequence[int]) -> Iterator[Tensor]:
         """Weights (P, K, S) of minibatches drawn with replacement: a minibatch only changes the weights."""

@@ -192,7 +192,9 @@ def pairs_loss(pairs: Pairs, logps: Tensor, ref_logps: Tensor, *, beta: float, d
         for table in (logps, ref_logps.expand_as(logps))
         for answer in (pairs.chosen, pairs.rejected)
     ]
-    losses = safedpo_loss(*columns, pairs.chosen_unsafe, pairs.rejected_unsafe, beta=beta, delta=delta)
+    flags = pairs.chosen_unsafe, pairs.rejected_unsafe
+    chosen, rejected, ref_chosen, ref_rejected = columns
+    losses = safedpo_loss(chosen, rejected, ref_chosen, ref_rejected, *flags, beta=beta, delta=delta)
     return (pairs.weight * losses).sum(-1)
 
 

@@ -1,10 +1,14 @@
 """Curves that grow while a model trains: a plotly widget fed by the trainer's log."""
 
 import time
-
-from transformers import TrainerCallback
+from collections.abc import Sequence
 
 from safedpo.show import curves
+
+try:
+    from transformers import TrainerCallback
+except ImportError:  # without transformers nothing is trained, and nothing calls back
+    TrainerCallback = object
 
 # Panel -> line -> name in the trainer's log. Both log-probabilities stand there, not only their difference.
 PANELS = {
@@ -59,6 +63,20 @@ class LiveCurves(TrainerCallback):
         titles = [panel for panel, lines in PANELS.items() for _ in lines]
         named = [trace for trace in self.widget.data if trace.hoverinfo != "skip"]
         return zip(titles, named, strict=True)
+
+
+def closing_curves(log: Sequence[dict]) -> tuple[list[int], dict[str, dict[str, list[float | None]]]]:
+    """The steps and smoothed lines of a finished run's log, panel by panel, as `safedpo.show.curves` takes them.
+
+    >>> steps, panels = closing_curves([{"step": 1, "logps/chosen": -3.0}, {"step": 2, "logps/chosen": -2.0}])
+    >>> steps, panels["log-probability"]["chosen"]
+    ([1, 2], [-3.0, -2.8])
+    """
+    panels = {
+        panel: {line: smooth([row.get(name) for row in log]) for line, name in lines.items()}
+        for panel, lines in PANELS.items()
+    }
+    return [row["step"] for row in log], panels
 
 
 def smooth(values: list[float | None]) -> list[float | None]:

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from safedpo.errors import UserError, visible
-from safedpo.evaluate.generation import Decoding, generate
-from safedpo.evaluate.sweep_points import in_float32, log_ratios
-from safedpo.lm.blending.blend import Blend
-from safedpo.lm.models.load import LoadedModel
-from safedpo.lm.rows.tokens import prompt_token_ids
 from safedpo.show import style, tokens
+
+if TYPE_CHECKING:  # the names that need transformers are imported where they are used
+    from safedpo.lm.blending.blend import Blend
+    from safedpo.lm.models.load import LoadedModel
 
 MOST_TOKENS = 256  # of a prompt; more is a mistake of pasting
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
@@ -23,7 +23,7 @@ class LivePrompt:
     tokens is refused there, without an exception. Moving a slider only sets weights; nothing is trained.
     """
 
-    def __init__(self, loaded: LoadedModel, blend: Blend, deltas: Sequence[float], *, max_new_tokens: int = 64):
+    def __init__(self, loaded: "LoadedModel", blend: "Blend", deltas: Sequence[float], *, max_new_tokens: int = 64):
         import ipywidgets
 
         self.policy, self.blend, self.max_new_tokens = replace(loaded, model=blend.model), blend, max_new_tokens
@@ -57,6 +57,9 @@ class LivePrompt:
 
     def answer(self) -> None:
         """Answer the prompt greedily, with the tokens' log-ratios against the reference."""
+        from safedpo.evaluate.generation import Decoding, generate
+        from safedpo.lm.rows.tokens import prompt_token_ids
+
         prompt, tokenizer = self.prompt.value.strip(), self.policy.tokenizer
         length = len(prompt_token_ids(tokenizer, prompt))
         if not prompt or length > MOST_TOKENS:
@@ -67,13 +70,15 @@ class LivePrompt:
         ticking = self.policy.model.register_forward_hook(lambda *_: setattr(self.bar, "value", self.bar.value + 1))
         try:
             decoding = Decoding(samples=0, greedy=True, max_new_tokens=self.max_new_tokens)
-            (said,) = generate(self.policy.model, tokenizer, [prompt], decoding, progress=False)
+            (answer,) = generate(self.policy.model, tokenizer, [prompt], decoding, progress=False)
         finally:
             ticking.remove()
             self.button.disabled, self.bar.value = False, self.max_new_tokens
-        self.said.value = self._shown(prompt, said.greedy)
+        self.said.value = self._shown(prompt, answer.greedy or "")
 
     def _shown(self, prompt: str, response: str) -> str:
+        from safedpo.evaluate.sweep_points import in_float32, log_ratios
+
         text = f'<p class="{style.NO_MATHS}" style="white-space:pre-wrap">{style.escape(visible(response))}</p>'
         try:
             with in_float32(self.policy.model):

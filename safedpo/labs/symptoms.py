@@ -12,7 +12,6 @@ from torch.nn.functional import dropout
 
 from safedpo.errors import UserError
 from safedpo.labs.faults import FAULTS, Pair, Pipeline, Row, broken
-from safedpo.lm.sentences.reference import load_kitchen
 from safedpo.show import style
 
 BETA, DELTA = 0.5, 2.0
@@ -31,6 +30,8 @@ ROWS = {  # one row of each group; the better response first
 
 @cache
 def _loaded():
+    from safedpo.lm.sentences.reference import load_kitchen
+
     kitchen = load_kitchen(masked=False)
     # Older models drop out part of their embeddings in training mode; this one now does so too, heavily.
     kitchen.model.get_input_embeddings().register_forward_hook(lambda m, _, out: dropout(out, 0.5, training=m.training))
@@ -45,6 +46,7 @@ def fresh_policy():
 def word_by_word(model, tokenizer, prompt: str, response: str) -> float:
     """log pi(response | prompt), one forward for each word: slow, and with nothing in it that could be misaligned.
 
+    >>> from safedpo.lm.sentences import load_kitchen
     >>> kitchen = load_kitchen()
     >>> round(math.exp(word_by_word(kitchen.model, kitchen.tokenizer, "the sink smells", "sorry")), 6)  # not a sentence
     0.0

@@ -18,6 +18,7 @@ _HOME = {
     "PRESETS": "models.presets",
     "load_adapter": "models.adapters",
     "add_lora": "models.adapters",
+    "memory_estimate": "models.memory",
     "weights_fingerprint": "models.fingerprint",
     "TokenPair": "rows.tokens",
     "TokenExample": "rows.tokens",

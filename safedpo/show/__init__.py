@@ -8,6 +8,7 @@
     intervals  measured shares with their intervals         pareto   helpfulness against harm, run by run
     curves     training logs, panel by panel                tokens   one response, token by token
     explorer   stored runs and what they said, at every safety margin and training budget
+    playground a world that the reader edits, trained in the page itself (`safedpo.show.pages.playground`)
 """
 
 from safedpo.show.figures.curves import curves

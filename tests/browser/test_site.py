@@ -8,6 +8,7 @@ import nbformat
 import pytest
 
 from safedpo.errors import UserError
+from safedpo.show.pages.playground import playground_page
 from safedpo.show.pages.site import build_site, mathml, page_body
 from tests.browser.chromium import SliderOnPage, check_against, chromium
 from tests.show.synthetic import synthetic_explorer
@@ -100,6 +101,24 @@ def test_a_figure_has_a_page_of_its_own_among_the_lessons(tmp_path, sliders):
             check_against(shown, figure)
             page.get_by_role("link", name="All lessons").click()
         assert not failed and all(url.startswith("file:") for url in asked), (failed, asked)
+
+
+@pytest.mark.browser
+def test_a_page_that_stands_by_itself_is_written_as_it_is_and_linked(tmp_path):
+    lesson = write(tmp_path, "00_first.ipynb", cell("1 + 1", {"text/plain": "2"}))
+    whole = {"The playground": playground_page(home="index.html")}
+    pages = build_site([lesson], tmp_path / "site", whole=whole)
+    assert [page.name for page in pages] == ["index.html", "00_first.html", "the-playground.html"]
+    assert pages[2].read_text(encoding="utf-8") == whole["The playground"]
+    with chromium() as browser:
+        page = browser.new_context(offline=True, locale="en-US").new_page()
+        page.goto(pages[0].as_uri())
+        page.get_by_role("link", name="The playground").click()
+        assert page.locator("h1").inner_text() == "SafeDPO playground"
+        page.get_by_role("button", name="Play").click()
+        page.wait_for_function("() => safedpoPlayground.numbers().step > 3")
+        page.get_by_role("link", name="All lessons").click()
+        assert page.locator("h1").inner_text() == "SafeDPO, step by step"
 
 
 def test_a_notebook_without_outputs_is_run_first(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 from safedpo.cli import main
 from safedpo.cli.common import passed_on
 from safedpo.errors import UserError
+from safedpo.records import LabelNoise
 
 COMMANDS = (
     "doctor",
@@ -87,6 +88,7 @@ def test_data_counts_the_groups_and_writes_the_contracts_json(tmp_path, safedpo)
         "kept": 3,
         "swapped": 2,
         "dropped": 1,
+        "labels": LabelNoise().to_json(),
         "problems": [],
     }
     assert "2 swapped, 1 dropped" in out
@@ -151,3 +153,16 @@ def test_verify_writes_its_ledger(tmp_path, safedpo):
     rows = json.loads((tmp_path / "ledger.json").read_text())
     assert code == 0 and len(rows) >= 20
     assert set(rows[0]) == {"id", "statement", "source", "residual", "tolerance", "holds"}
+
+
+def test_data_counts_contradictory_labels_and_skips_bad_rows_on_request(tmp_path, safedpo, mistake):
+    against = GOOD | {"is_response_0_safe": False, "is_response_1_safe": True, "safer_response_id": 1}
+    file = write_rows(tmp_path / "pairs[clean].jsonl", [GOOD, GOOD, against, GOOD | {"prompt": ""}])
+    code, out, _ = safedpo("data", file, "--skip-bad-rows", "--json", tmp_path / "out.json")
+    assert code == 0 and "row 4: prompt is empty" in out and "pairs[clean].jsonl" in "".join(out.split())
+    assert "2 of 2 responses seen again carry both safety labels (100.0%), in 3 rows: kept as labelled" in out
+    labels = json.loads((tmp_path / "out.json").read_text())["labels"]
+    assert (labels["duplicates"], labels["contradictory"], labels["rate"]) == (1, 2, 1.0)
+    code, out, _ = safedpo("data", file, "--skip-bad-rows", "--contradictions", "drop")
+    assert code == 0 and "3 rows left out" in out
+    assert "choose keep, drop or majority" in mistake("data", file, "--contradictions", "ignore")

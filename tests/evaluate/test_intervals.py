@@ -1,5 +1,7 @@
 """Intervals against the binomial law, against coverage in simulation, and at the edges."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from safedpo.errors import UserError
-from safedpo.evaluate.intervals import cluster_interval, difference_interval
+from safedpo.evaluate.intervals import FEWEST_PROMPTS, cluster_interval, difference_interval
 
 
 @pytest.mark.parametrize("events, prompts", [(12, 60), (3, 40), (95, 100)])
@@ -41,9 +43,65 @@ def test_repeating_each_response_adds_no_certainty():
 
 
 def test_unequal_prompts_weigh_by_their_responses():
-    """Two prompts, 1 and 3 responses: resampling gives the ratio of sums (0, 3/4, 1 with probability 1/4, 1/2, 1/4)."""
-    found = cluster_interval([0, 1, 1, 1], ["a", "b", "b", "b"])
-    assert (found.value, found.low, found.high) == (0.75, 0.0, 1.0)
+    """Each ratio of sums over the 6^6 ordered resamples of six prompts, listed: the quantiles are those of that law."""
+    sizes, sums = np.array([1, 3, 2, 5, 1, 4]), np.array([0, 3, 1, 1, 1, 2])
+    values = np.concatenate([[1.0] * k + [0.0] * (n - k) for n, k in zip(sizes, sums, strict=True)])
+    found = cluster_interval(values, np.repeat(range(6), sizes), draws=40_000)
+    drawn = np.array(list(itertools.product(range(6), repeat=6)))
+    exact = np.sort(sums[drawn].sum(1) / sizes[drawn].sum(1))
+    assert found.value == pytest.approx(8 / 16)
+    for bound, level in (
+        (found.low, 0.025),
+        (found.high, 0.975),
+    ):  # within the bootstrap's own noise, 4 standard errors
+        rank = (
+            np.searchsorted(exact, bound, side="left") / len(exact),
+            np.searchsorted(exact, bound, side="right") / len(exact),
+        )
+        assert rank[0] - 0.004 <= level <= rank[1] + 0.004
+
+
+@given(st.lists(st.floats(0, 1, allow_subnormal=False), min_size=1, max_size=30), st.integers(1, 8))
+def test_an_interval_is_never_a_point_and_with_too_few_prompts_not_known(values, prompts):
+    clusters = [i % prompts for i in range(len(values))]
+    found = cluster_interval(values, clusters, draws=200)
+    mean = np.mean(values)
+    if len(set(clusters)) < FEWEST_PROMPTS and mean not in (0.0, 1.0):
+        assert (found.low, found.high) == (None, None) and str(found).endswith("[not known]")
+        assert found.to_json()["low"] is None
+    else:
+        assert 0 <= found.low <= found.value <= found.high <= 1 and found.low < found.high
+    gap = difference_interval(values, [v / 2 for v in values], clusters)
+    assert (gap.low is None) == (any(v > v / 2 for v in values) and len(set(clusters)) < FEWEST_PROMPTS)
+
+
+def test_below_six_prompts_no_such_interval_holds_often_enough():
+    """The widest of them, from least to greatest prompt, holds the centre of a symmetric law in 1 - 2^(1-P) of cases."""
+    rng = np.random.default_rng(0)
+    for prompts in (2, 5, FEWEST_PROMPTS):
+        draws = rng.random((20_000, prompts))
+        held = ((draws.min(1) <= 0.5) & (draws.max(1) >= 0.5)).mean()
+        assert held == pytest.approx(1 - 2.0 ** (1 - prompts), abs=0.01)
+    assert 1 - 2.0 ** (1 - FEWEST_PROMPTS) >= 0.95 > 1 - 2.0 ** (2 - FEWEST_PROMPTS)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.9])
+def test_prompts_that_all_agree_leave_room_for_one_that_does_not(share):
+    found = cluster_interval([share] * 12, [*range(6)] * 2)
+    room = stats.binomtest(0, 6).proportion_ci(0.95, method="exact").high
+    # At most `room` of the prompts are unlike these, with any value from 0 to 1.
+    assert found.low == pytest.approx((1 - room) * share)
+    assert found.high == pytest.approx((1 - room) * share + room)
+
+
+@pytest.mark.parametrize("bad", [[0.5, np.nan], [np.inf, 0.0], [-0.1, 0.2]])
+def test_what_is_no_share_is_refused(bad):
+    with pytest.raises(UserError, match="must lie in"):
+        cluster_interval(bad, ["a", "b"])
+    with pytest.raises(UserError, match="one cluster for each value"):
+        cluster_interval([0.5, 0.5], ["a"])
+    with pytest.raises(UserError, match="give as many"):
+        difference_interval([0.5, 0.5], [0.5], ["a", "b"])
 
 
 def test_intervals_cover_the_truth_about_as_often_as_they_say():

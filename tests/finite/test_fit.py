@@ -278,3 +278,15 @@ def test_refusals(wrong, message):
     pairs = {"two data sets too few": [pairs], "none": pairs[:0]}.get(wrong.pop("pairs", None), pairs)
     with pytest.raises(UserError, match=message):
         fit(world, pairs, **{"steps": 100} | wrong)
+
+
+def test_the_means_over_pairs_are_of_the_answers_in_them():
+    """An answer that the reference never says has log-probability -inf; a mean over pairs without it is finite."""
+    world = FiniteWorld(torch.tensor([[0.0, 0.25, 0.75]], dtype=torch.float64).log(), [[0.0, 1.0, 2.0]], [[False] * 3])
+    pairs = population(world)
+    with_it = fit(world, pairs, beta=0.5, steps=0).path
+    assert with_it.chosen_logps.item() == with_it.rejected_logps.item() == -math.inf
+    without = fit(world, pairs[(pairs.chosen != 0) & (pairs.rejected != 0)], beta=0.5, steps=0).path
+    better = 1 / (1 + math.exp(-1.0))
+    assert without.chosen_logps.item() == pytest.approx(better * math.log(0.75) + (1 - better) * math.log(0.25))
+    assert without.rejected_logps.item() == pytest.approx(better * math.log(0.25) + (1 - better) * math.log(0.75))

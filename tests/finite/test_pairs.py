@@ -140,3 +140,24 @@ def test_refusals():
     skew[0, 1] = 2.0
     with pytest.raises(UserError, match=r"pair_weight\[0, 1\] is 2.0"):
         population(world, pair_weight=skew)
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_noise_gives_each_row_its_outcomes_with_their_probabilities(together):
+    """Row by row and label by label: what flips, how often, and that nothing else changes."""
+    clean, rate = population(random_world(2, prompts=1, answers=3)), 0.2
+    noisy = flip_bits(clean, rate, together=together)
+    found = {}
+    for row in range(len(noisy)):
+        key = [int(column[row]) for column in vars(noisy).values()][:6]
+        found[tuple(key)] = found.get(tuple(key), 0.0) + noisy.weight[row].item()
+    expected = {}
+    both = {(0, 0): 0.8, (1, 1): 0.2}
+    each = {(0, 0): 0.64, (0, 1): 0.16, (1, 0): 0.16, (1, 1): 0.04}
+    for row in range(len(clean)):
+        prompt, chosen, rejected, h_chosen, h_rejected, safer = [int(c[row]) for c in vars(clean).values()][:6]
+        for (a, b), probability in (both if together else each).items():
+            key = (prompt, chosen, rejected, h_chosen ^ a, h_rejected ^ b, safer)
+            expected[key] = expected.get(key, 0.0) + probability * clean.weight[row].item()
+    assert found == pytest.approx(expected, rel=1e-12)
+    assert flip_bits(clean, 0.0, together=together).weight.tolist() == clean.weight.tolist()

@@ -72,7 +72,7 @@ def test_a_prompt_that_is_empty_or_enormous_is_refused_in_words(live, prompt, wo
 
 def test_hostile_text_is_plain_text(live, monkeypatch):
     hostile = "<script>alert(1)</script><img onerror=x> $x$ \x1b[31m"
-    monkeypatch.setattr(module, "generate", lambda *_, **__: [module_said(hostile)])
+    monkeypatch.setattr("safedpo.evaluate.generation.generate", lambda *_, **__: [module_said(hostile)])
     live.prompt.value = hostile
     live.button.click()
     assert "<script" not in live.said.value and "<img" not in live.said.value and "\x1b" not in live.said.value
@@ -89,7 +89,7 @@ def test_a_fault_while_answering_leaves_the_button_usable(live, monkeypatch):
     def broken(*_, **__):
         raise RuntimeError("no memory")
 
-    monkeypatch.setattr(module, "generate", broken)
+    monkeypatch.setattr("safedpo.evaluate.generation.generate", broken)
     live.prompt.value = "Hello"
     with pytest.raises(RuntimeError, match="no memory"):
         live.answer()

@@ -55,7 +55,8 @@ def blends(
 
     for one in measure_blends(adapters, results, command=shlex.join(["safedpo", *sys.argv[1:]]))["blends"]:
         gaps = ", ".join(
-            f"{name} {gap['value']:+.3f} [{gap['low']:+.3f}, {gap['high']:+.3f}]"
+            f"{name} {gap['value']:+.3f} "
+            + ("[not known]" if gap["low"] is None else f"[{gap['low']:+.3f}, {gap['high']:+.3f}]")
             for name, gap in one["minus_trained"].items()
         )
         print(f"delta {one['delta']:g}, blend of {', '.join(one['weights'])} minus trained: {gaps}")
@@ -73,6 +74,19 @@ def architectures() -> None:
     transformers.utils.logging.set_verbosity_error()
     warnings.simplefilter("ignore")  # about the odd sizes of tiny configurations
     print(table({name: verdict(name) for name in names()}))
+
+
+@maintain.command()
+def live_hazards(
+    adapters: Annotated[Path, typer.Argument(help="Adapters of one seed, one a margin (data/adapters/sweep).")],
+    results: Annotated[Path, typer.Argument(help="The sweep that they come from (data/results/household).")],
+) -> None:
+    """Look for a seed whose answer at delta 0 is unsafe, for each shown prompt, and write live_hazards.json."""
+    from safedpo.evaluate.live_hazards import find_hazards
+
+    for one in find_hazards(adapters, results, command=shlex.join(["safedpo", *sys.argv[1:]]))["prompts"]:
+        after = one["after"]["unsafe"] if one["seed"] is not None else None
+        print(f"{one['prompt'][:60]:60} seed {one['seed']}, unsafe at delta 10: {after}")
 
 
 @sentences.command()

@@ -2,16 +2,24 @@
 
 `optimum`, `transform`, `loss`, `safedaa`, `training` and `noise` follow the paper; each holds plain functions
 (seed, worlds) -> residual and, at its end, the tuple `CLAIMS` that declares them. `equations` says which claim
-checks which equation of the paper. `methods` holds the optima of the methods it is compared with.
+checks which equation of the paper. `slopes` holds the losses to their hand-written
+derivatives. `methods` holds the optima of the methods it is compared with.
 """
 
-from safedpo.finite.claims import loss, methods, noise, optimum, safedaa, training, transform
+from safedpo.finite.claims import loss, methods, noise, optimum, safedaa, slopes, training, transform
 from safedpo.finite.claims.claim import Claim
 from safedpo.finite.claims.equations import EQUATIONS, Equation
 from safedpo.finite.claims.report import Row, check, verify
 
 CLAIMS: tuple[Claim, ...] = (
-    optimum.CLAIMS + transform.CLAIMS + loss.CLAIMS + safedaa.CLAIMS + training.CLAIMS + noise.CLAIMS + methods.CLAIMS
+    optimum.CLAIMS
+    + transform.CLAIMS
+    + loss.CLAIMS
+    + safedaa.CLAIMS
+    + training.CLAIMS
+    + noise.CLAIMS
+    + methods.CLAIMS
+    + slopes.CLAIMS
 )
 
 

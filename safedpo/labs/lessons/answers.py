@@ -47,7 +47,7 @@ def bars(
     >>> from safedpo.finite import six_answers
     >>> world = six_answers()
     >>> bars(world, {"start": world.ref_logps}, measures=["KL"])[1]
-    'start: unsafe mass 0.3, KL 0.'
+    'start: unsafe mass 0.36, KL 0.'
     """
     facts = {
         name: {word: MEASURES[word](world, policy).item() for word in measures} | dict((more or {}).get(name, {}))
@@ -88,7 +88,7 @@ def fined(world: FiniteWorld, beta: float, c: float, *, most: float = 6.0) -> tu
 
     >>> from safedpo.finite import six_answers
     >>> fined(six_answers(), 0.5, math.inf)[1]
-    'At C = ∞ with safe support 0.7: unsafe mass 0, total variation to the hard constraint 0.'
+    'At C = ∞ with safe support 0.64: unsafe mass 0, total variation to the hard constraint 0.'
     """
     line = torch.linspace(0, most, 31, dtype=torch.float64)
     # TV in closed form, divided by Z_s above and below.

@@ -27,8 +27,8 @@ def with_refusals(pairs: Pairs, refusal: Tensor) -> Pairs:
 
     >>> from safedpo.finite import six_answers
     >>> pairs = population(six_answers())
-    >>> len(with_refusals(pairs, torch.tensor([0]))) - len(pairs.transform())
-    4
+    >>> len(with_refusals(pairs, torch.tensor([0]))) - len(pairs.transform()), int((pairs.group == 3).sum())
+    (8, 4)
     """
     uu = pairs[pairs.group == 3]
     no = torch.zeros(len(uu), dtype=torch.bool)

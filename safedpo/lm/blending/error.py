@@ -92,7 +92,7 @@ def _distributions(blend: Blend, weights: dict[float, float], example: TokenExam
 def _kl_both_ways(p: Tensor, q: Tensor) -> Tensor:
     """KL(p || q) and KL(q || p), summed over positions, (2,), from log-probabilities (T, V)."""
     gap = p - q
-    return torch.stack([(p.exp() * gap).sum(-1), -(q.exp() * gap).sum(-1)]).double().sum(-1).cpu()
+    return torch.stack([(p.exp() * gap).sum(-1), -(q.exp() * gap).sum(-1)]).cpu().double().sum(-1)
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,17 @@
 """LoRA adapters: a fresh one on a model, a stored one put back on the weights that it was trained on."""
 
 import json
+import sys
 import warnings
 from pathlib import Path
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, import_utils
 from safetensors import safe_open
 from transformers import PreTrainedModel
 
 from safedpo.errors import UserError
+from safedpo.files import write_json
 from safedpo.lm.models.fingerprint import weights_fingerprint
 from safedpo.lm.models.loading import loading
 
@@ -18,6 +20,60 @@ _PEFT_NOISE = (
     "`is_gradient_checkpointing` is deprecated|Found missing adapter keys|The following (rank|alpha)_pattern keys did not match"
     "|fan_in_fan_out is set to False"
 )
+
+
+# All that these adapters need of PEFT's configuration, under names that every version of it knows.
+CONFIG_KEYS = (
+    "base_model_name_or_path",
+    "bias",
+    "lora_alpha",
+    "lora_dropout",
+    "peft_type",
+    "r",
+    "target_modules",
+    "task_type",
+)
+
+
+def pass_over_old_torchao() -> None:
+    """Let PEFT pass over a torchao that is too old for it, as on Colab, instead of refusing every LoRA layer.
+
+    PEFT asks for torchao even where no layer is quantised with it, and raises ImportError below its version 0.16.
+    Nothing here uses torchao; so, where PEFT would refuse it, PEFT is told that there is none. Nothing is upgraded.
+
+    >>> pass_over_old_torchao()
+    """
+    try:
+        import_utils.is_torchao_available()
+    except ImportError:
+        for name, module in list(sys.modules.items()):
+            if name.startswith("peft.") and hasattr(module, "is_torchao_available"):
+                module.is_torchao_available = lambda: False  # type: ignore[attr-defined]
+
+
+def write_portable_config(folder: Path) -> None:
+    """Reduce `adapter_config.json` in `folder` to `CONFIG_KEYS`: PEFT writes all it knows, and an older PEFT warns
+    about each name that it does not know. A setting outside them that is not PEFT's default is kept.
+
+    >>> import tempfile
+    >>> from safedpo.lm.models.tiny import tiny_model
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     add_lora(tiny_model()).save_pretrained(home)
+    ...     write_portable_config(Path(home))
+    ...     set(json.loads((Path(home) / "adapter_config.json").read_text())) == set(CONFIG_KEYS)
+    True
+    """
+    file = folder / "adapter_config.json"
+    if not file.is_file():
+        return  # full training writes no adapter
+    config, usual = json.loads(file.read_text(encoding="utf-8")), LoraConfig().to_dict()
+    harmless = usual | {"peft_version": config.get("peft_version"), "inference_mode": config.get("inference_mode")}
+    kept = {
+        name: sorted(value) if name == "target_modules" and isinstance(value, list) else value
+        for name, value in config.items()
+        if name in CONFIG_KEYS or value != harmless.get(name)
+    }
+    write_json(file, kept)
 
 
 def add_lora(model: PreTrainedModel, *, r: int = 4, alpha: float | None = None, seed: int = 0) -> PeftModel:
@@ -38,6 +94,7 @@ def add_lora(model: PreTrainedModel, *, r: int = 4, alpha: float | None = None, 
         bias="none",
         task_type="CAUSAL_LM",
     )
+    pass_over_old_torchao()
     with torch.random.fork_rng(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", _PEFT_NOISE)
         torch.manual_seed(seed)
@@ -108,6 +165,7 @@ def load_adapter(
             f"the adapter in {folder} was trained on weights {expected}, this model has {found}; load the "
             f"model named in {folder / 'run.json'}"
         )
+    pass_over_old_torchao()
     with loading(f"the adapter in {folder}"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", _PEFT_NOISE)
         with safe_open(folder / "adapter_model.safetensors", "pt") as stored:

@@ -7,10 +7,11 @@ experts are in it as this model makes them.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
 
 from safedpo.errors import UserError
 from safedpo.lm.models.adapters import add_lora
@@ -51,7 +52,7 @@ class MemoryEstimate:
 
 
 def memory_estimate(
-    source: str | Path,
+    source: str | Path | PretrainedConfig,
     *,
     r: int = 4,
     full: bool = False,
@@ -63,6 +64,8 @@ def memory_estimate(
 ) -> MemoryEstimate:
     """The memory of training `source` with LoRA of rank `r` (or all weights), `row_tokens` tokens at a time.
 
+    `source` is what `load_model` takes, or a model's configuration alone: then nothing is looked up or fetched.
+
     weights = parameters x bytes (`four_bit`: half a byte and its scales, .5625, for the numbers of linear layers); optimizer =
     16 bytes for each float32 LoRA number (value, gradient, Adam's two moments; with `full` 3 more copies in the model's dtype);
     activations: what autograd keeps of one row, counted on the meta device (with `checkpointing` one layer's share, plus
@@ -73,8 +76,9 @@ def memory_estimate(
     row_tokens = row_tokens or ROW_TOKENS.get(torch.device(device).type, 512)
     if r < 1 or row_tokens < 1:
         raise UserError(f"r is {r} and row_tokens {row_tokens}; both must be at least 1")
-    with loading(str(source)):
-        config = AutoConfig.from_pretrained(model_path(str(source)), trust_remote_code=False)
+    given = isinstance(source, PretrainedConfig)
+    with loading("this configuration" if given else str(source)):
+        config: Any = source if given else AutoConfig.from_pretrained(model_path(str(source)), trust_remote_code=False)
         return estimate_of(config, torch_dtype, r, full, row_tokens, checkpointing, four_bit)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from safedpo.errors import UserError
 from safedpo.lm.rows.turns import PLAIN, RowError, resolve_template, turn_of, written_response
 from safedpo.records import Record
-from safedpo.transform import GROUPS, RULES, order_pairs, pair_groups
+from safedpo.transform import GROUPS, order_pairs, pair_groups
 
 
 @dataclass(frozen=True)
@@ -133,10 +133,6 @@ def tokenize_pairs(
     """
     records = list(records)
     done = Tokenized(rows=len(records))
-    if rule not in RULES:
-        raise UserError(f"rule is {rule!r}; known rules are {', '.join(RULES)}")
-    if not records:
-        return done
     better, unsafe = [r.better for r in records], [r.unsafe for r in records]
     chosen, keep = order_pairs(better, unsafe, rule, safer=[r.safer for r in records])
     groups = pair_groups(better, unsafe).tolist()

@@ -142,7 +142,7 @@ def answer_logps(model: torch.nn.Module, prompt_ids: tuple[int, ...], tree: list
     logps = torch.zeros(1, dtype=torch.float64)
     found = torch.full((sum(len(level.answers) for level in tree),), -torch.inf, dtype=torch.float64)
     for level in tree:
-        conditional = output.logits[:, -1].double().log_softmax(-1).cpu()  # (nodes that grow, V)
+        conditional = output.logits[:, -1].cpu().double().log_softmax(-1)  # (nodes that grow, V)
         logps = logps[level.parent] + conditional[level.parent, level.token]
         found[level.answers] = logps[level.ends]
         logps = logps[level.grows]

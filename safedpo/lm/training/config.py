@@ -11,7 +11,7 @@ from transformers import TrainingArguments
 from safedpo import losses
 from safedpo.errors import UserError
 from safedpo.lm.rows.turns import TEMPLATES
-from safedpo.transform import RULES
+from safedpo.transform import RULES, check_rule
 
 LOSSES = {
     "safedpo": losses.safedpo_loss,
@@ -119,14 +119,11 @@ loss='cdpo' or 'robust_dpo'
         self._refuse_unhonoured()
         if self.loss not in LOSSES:
             raise UserError(f"loss is {self.loss!r}; known losses are {', '.join(LOSSES)}")
-        if self.rule not in RULES:
-            raise UserError(f"rule is {self.rule!r}; known rules are {', '.join(RULES)}")
-        if not 0 < self.beta < float("inf"):
-            raise UserError(f"beta is {self.beta}; it must be greater than 0 and finite")
+        check_rule(self.rule)
+        losses.check_beta(self.beta)
         if self.loss == "safedpo":
             self.delta = DELTA if self.delta is None else self.delta
-            if not 0 <= self.delta < float("inf"):
-                raise UserError(f"delta is {self.delta}; it must be at least 0 and finite")
+            losses.check_delta(self.delta, least=0)
         elif self.delta is not None:
             raise UserError(f"delta is {self.delta}, but the loss {self.loss} has no safety margin; leave delta out")
         if self.max_length < 2:

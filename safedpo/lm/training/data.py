@@ -6,9 +6,47 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from safedpo.errors import UserError
+from safedpo.errors import UserError, visible
+from safedpo.files import shipped
 from safedpo.lm.rows.tokens import Tokenized
-from safedpo.records import Record, Records, read_records
+from safedpo.records import LabelNoise, Record, Records, read_records, settle_records
+
+
+def shipped_data(source: str | Path) -> str | Path:
+    """The shipped files by their names `household-train` and `household-test`; all else as it is.
+
+    >>> shipped_data("household-test").name, shipped_data("mine.jsonl")
+    ('test.jsonl', 'mine.jsonl')
+    """
+    if source in ("household-train", "household-test"):
+        return shipped("data") / "household" / f"{str(source).removeprefix('household-')}.jsonl"
+    return source
+
+
+def labels_settled(data, *, skip_bad_rows: bool = False, contradictions: str = "keep") -> tuple[Records, dict]:
+    """The records of a path, of `Records` or of a sequence, read once, and what their labels are like, for `run.json`.
+
+    `skip_bad_rows` leaves bad rows out, counted; `contradictions` is what becomes of a response that carries both
+    safety labels (`safedpo.records.labels`). Says in one line what it found, where it found anything.
+
+    >>> pair = Record("hi", ("hello", "go away"), (False, True), better=0, safer=0, row=1)
+    >>> labels_settled([pair])[1]["bad_rows"]
+    0
+    """
+    if isinstance(data, str | Path):
+        data = read_records(shipped_data(data), strict=not skip_bad_rows, contradictions=contradictions)
+    elif not isinstance(data, Records):
+        data = settle_records(data, "records", (), contradictions)
+    elif data.noise == LabelNoise() or contradictions not in ("keep", data.noise.contradictions):  # not looked at yet
+        data = settle_records(data.records, data.source, data.problems, contradictions)
+    else:
+        return data, data.noise.to_json() | {"bad_rows": len(data.problems)}  # read, and said so, before
+    if data.noise.contradictory or data.noise.duplicates:
+        print(f"labels of {visible(data.source)}: {data.noise}")
+    if data.problems:
+        first = data.problems[0]
+        print(f"{len(data.problems)} bad rows left out, the first: row {first.row}: {visible(first.reason)}")
+    return data, data.noise.to_json() | {"bad_rows": len(data.problems)}
 
 
 def records_of(data) -> tuple[Sequence[Record], str]:

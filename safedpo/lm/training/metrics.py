@@ -37,7 +37,9 @@ class GroupSums:
 
     def add(self, groups: Tensor, columns: Tensor) -> None:
         """Add pairs: their groups (B,) as indices into `GROUPS`, their values (len(QUANTITIES), B)."""
-        counted = torch.cat([columns, torch.ones_like(columns[:1])]).detach().T.double().cpu()
+        counted = (
+            torch.cat([columns, torch.ones_like(columns[:1])]).detach().T.cpu().double()
+        )  # a Mac's GPU has no float64
         self.table.index_add_(0, groups.cpu(), counted)
 
     def drain(self, reduce=lambda table: table) -> dict[str, float]:

@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 
 from safedpo.errors import UserError
 from safedpo.files import whole_file
-from safedpo.lm.models.download import cache_dir
+from safedpo.lm.models.download import own_cache
 from safedpo.lm.models.fingerprint import weights_fingerprint
 from safedpo.lm.rows.logprobs import response_logps
 from safedpo.lm.rows.packing import n_tokens, pack_pairs, split_rows
@@ -48,7 +48,7 @@ def reference_logps(
     """
     fingerprint = fingerprint or weights_fingerprint(model)
     identity = reference_identity(fingerprint, str(model.dtype), pairs)
-    home = (folder or cache_dir() / "reference") / identity
+    home = (folder or own_cache() / "reference") / identity
     home.mkdir(parents=True, exist_ok=True)
     starts = range(0, len(pairs), PART)
     missing = [k for k, _ in enumerate(starts) if k % world == rank and not (home / _name(k)).exists()]

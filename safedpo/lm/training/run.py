@@ -17,6 +17,7 @@ import torch
 
 from safedpo.errors import UserError
 from safedpo.lm.models.adapters import add_lora, load_adapter
+from safedpo.lm.models.dtype import trains_on_cpu
 from safedpo.lm.models.gate import gate
 from safedpo.lm.models.gate_rules import updates_lost
 from safedpo.lm.models.load import LoadedModel, load_model
@@ -28,9 +29,9 @@ from safedpo.lm.rows.turns import template_date, with_template_args
 from safedpo.lm.training.callbacks import LogFile
 from safedpo.lm.training.checkpoints import last_good
 from safedpo.lm.training.config import SafeDPOConfig, honoured_arguments
-from safedpo.lm.training.data import data_fingerprint, draw, records_of, sft_rows, usable
+from safedpo.lm.training.data import data_fingerprint, draw, labels_settled, records_of, sft_rows, usable
 from safedpo.lm.training.reference import reference_identity, reference_logps
-from safedpo.lm.training.run_folder import claim, finish, note, read_log
+from safedpo.lm.training.run_folder import claim, dtype_of_run, finish, note, read_log
 from safedpo.lm.training.step_zero import check_step_zero
 from safedpo.lm.training.trainer import SafeDPOTrainer, SFTTrainer
 from safedpo.records import Record, Records
@@ -73,6 +74,8 @@ def train(
     four_bit: bool = False,
     device: str = "auto",
     seed: int = 0,
+    skip_bad_rows: bool = False,
+    contradictions: str = "keep",
     callbacks: Sequence = (),
     **training_arguments,
 ) -> Run:
@@ -82,7 +85,9 @@ def train(
     adapter. It is also the reference. `data`: what `read_records` reads, or records. `delta`: the safety margin
     (default 10 for the loss safedpo). `rule`: `safedpo` is T; `loss="dpo", rule="helpful"` is plain DPO.
     `max_pairs`: use that many pairs, drawn with `seed`, of those the rule keeps. `full`: train all weights
-    against the cached reference instead of a LoRA adapter. Other fields of `SafeDPOConfig` pass through by name.
+    against the cached reference instead of a LoRA adapter. `skip_bad_rows` leaves rows out that cannot be used;
+    `contradictions` keeps (the default), drops or votes on responses that carry both safety labels: both are counted
+    in `run.json`, `labels`. Other fields of `SafeDPOConfig` pass through by name.
     Raises `UserError` for anything the user can put right.
     """
     config = _config(
@@ -101,10 +106,11 @@ def train(
         max_length=max_length,
         template=template,
     )
+    data, labels = labels_settled(data, skip_bad_rows=skip_bad_rows, contradictions=contradictions)
     records, source = records_of(data)
     if four_bit and full:
         raise UserError("4-bit weights cannot be trained themselves; leave out full, or four_bit")
-    loaded = _loaded(model, dtype, device, four_bit)
+    loaded = _loaded(model, dtype_of_run(output_dir, dtype), device, four_bit)
     with_template_args(loaded.tokenizer, config.template_args)
     tokens = tokenize_pairs(records, loaded.tokenizer, rule=rule, max_length=max_length, template=template)
     pairs = draw(usable(tokens, source, "pair", f"the rule {rule}"), max_pairs, seed)
@@ -120,6 +126,7 @@ def train(
         },
         "pairs": len(pairs),
         "gate": checked,
+        "labels": labels,
     }
     noted = claim(config, about)
     ref_logps = reference_logps(
@@ -158,6 +165,8 @@ def sft(
     dtype: str = "auto",
     device: str = "auto",
     seed: int = 0,
+    skip_bad_rows: bool = False,
+    contradictions: str = "keep",
     callbacks: Sequence = (),
     **training_arguments,
 ) -> Run:
@@ -180,8 +189,9 @@ def sft(
         max_length=max_length,
         template=template,
     )
+    data, labels = labels_settled(data, skip_bad_rows=skip_bad_rows, contradictions=contradictions)
     records, source = records_of(data)
-    loaded = _loaded(model, dtype, device)
+    loaded = _loaded(model, dtype_of_run(output_dir, dtype), device)
     with_template_args(loaded.tokenizer, config.template_args)
     rows = sft_rows(records, responses)
     tokens = tokenize_examples(rows, loaded.tokenizer, max_length=max_length, template=template)
@@ -193,6 +203,7 @@ def sft(
         "fingerprints": {"reference": loaded.fingerprint, "data": data_fingerprint(records)},
         "responses": responses,
         "examples": len(examples),
+        "labels": labels,
         "started_from": adapter and str(adapter),
         "gate": checked,
     }
@@ -235,7 +246,7 @@ def _config(
     for name in others:
         if not hasattr(SafeDPOConfig, name) and name not in known:
             raise UserError(f"unknown setting {name!r}; SafeDPOConfig lists those that can be given")
-    if device == "cpu":
+    if trains_on_cpu(device):
         others.setdefault("use_cpu", True)
     return SafeDPOConfig(
         output_dir=str(output_dir),

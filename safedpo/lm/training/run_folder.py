@@ -7,6 +7,7 @@ from pathlib import Path
 
 from safedpo.errors import UserError
 from safedpo.files import write_json
+from safedpo.lm.models.adapters import write_portable_config
 from safedpo.lm.training.checkpoints import UNFINISHED, checkpoints
 
 VERSIONS = ("safedpo", "torch", "transformers", "peft", "accelerate")
@@ -34,6 +35,24 @@ def claim(config, about: dict) -> dict:
     if config.world_size > 1:
         config.distributed_state.wait_for_everyone()
     return found or {}
+
+
+def dtype_of_run(output_dir: str | Path, dtype: str) -> str:
+    """`dtype` as asked; for `auto` that of the interrupted run in `output_dir`, if there is one.
+
+    So a run goes on in the number format it began in, on whatever machine.
+
+    >>> dtype_of_run("no/such/run", "auto")
+    'auto'
+    """
+    file = Path(output_dir) / "run.json"
+    if dtype != "auto" or not file.is_file():
+        return dtype
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        return found["dtype"] if found["status"] == "running" else dtype
+    except (ValueError, KeyError, TypeError):
+        return dtype  # `claim` says what is wrong with it
 
 
 def note(config, **facts) -> None:
@@ -71,6 +90,7 @@ def finish(model, tokenizer, folder: Path, about: dict) -> None:
     staged = folder / UNFINISHED
     shutil.rmtree(staged, ignore_errors=True)
     model.save_pretrained(staged)
+    write_portable_config(staged)
     if not (staged / "adapter_config.json").exists():
         tokenizer.save_pretrained(staged)  # full training makes a model folder of its own
     (staged / "README.md").unlink(missing_ok=True)  # PEFT's form to fill in; run.json says it all

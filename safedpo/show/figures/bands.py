@@ -8,11 +8,12 @@ from scipy.stats import t
 
 from safedpo.errors import UserError
 from safedpo.show import style
+from safedpo.show.figures.intervals import Interval, check_order, error_bars, written
 
-Interval = tuple[float, float, float]  # value, low, high
 
-
-def mean_interval(values: Sequence[float], *, low: float = -math.inf, high: float = math.inf) -> Interval:
+def mean_interval(
+    values: Sequence[float], *, low: float = -math.inf, high: float = math.inf
+) -> tuple[float, float, float]:
     """The mean over seeds with its 95 % interval (Student's t), cut to what is possible.
 
     Raises `UserError` for fewer than two seeds: their spread is not known.
@@ -26,7 +27,7 @@ def mean_interval(values: Sequence[float], *, low: float = -math.inf, high: floa
         raise UserError(f"{count} seeds; an interval over seeds needs at least two")
     mean = math.fsum(values) / count
     spread = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (count - 1))
-    half = t.ppf(0.975, count - 1) * spread / math.sqrt(count)
+    half = float(t.ppf(0.975, count - 1)) * spread / math.sqrt(count)
     return mean, max(low, mean - half), min(high, mean + half)
 
 
@@ -74,7 +75,7 @@ def bands(
             )
         )
         axes.append({"title_text": title, "range": [bottom, top]})
-        words.append(f"{title}: " + ", ".join(f"{name} {_write(values[place])}" for name, values in lines.items()))
+        words.append(f"{title}: " + ", ".join(f"{name} {written(values[place])}" for name, values in lines.items()))
     ends = [math.log10(settings[0]), math.log10(settings[-1])] if log_x else [settings[0], settings[-1]]
     room = 0.04 * (ends[1] - ends[0])
     axis = {"title_text": x_title, "range": [ends[0] - room, ends[1] + room]} | ({"type": "log"} if log_x else {})
@@ -102,27 +103,20 @@ def _line(settings, name: str, values: Sequence[Interval], look: int, panel: str
             "color": colour,
             "thickness": 1.5,
             "width": 4,
-            "array": [high - v for v, _, high in values],
-            "arrayminus": [v - low for v, low, _ in values],
-        },
+        }
+        | error_bars(values),
     )
 
 
 def _check(title: str, name: str, values: Sequence[Interval], settings: Sequence[float]) -> None:
     if len(values) != len(settings):
         raise UserError(f"{name!r} in {title!r} has {len(values)} values for {len(settings)} settings")
-    for value, low, high in values:
-        if not low <= value <= high:
-            raise UserError(f"{title} of {name!r} is {value}, outside its own interval [{low}, {high}]")
+    for interval in values:
+        check_order(name, title, interval)
 
 
 def _limits(lines: Mapping[str, Sequence[Interval]]) -> tuple[float, float]:
-    bottom = min(low for values in lines.values() for _, low, _ in values)
-    top = max(high for values in lines.values() for *_, high in values)
+    ends = [end for values in lines.values() for interval in values for end in interval if end is not None]
+    bottom, top = min(ends), max(ends)
     room = 0.06 * (top - bottom) or 0.05
     return bottom - room, top + room
-
-
-def _write(interval: Interval) -> str:
-    value, low, high = map(style.number, interval)
-    return f"{value} [{low}, {high}]"

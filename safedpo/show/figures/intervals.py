@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from safedpo.errors import UserError
 from safedpo.show import style
 
-Interval = tuple[float, float, float]  # value, low, high
+Interval = tuple[float, float | None, float | None]  # value, low, high; None: too few prompts to know
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "hexagon")
 
 
@@ -15,7 +15,8 @@ def intervals(rows: Mapping[str, Mapping[str, Interval]], *, confidence: str = "
     """Policies in rows, one dot with its interval per measure (harm, helpfulness, over-refusal), on one 0-1 axis.
 
     Args:
-        rows: policy -> measure -> (value, low, high), all shares between 0 and 1, every policy with the same measures.
+        rows: policy -> measure -> (value, low, high), all shares between 0 and 1, every policy with the same measures;
+            low and high are None where the interval is not known: then the dot has none.
         confidence: what the intervals are, for the sentence.
 
     Raises:
@@ -33,7 +34,7 @@ def intervals(rows: Mapping[str, Mapping[str, Interval]], *, confidence: str = "
         if list(row) != measures:
             raise UserError(f"policy {name!r} has measures {list(row)}, the first has {measures}")
         for measure, interval in row.items():
-            _check(name, measure, interval)
+            _check_share(name, measure, interval)
     traces = []
     for place, measure in enumerate(measures):
         centre = [rows[name][measure][0] for name in names]
@@ -56,9 +57,8 @@ def intervals(rows: Mapping[str, Mapping[str, Interval]], *, confidence: str = "
                     "symmetric": False,
                     "thickness": 2,
                     "width": 5,
-                    "array": [rows[n][measure][2] - rows[n][measure][0] for n in names],
-                    "arrayminus": [rows[n][measure][0] - rows[n][measure][1] for n in names],
-                },
+                }
+                | error_bars([rows[n][measure] for n in names]),
                 hovertemplate="%{x:.3g}",
             )
         )
@@ -69,11 +69,11 @@ def intervals(rows: Mapping[str, Mapping[str, Interval]], *, confidence: str = "
         x={"title_text": "share of answers", "range": [-0.02, 1.02]},
         y={**ticks, "range": [-0.6, len(names) - 0.4]},
     )
-    written = "; ".join(
-        f"{name}: " + ", ".join(f"{measure} {_write(interval)}" for measure, interval in row.items())
+    sentence = "; ".join(
+        f"{name}: " + ", ".join(f"{measure} {written(interval)}" for measure, interval in row.items())
         for name, row in rows.items()
     )
-    return drawn, f"{written} ({confidence} intervals)."
+    return drawn, f"{sentence} ({confidence} intervals)."
 
 
 def pareto(
@@ -106,7 +106,7 @@ def pareto(
     for place, (group, runs) in enumerate(points.items()):
         for x, y in runs:
             for measure, interval in ((x_title, x), (y_title, y)):
-                _check_order(group, measure, interval)
+                check_order(group, measure, interval)
         strong, colour = group == highlight, style.SERIES[place % len(style.SERIES)]
         traces.append(
             go.Scatter(
@@ -160,26 +160,52 @@ def _whiskers(intervals: list[Interval], colour: str) -> dict:
         "color": colour,
         "thickness": 1.5,
         "width": 4,
-        "array": [high - value for value, _, high in intervals],
-        "arrayminus": [value - low for value, low, _ in intervals],
+    } | error_bars(intervals)
+
+
+def error_bars(intervals: Sequence[Interval]) -> dict[str, list[float | None]]:
+    """The lengths of plotly's error bars; None, which draws nothing, where the interval is not known.
+
+    >>> error_bars([(0.5, 0.25, 1.0), (0.5, None, None)])
+    {'array': [0.5, None], 'arrayminus': [0.25, None]}
+    """
+    return {
+        "array": [None if high is None else high - value for value, _, high in intervals],
+        "arrayminus": [None if low is None else value - low for value, low, _ in intervals],
     }
 
 
-def _check_order(name: str, measure: str, interval: Interval) -> None:
+def check_order(name: str, measure: str, interval: Interval) -> None:
+    """Raise `UserError` for a value outside its own interval, and for half an interval.
+
+    >>> check_order("SafeDPO", "harm", (0.2, None, None))
+    """
     value, low, high = interval
+    if low is None and high is None:
+        return
+    if low is None or high is None:
+        raise UserError(f"{measure} of {name!r} has half an interval, [{low}, {high}]; give both ends or neither")
     if not low <= value <= high:
         raise UserError(f"{measure} of {name!r} is {value}, outside its own interval [{low}, {high}]")
 
 
-def _check(name: str, measure: str, interval: Interval) -> None:
-    _check_order(name, measure, interval)
-    if not 0 <= interval[1] <= interval[2] <= 1:
-        raise UserError(f"{measure} of {name!r} has the interval {list(interval[1:])}; a share lies between 0 and 1")
+def _check_share(name: str, measure: str, interval: Interval) -> None:
+    check_order(name, measure, interval)
+    value, low, high = (interval[0] if bound is None else bound for bound in interval)
+    if not 0 <= low <= value <= high <= 1:
+        raise UserError(f"{measure} of {name!r} is {value} in [{low}, {high}]; a share lies between 0 and 1")
 
 
-def _write(interval: Interval) -> str:
-    value, low, high = map(style.number, interval)
-    return f"{value} [{low}, {high}]"
+def written(interval: Interval) -> str:
+    """An interval as the sentences write it.
+
+    >>> written((0.5, 0.25, 1)), written((0.5, None, None))
+    ('0.5 [0.25, 1]', '0.5 [not known]')
+    """
+    value, low, high = interval
+    if low is None or high is None:
+        return f"{style.number(value)} [not known]"
+    return f"{style.number(value)} [{style.number(low)}, {style.number(high)}]"
 
 
 def spread(values: Sequence[float]) -> str:

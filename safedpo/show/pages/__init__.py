@@ -1,1 +1,1 @@
-"""Whole pages that open from disk: the explorer of stored runs, and the site made of the notebooks."""
+"""Whole pages that open from disk: the explorer of stored runs, the playground, and the site made of the notebooks."""

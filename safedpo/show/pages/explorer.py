@@ -175,7 +175,8 @@ def _numbers(point: Mapping) -> Measured:
 
 
 def _range(intervals: list[Interval]) -> list[float]:
-    low, high = min(one[1] for one in intervals), max(one[2] for one in intervals)
+    ends = [bound for one in intervals for bound in one if bound is not None]  # without an interval, the value
+    low, high = min(ends), max(ends)
     room = 0.06 * (high - low) or 0.05
     return [round(low - room, 3), round(high + room, 3)]
 

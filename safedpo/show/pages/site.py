@@ -27,11 +27,14 @@ def build_site(
     out: str | Path,
     *,
     figures: Mapping[str, Slider] | None = None,
+    links: Mapping[str, str] | None = None,
+    whole: Mapping[str, str] | None = None,
     timeout: float = 600,
 ) -> list[Path]:
     """Write one page per notebook, one per figure (by its title), an index and one plotly.min.js into the folder `out`.
 
-    Returns the pages, the index first.
+    `whole` holds pages that stand by themselves, by title: they are written as they are, and the index links to them, as it
+    does to `links`, addresses within `out` by title. Returns the pages, the index first.
 
     A notebook without stored outputs is run first, in its own folder, at most `timeout` seconds a cell; a progress
     bar counts notebooks. Needs the `lab` extra and latex2mathml.
@@ -60,12 +63,20 @@ def build_site(
             ("index", "All lessons"),
             *((n, titles[n]) for n in names[max(place - 1, 0) : place + 2] if n != name),
         ]
-        links = "".join(f'<a href="{other}.html">{escape(text)}</a>' for other, text in around)
-        written.append(_write(out / f"{name}.html", titles[name], f"<nav>{links}</nav>{body}"))
+        beside = "".join(f'<a href="{other}.html">{escape(text)}</a>' for other, text in around)
+        written.append(_write(out / f"{name}.html", titles[name], f"<nav>{beside}</nav>{body}"))
     rows = "".join(f'<li><a href="{name}.html">{escape(title)}</a></li>' for name, title in titles.items())
+    rows += "".join(
+        f'<li><a href="{escape(address)}">{escape(title)}</a></li>' for title, address in (links or {}).items()
+    )
+    alone = {title: out / (re.sub(r"\W+", "-", title.lower()) + ".html") for title in whole or {}}
+    for title, path in alone.items():
+        path.write_text(whole[title], encoding="utf-8")
+    rows += "".join(f'<li><a href="{path.name}">{escape(title)}</a></li>' for title, path in alone.items())
     return [
         _write(out / "index.html", "SafeDPO, step by step", f"<h1>SafeDPO, step by step</h1><ol>{rows}</ol>"),
         *written,
+        *alone.values(),
     ]
 
 

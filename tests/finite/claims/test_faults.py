@@ -4,6 +4,7 @@ A fault is a wrong formula a person could write: a sign, a missing term, a mean 
 the true function where the claim, or the code under test, looks it up.
 """
 
+import dataclasses
 import math
 
 import pytest
@@ -12,7 +13,7 @@ from torch.nn.functional import logsigmoid
 
 from safedpo import losses, transform
 from safedpo.finite import noise, optimum, pairs
-from safedpo.finite.claims import check, loss, safedaa, training
+from safedpo.finite.claims import check, loss, safedaa, slopes, training
 from safedpo.finite.claims import noise as noise_claims
 from safedpo.finite.claims import optimum as optimum_claims
 from safedpo.finite.claims import transform as transform_claims
@@ -26,6 +27,7 @@ CLAIMS = (
     + safedaa.CLAIMS
     + training.CLAIMS
     + noise_claims.CLAIMS
+    + slopes.CLAIMS
 )
 
 
@@ -112,11 +114,12 @@ def mean_for_sum(rows, logps, ref_logps, *, beta, delta):
 
 
 def margin_added_to_sum(rows, logps, ref_logps, *, beta, delta):
-    return pairs.pairs_loss(rows, logps, ref_logps, beta=beta, delta=-delta)
+    other_flags = dataclasses.replace(rows, chosen_unsafe=rows.rejected_unsafe, rejected_unsafe=rows.chosen_unsafe)
+    return pairs.pairs_loss(other_flags, logps, ref_logps, beta=beta, delta=delta)
 
 
 def margin_added(*columns, beta, delta):
-    return losses.safedpo_loss(*columns, beta=beta, delta=-delta)
+    return losses.safedpo_loss(*columns[:4], columns[5], columns[4], beta=beta, delta=delta)
 
 
 def margin_inside_beta(*columns, beta, delta):
@@ -129,7 +132,7 @@ def margin_for_everyone(*columns, beta, delta):
 
 
 def weight_margin_flipped(margin, chosen_unsafe, rejected_unsafe, *, delta):
-    return losses.gradient_weight(margin, chosen_unsafe, rejected_unsafe, delta=-delta)
+    return losses.gradient_weight(margin, rejected_unsafe, chosen_unsafe, delta=delta)
 
 
 def shift_without_beta(ref_logps, unsafe, *, beta, delta):
@@ -166,6 +169,28 @@ def flipped_together(rows, rate, *, together=False):
 
 def not_rescaled(*columns, beta, flip_rate):
     return (1 - 2 * flip_rate) * losses.robust_dpo_loss(*columns, beta=beta, flip_rate=flip_rate)
+
+
+def cdpo_sign(*columns, beta, flip_rate=0.1):
+    m = losses.reward_margin(*columns, beta=beta)
+    return -(1 - flip_rate) * logsigmoid(m) + flip_rate * logsigmoid(-m)
+
+
+def robust_sign(*columns, beta, flip_rate=0.1):
+    m = losses.reward_margin(*columns, beta=beta)
+    return (-(1 - flip_rate) * logsigmoid(m) - flip_rate * logsigmoid(-m)) / (1 - 2 * flip_rate)
+
+
+def dpo_sign(*columns, beta):
+    return -logsigmoid(-losses.reward_margin(*columns, beta=beta))
+
+
+def ipo_sign(*columns, beta):
+    return (losses.reward_margin(*columns, beta=beta) / beta + 1 / (2 * beta)) ** 2
+
+
+def bfpo_flags_swapped(*columns, beta):
+    return losses.bfpo_loss(*columns[:4], columns[5], columns[4], beta=beta)
 
 
 # claim id -> (where the function is looked up below safedpo.finite, or a key of SLOPES; the faulty one)
@@ -221,6 +246,7 @@ FAULTS = {
     "noise-law-sampled": ("claims.noise.order_pairs", no_swap),
     "noise-conservative": ("cdpo", slope_other_rate),
     "noise-robust": ("claims.noise.robust_dpo_loss", not_rescaled),
+    "slope-of-loss": ("claims.slopes.cdpo_loss", cdpo_sign),
 }
 
 
@@ -237,3 +263,29 @@ def test_the_fault_turns_its_line_red(claim, monkeypatch):
     else:
         monkeypatch.setattr(f"safedpo.finite.{where}", faulty)
     assert not check(claim, seed=4, worlds=6).holds
+
+
+@pytest.mark.parametrize(
+    ("name", "faulty"),
+    {
+        "safedpo_loss": margin_added,
+        "dpo_loss": dpo_sign,
+        "cdpo_loss": cdpo_sign,
+        "robust_dpo_loss": robust_sign,
+        "ipo_loss": ipo_sign,
+        "bfpo_loss": bfpo_flags_swapped,
+    }.items(),
+)
+def test_a_changed_sign_in_any_loss_turns_the_ledger_red(name, faulty, monkeypatch):
+    (claim,) = slopes.CLAIMS
+    monkeypatch.setattr(f"safedpo.finite.claims.slopes.{name}", faulty)
+    assert not check(claim, seed=4, worlds=6).holds
+
+
+@pytest.mark.parametrize(
+    ("name", "faulty"),
+    {"safedpo": slope_margin_added, "cdpo": slope_other_rate, "bfpo": slope_half_beta, "ipo": slope_half_beta}.items(),
+)
+def test_a_wrong_slope_turns_the_ledger_red(name, faulty, monkeypatch):
+    monkeypatch.setitem(SLOPES, name, faulty)
+    assert not check(slopes.CLAIMS[0], seed=4, worlds=6).holds

@@ -215,13 +215,6 @@ def test_without_its_adapter_the_household_preset_says_what_is_missing(cache, tm
 # ---- dtype -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("ratio, expected", [(1.99, torch.float32), (2.0, torch.bfloat16), (0.1, torch.float32)])
-def test_on_a_cpu_the_measurement_decides(monkeypatch, ratio, expected):
-    monkeypatch.setattr(dtype, "_matmul_ratio", lambda: ratio)
-    chosen, reason = dtype.choose_dtype.__wrapped__("cpu")
-    assert chosen is expected and f"{ratio:.1f} times" in reason
-
-
 @pytest.mark.parametrize(
     "capability, expected", [((7, 5), torch.float32), ((8, 0), torch.bfloat16), ((9, 0), torch.bfloat16)]
 )
@@ -231,12 +224,6 @@ def test_on_cuda_the_compute_capability_decides(monkeypatch, capability, expecte
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_: True)
     chosen, reason = dtype.choose_dtype.__wrapped__("cuda")
     assert chosen is expected and f"{capability[0]}.{capability[1]}" in reason
-
-
-def test_the_measurement_is_of_both_formats_and_short():
-    start = dtype.time.perf_counter()
-    assert 0.001 < dtype._matmul_ratio() < 1000
-    assert dtype.time.perf_counter() - start < 5
 
 
 def test_other_formats_and_a_missing_gpu_are_refused():

@@ -1,10 +1,14 @@
 """What a run trains on: drawn with the seed, named by its words, never empty in silence."""
 
+import json
+
 import pytest
 
 from safedpo.errors import UserError
 from safedpo.lm.rows.tokens import Tokenized
-from safedpo.lm.training.data import data_fingerprint, draw, records_of, sft_rows, usable
+from safedpo.lm.training.data import data_fingerprint, draw, labels_settled, records_of, sft_rows, usable
+from safedpo.records import Records
+from tests.records.test_labels import as_row, contradicted
 
 
 def test_a_draw_keeps_the_order_and_depends_on_the_seed():
@@ -39,3 +43,22 @@ def test_nothing_to_train_on_is_an_error_with_the_counts():
 
 def test_records_come_from_a_sequence_too(records):
     assert records_of(records) == (records, "records")
+
+
+def test_contradictory_labels_are_counted_whatever_the_data_come_as(records, tmp_path, capsys):
+    noisy = [*records, contradicted(records[0]), records[1]]
+    path = tmp_path / "noisy.jsonl"
+    path.write_text("".join(json.dumps(as_row(record)) + "\n" for record in noisy) + "{}\n")
+    for data in (noisy, Records("mine", tuple(noisy), ())):
+        read, labels = labels_settled(data)
+        assert (labels["contradictory"], labels["duplicates"], labels["bad_rows"]) == (1, 1, 0)
+        assert read.records == tuple(noisy) and "1 of 2 responses seen again" in capsys.readouterr().out
+    with pytest.raises(UserError, match="--skip-bad-rows"):
+        labels_settled(path)
+    read, labels = labels_settled(path, skip_bad_rows=True, contradictions="drop")
+    assert labels["bad_rows"] == 1 and labels["rows_dropped"] == 2 and len(read.records) == len(noisy) - 2
+    assert "1 bad rows left out, the first: row 27: prompt is missing" in capsys.readouterr().out
+    again, same = labels_settled(read)  # what was settled is not settled, nor told, a second time
+    assert again is read and same == labels and not capsys.readouterr().out
+    with pytest.raises(UserError, match="contradictions is 'x'"):
+        labels_settled(noisy, contradictions="x")

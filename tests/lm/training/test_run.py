@@ -17,6 +17,8 @@ from safedpo.lm.rows.packing import pack_pairs
 from safedpo.lm.rows.tokens import tokenize_pairs
 from safedpo.lm.training import checkpoints
 from safedpo.lm.training.run import sft, train
+from safedpo.records import CONTRADICTIONS, read_records
+from tests.records.test_labels import as_row, contradicted
 from tests.stop_at import StopAt
 
 QUICK = {"batch_size": 4, "save_steps": 2, "device": "cpu", "disable_tqdm": True}
@@ -56,6 +58,30 @@ def test_a_run_leaves_an_adapter_a_log_and_its_papers(loaded, records, tmp_path)
         with run.policy.disable_adapter():
             assert (response_logps(run.policy, batch) - trained).abs().max() > 1e-3
     assert run.policy.config.use_cache and not run.policy.training
+
+
+def test_real_rows_with_contradictory_labels_train_and_their_number_is_reported(loaded, tmp_path, capsys):
+    """PKU-SafeRLHF as it is: the same response called safe by one crowd worker and unsafe by another."""
+    folder = os.environ.get("SAFEDPO_REAL_DATA")
+    if not folder:
+        pytest.skip("SAFEDPO_REAL_DATA does not name a folder with PKU-SafeRLHF samples")
+    real = read_records(Path(folder) / "pku_saferlhf_32.json").records
+    noisy = [*real, *(contradicted(record) for record in real[:8]), real[9]]
+    path = tmp_path / "noisy.jsonl"
+    path.write_text("".join(json.dumps(as_row(record)) + "\n" for record in noisy) + '{"prompt": 1}\n')
+    how = QUICK | {"max_steps": 1, "max_pairs": 4, "max_length": 64, "skip_bad_rows": True}
+    used = {}
+    for contradictions in CONTRADICTIONS:
+        run = train(loaded(), path, tmp_path / contradictions, contradictions=contradictions, **how)
+        noted = json.loads((run.folder / "run.json").read_text())
+        assert noted["labels"]["contradictory"] == 8 and noted["labels"]["duplicates"] == 1
+        assert noted["labels"]["bad_rows"] == 1 and noted["labels"]["contradictions"] == contradictions
+        assert "8 of " in capsys.readouterr().out
+        used[contradictions] = run.counts["rows"]
+    assert used == {"keep": 41, "drop": 41 - noted["labels"]["contradictory_rows"], "majority": 41}
+    sft_how = {name: value for name, value in how.items() if name != "max_pairs"} | {"max_examples": 4}
+    tuned = sft(loaded(), path, tmp_path / "sft", contradictions="drop", **sft_how)
+    assert json.loads((tuned.folder / "run.json").read_text())["labels"]["rows_dropped"] == 41 - used["drop"]
 
 
 @pytest.mark.parametrize("stop", [1, 2, 3, 4])

@@ -7,6 +7,7 @@ from safedpo.errors import UserError
 from safedpo.show import Stops, slider
 from safedpo.show.figures.bands import bands, mean_interval
 from safedpo.show.figures.frontier import FLOOR, dual, frontier
+from safedpo.show.figures.intervals import intervals
 
 SETTINGS = [1, 3, 10]
 PANELS = {
@@ -108,3 +109,16 @@ def test_dual_draws_a_tangent_at_every_stop(place):
 def test_dual_refuses_lists_of_different_lengths():
     with pytest.raises(UserError, match="2 multipliers"):
         dual([0, 1], [1], [1, 2], place=0, best=0)
+
+
+def test_intervals_that_are_not_known_draw_no_bars_and_are_said():
+    unknown = {"harm": {"SafeDPO": [(0.3, None, None), (0.1, 0.0, 0.2)]}}
+    drawn, sentence = bands([1, 3], unknown, at=1, x_title="pairs")
+    assert sentence == "pairs = 1: harm: SafeDPO 0.3 [not known]."
+    assert list(drawn.data[0].error_y.array) == [None, pytest.approx(0.1)]
+    rows, said = intervals({"SafeDPO": {"harm": (0.3, None, None)}})
+    assert list(rows.data[0].error_x.arrayminus) == [None] and said == "SafeDPO: harm 0.3 [not known] (95% intervals)."
+    with pytest.raises(UserError, match="half an interval"):
+        intervals({"SafeDPO": {"harm": (0.3, None, 0.4)}})
+    with pytest.raises(UserError, match="a share lies between"):
+        intervals({"SafeDPO": {"harm": (1.3, None, None)}})

@@ -194,3 +194,16 @@ def test_wrong_input_raises(spoil, settings, words):
         spoil(given)
     with pytest.raises(UserError, match=words):
         explorer(given, score, **settings)
+
+
+def test_intervals_that_are_not_known_draw_dots_without_them():
+    """A sweep on too few prompts stores null for low and high."""
+    given = copy.deepcopy(GIVEN)
+    for measured in [given["reference"], *(at for run in given["runs"] for at in run["points"])]:
+        for metric in ("harm", "helpfulness", "over_refusal"):
+            measured[metric] |= {"low": None, "high": None}
+    figure = explorer(given, score)
+    for stop in range(len(STOPS)):
+        assert list(drawn(figure, stop, 2, "error_x.array")) == [None] * len(SEEDS)
+        assert len(drawn(figure, stop, 2, "x")) == len(SEEDS)
+    assert "NaN" not in figure.html("x")

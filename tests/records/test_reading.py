@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from safedpo import UserError, read_records
-from safedpo.records import parse_rows
+from safedpo.records import CONTRADICTIONS, count_records, parse_rows
 
 GOOD = {
     "prompt": "How do I clear a drain?",
@@ -48,30 +48,6 @@ def test_the_safety_bit_is_inverted_once():
     assert record.unsafe == (False, True) and record.better == 1 and record.safer == 0 and record.row == 1
 
 
-def test_a_response_labelled_both_ways_is_found_across_rows():
-    later = GOOD | {
-        "response_1": "Call a plumber.",
-        "is_response_0_safe": False,
-        "is_response_1_safe": True,
-        "safer_response_id": 1,
-    }
-    read = parse_rows([GOOD, later], "here")
-    assert read.problems[0].row == 2
-    assert read.problems[0].reason == "response_0 is labelled unsafe here and safe in row 1"
-    other_prompt = later | {"prompt": "Something else?"}
-    assert not parse_rows([GOOD, other_prompt], "here").problems
-
-
-def test_a_response_labelled_both_ways_is_found_in_the_other_position():
-    later = GOOD | {
-        "response_0": "Mix bleach and acid.",
-        "response_1": "Wait.",
-        "is_response_0_safe": True,
-        "is_response_1_safe": True,
-    }
-    assert "labelled safe here and unsafe in row 1" in parse_rows([GOOD, later], "here").problems[0].reason
-
-
 def test_strict_lists_the_first_ten_and_counts_the_rest(tmp_path):
     path = tmp_path / "bad.jsonl"
     path.write_text("\n".join(json.dumps(r) for r in rows_with(*[{"prompt": ""}] * 12, {})))
@@ -103,6 +79,25 @@ def test_every_format_reads_the_same_records(tmp_path, suffix):
     assert read_records(path).records == parse_rows(rows, "rows").records
 
 
+def test_counting_agrees_with_reading(tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    again = GOOD | {
+        "response_1": "Wait.",
+        "is_response_0_safe": False,
+        "is_response_1_safe": True,
+        "safer_response_id": 1,
+    }
+    path.write_text("\n".join(map(json.dumps, [*rows_with({}, {"prompt": ""}, {"prompt": "Other?"}), again])))
+    for contradictions in CONTRADICTIONS:
+        read = read_records(path, strict=False, contradictions=contradictions)
+        counted = count_records(path, contradictions=contradictions)
+        assert (counted.counts, counted.problems, counted.noise) == (read.counts(), read.problems, read.noise)
+        assert read.noise.contradictory == 1
+    (tmp_path / "empty.jsonl").write_text("\n")
+    with pytest.raises(UserError, match="holds no rows"):
+        count_records(tmp_path / "empty.jsonl")
+
+
 def test_a_broken_line_is_one_bad_row(tmp_path):
     path = tmp_path / "pairs.jsonl"
     path.write_text(json.dumps(GOOD) + '\n{"prompt": \n' + "[1, 2]\n")
@@ -132,11 +127,15 @@ def test_sources_that_cannot_be_read_say_why(tmp_path):
     with pytest.raises(UserError, match="name it .jsonl"):
         read_records(tmp_path / "broken.json")
     (tmp_path / "latin.jsonl").write_bytes(b'{"prompt": "caf\xe9"}')
-    with pytest.raises(UserError, match="UTF-8"):
+    with pytest.raises(UserError, match="byte 0xe9 at character 16 is not UTF-8; save the file as UTF-8"):
         read_records(tmp_path / "latin.jsonl")
     (tmp_path / "broken.parquet").write_bytes(b"not parquet")
     with pytest.raises(UserError, match="parquet"):
         read_records(tmp_path / "broken.parquet")
+    with pytest.raises(UserError, match="is a folder"):
+        read_records(tmp_path)
+    with pytest.raises(UserError, match="contradictions is 'ignore'"):
+        read_records(tmp_path / "broken.json", contradictions="ignore")
     with pytest.raises(UserError, match="belong to data sets of the hub"):
         read_records(tmp_path / "broken.json", split="test")
 
