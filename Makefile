@@ -44,19 +44,16 @@ wheel: $(BIN)/python
 	@ls dist/*.whl
 
 # Colab: its Python and its package list in an environment of their own; our wheel is put in by the notebooks' first cell.
-PYTHON_COLAB ?= $(shell command -v python3.13 || ls $(HOME)/.pyenv/versions/3.13*/bin/python 2>/dev/null | tail -1)
+PYTHON_COLAB ?= $(shell $(PYTHON) tests/pythons.py --find 3.13)
 $(VENV)-colab/stamp: constraints-colab.txt
 	$(PYTHON_COLAB) -m venv --clear $(VENV)-colab
 	$(VENV)-colab/bin/python -m pip install --disable-pip-version-check -q -r constraints-colab.txt
 	@touch $@
 
 test-colab: $(VENV)/dev.stamp
-ifeq ($(PYTHON_COLAB),)
-	@echo "test-colab: skipped, there is no Python 3.13 (Colab's); name one with PYTHON_COLAB="
-else
-	$(MAKE) $(VENV)-colab/stamp wheel
-	SAFEDPO_COLAB="$$(cd "$(VENV)-colab" && pwd)/bin/python" SAFEDPO_WHEEL="$$(ls "$$PWD"/dist/*.whl)" $(BIN)/python -m pytest -m slow tests/notebooks/test_colab.py
-endif
+	@if [ -z "$(PYTHON_COLAB)" ]; then echo "test-colab: skipped, there is no Python 3.13 (Colab's); name one with PYTHON_COLAB="; \
+	else $(MAKE) $(VENV)-colab/stamp wheel && \
+	SAFEDPO_COLAB="$$(cd "$(VENV)-colab" && pwd)/bin/python" SAFEDPO_WHEEL="$$(ls "$$PWD"/dist/*.whl)" $(BIN)/python -m pytest -m slow tests/notebooks/test_colab.py; fi
 
 colab-list: $(BIN)/python
 	$(BIN)/python -m tests.notebooks.colab_list

@@ -1,6 +1,7 @@
 """The tested set on the other Pythons that are here: `make test-pythons`, part of `make test-slow`.
 
     python -m tests.pythons [VERSION...]      all of VERSIONS where none is named
+    python tests/pythons.py --find VERSION    where that Python is; nothing if it is not here
 
 For each version that is found (on the path, or under ~/.pyenv) and is not the one running, an environment `.venv-3.X` is
 made once from constraints.txt, and the quick tests run in it. A version that is not here is skipped, and said.
@@ -33,9 +34,13 @@ TOOLS = ("pytest", "pytest-timeout", "hypothesis", "gguf", "ipywidgets", "anywid
 
 
 def interpreter(version: str) -> str | None:
-    """The newest Python of that version here, or None."""
-    pyenv = sorted((Path.home() / ".pyenv" / "versions").glob(f"{version}*/bin/python"))
-    return shutil.which(f"python{version}") or (str(pyenv[-1]) if pyenv else None)
+    """A Python of that version here that really starts (pyenv's stand-ins on the path may not), or None."""
+    pyenv = sorted((Path.home() / ".pyenv" / "versions").glob(f"{version}*/bin/python"), reverse=True)
+    for python in (shutil.which(f"python{version}"), *map(str, pyenv)):
+        asked = [python, "-c", "import sys; print('.'.join(map(str, sys.version_info[:2])))"]
+        if python and subprocess.run(asked, capture_output=True, text=True).stdout.strip() == version:
+            return python
+    return None
 
 
 def environment(version: str, python: str) -> Path:
@@ -52,6 +57,9 @@ def environment(version: str, python: str) -> Path:
 
 
 def main() -> int:
+    if sys.argv[1:2] == ["--find"]:
+        print(interpreter(sys.argv[2]) or "")
+        return 0
     own, failed = ".".join(map(str, sys.version_info[:2])), []
     for version in sys.argv[1:] or VERSIONS:
         if version == own:

@@ -7,6 +7,7 @@ a stand-in for `google.colab`) and the wheel, and names both in SAFEDPO_COLAB an
 import json
 import os
 import re
+import resource
 import shutil
 import subprocess
 import time
@@ -63,6 +64,12 @@ def printed(book) -> str:
     return "\n".join(o.get("text", "") for c in code_cells(book) for o in c.outputs if o.output_type == "stream")
 
 
+def processor_seconds() -> float:
+    """Of all processes that this one has started and that have ended, theirs included."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return ended.ru_utime + ended.ru_stime
+
+
 @pytest.fixture(scope="module")
 def before():
     return freeze()
@@ -79,9 +86,13 @@ def test_the_first_cell_installs_the_wheel_alone_and_quickly(content, before, mo
     book = read(COMPLETE[0])
     first = code_cells(book)[0]
     book.cells = [first, type(first)(first | {"source": "import google.colab; print(google.colab.asked)"})]
-    start = time.monotonic()
+    start, used = time.monotonic(), processor_seconds()
     done = executed(book, content, monkeypatch)
-    assert time.monotonic() - start < SET_UP_SECONDS
+    used = processor_seconds() - used
+    print(
+        f"first cell, with starting and ending the kernel: {time.monotonic() - start:.0f} s, {used:.0f} s of processor"
+    )
+    assert 0 < used < SET_UP_SECONDS  # of the processor: what else this machine does at the moment does not count
     assert ": ready" in printed(done) and "['widget manager']" in printed(done)
     assert freeze() == before  # nothing upgraded, nothing added
     where = [PYTHON, "-c", "import safedpo; print(safedpo.__file__)"]

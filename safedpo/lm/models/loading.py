@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 import transformers
-from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from safedpo.errors import UserError
+from safedpo.errors import UserError, brief
+from safedpo.lm.models.outside import refuse_not_finite, refuse_what_is_not_data
 
 
 @contextmanager
@@ -26,8 +26,8 @@ def loading(what: str) -> Iterator[None]:
             f"{what} cannot be loaded: its weights are quantised (quantization_config in config.json) or need a package that "
             f"is not installed: {first}; install that package, or give the model's plain weights"
         ) from error
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError, SafetensorError) as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    except Exception as error:  # a hostile or damaged folder can make any line of transformers fail, in any way
+        first = brief(str(error)) or type(error).__name__
         reason = f"{what} cannot be loaded: {first}; check the name, the network, or that the files are whole"
         raise UserError(reason) from error
 
@@ -51,6 +51,7 @@ def read_model(
 
     Raises UserError where the files lack weights that the model has: transformers would fill them with random numbers.
     """
+    refuse_what_is_not_data(path)
     tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
     packed = {"quantization_config": _nf4(dtype)} if four_bit else {}
     model, info = AutoModelForCausalLM.from_pretrained(
@@ -61,6 +62,7 @@ def read_model(
             f"{path}: its *.safetensors lack {len(missing)} weights of {type(model).__name__}, such as {missing[0]}, which would "
             "be random numbers; fetch the whole model again, or give the folder that all its weights are in"
         )
+    refuse_not_finite(model, str(path))
     return model, tokenizer
 
 

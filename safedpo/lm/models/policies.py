@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from safedpo.errors import UserError
-from safedpo.lm.models.adapters import adapter_run
+from safedpo.lm.models.adapters import adapter_run, refuse_changed
 from safedpo.lm.models.load import LoadedModel, load_model
 from safedpo.lm.rows.turns import with_template_args
 
@@ -48,6 +48,8 @@ def load_policy(folder: str | Path, *, dtype: str = "auto", device: str = "auto"
         with_template_args(loaded.tokenizer, arguments)
         return loaded
 
+    if not (folder / "adapter_config.json").exists():
+        refuse_changed(folder, run)
     if (folder / "adapter_config.json").exists():
         return TrainedPolicy(load(source, adapter=folder), template, None)
     return TrainedPolicy(load(folder), template, lambda: load(source))

@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from safedpo.errors import UserError
+from safedpo.errors import UserError, brief
 from safedpo.lm.rows.turns import PLAIN, RowError, resolve_template, turn_of, written_response
+from safedpo.lm.rows.untrusted import special_token_in
 from safedpo.records import Record
 from safedpo.transform import GROUPS, order_pairs, pair_groups
 
@@ -82,7 +83,14 @@ def prompt_text(tokenizer, prompt: str, template: str = "auto") -> str:
 
 
 def prompt_token_ids(tokenizer, prompt: str, template: str = "auto") -> tuple[int, ...]:
-    """The ids of `prompt_text`, with the beginning-of-text token where this tokenizer sets one."""
+    """The ids of `prompt_text`, with the beginning-of-text token where this tokenizer sets one.
+
+    Raises `UserError` for a prompt that spells a special token: it would be that token, and end a turn, say.
+    """
+    if token := special_token_in(tokenizer, prompt):
+        raise UserError(
+            f"the prompt {brief(repr(prompt), 80)} contains the special token {token!r}; write it otherwise"
+        )
     return _beginning(tokenizer, template) + _ids(tokenizer, prompt_text(tokenizer, prompt, template))
 
 
@@ -98,6 +106,10 @@ def tokenize_response(tokenizer, prompt: str, response: str, *, max_length: int,
     Raises `RowError` when this row cannot be used: the prompt leaves no room, an end of turn stands inside the response,
     or the prompt's tokens are not the first tokens of prompt + response.
     """
+    for what, text in (("prompt", prompt), ("response", response)):
+        if token := special_token_in(tokenizer, text):
+            known = "the end-of-text token" if token == tokenizer.eos_token else "the special token"
+            raise RowError(f"the {what} contains {known} {token!r}")
     turn = turn_of(tokenizer, prompt, template)
     prompt_ids = prompt_token_ids(tokenizer, prompt, template)
     text = turn.space + written_response(tokenizer, prompt, response, template)

@@ -14,9 +14,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from jinja2 import TemplateError
-
 from safedpo.errors import UserError
+from safedpo.lm.rows.untrusted import render
 
 TEMPLATES = ("auto", "chat", "plain")
 # The template of the paper's released code. One space parts it from the response: without it, a response that begins
@@ -128,12 +127,7 @@ def _render(tokenizer, prompt: str, response: str) -> str:
     dated = {}
     if today := template_date(tokenizer):
         dated["chat_template"] = _with_today(datetime.date.fromisoformat(today), tokenizer.get_chat_template())
-    try:
-        return tokenizer.apply_chat_template(turns, tokenize=False, **dated)
-    except TemplateError as error:
-        raise UserError(
-            f"the tokenizer's chat template does not take a user's turn and an answer ({error}); use template plain"
-        ) from error
+    return render(tokenizer, turns, **dated)
 
 
 def _with_today(today: datetime.date, chat_template: str) -> str:

@@ -60,7 +60,7 @@ def test_a_template_that_trims_is_followed_and_one_that_changes_words_refuses_th
 
 def test_an_end_of_turn_inside_a_response_refuses_the_row():
     tokenizer = tokenizer_with(TRIMMED)
-    with pytest.raises(RowError, match="end-of-turn token '<end_of_turn>'"):
+    with pytest.raises(RowError, match="contains the special token '<end_of_turn>'"):
         tokenize_response(tokenizer, "hi", "one<end_of_turn>two", max_length=99)
 
 
