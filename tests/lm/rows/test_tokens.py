@@ -68,7 +68,7 @@ def test_a_long_response_is_cut_at_its_end_and_counted(tokenizer, records):
 def test_a_prompt_without_room_and_an_inner_eos_are_refused_rows(tokenizer):
     with pytest.raises(RowError, match="leaves no room"):
         tokenize_response(tokenizer, "hi" * 100, "hello", max_length=50)
-    with pytest.raises(RowError, match="end-of-turn"):
+    with pytest.raises(RowError, match="end-of-text"):
         tokenize_response(tokenizer, "hi", "one</s>two", max_length=500)
     done = tokenize_examples([("hi" * 100, "a", 7), ("hi", "b", 8)], tokenizer, max_length=60)
     assert [row for row, _ in done.refused] == [7] and [item.id for item in done.items] == [8]
