@@ -27,7 +27,7 @@ from safedpo.lm.blending.blend import load_adapters
 from safedpo.lm.models.adapters import adapter_run
 from safedpo.lm.models.load import load_model
 from safedpo.lm.training.data import data_fingerprint
-from safedpo.lm.training.run_folder import versions
+from safedpo.lm.training.on_disk.run_folder import versions
 from safedpo.records import read_records
 
 

@@ -12,8 +12,11 @@ import torch
 from tqdm.auto import tqdm
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
-from safedpo.errors import UserError
+from safedpo.errors import UserError, brief
+from safedpo.files import is_number
 from safedpo.lm.rows.tokens import prompt_token_ids
+
+COLDEST = 1e-6  # below it logits / temperature overflow
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,20 @@ class Decoding:
     seed: int = 0
 
     def __post_init__(self):
-        if self.samples < 0 or self.samples + self.greedy < 1:
+        for name, (least, most) in {
+            "samples": (0, 10_000),
+            "max_new_tokens": (1, 100_000),
+            "seed": (0, 2**32 - 1),
+        }.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+                found = brief(repr(value), 60)
+                raise UserError(f"{name} is {found}; it must be a whole number from {least} to {most}")
+        if self.samples + bool(self.greedy) < 1:
             raise UserError(f"samples is {self.samples}; at least one response a prompt is needed")
-        if self.temperature <= 0:
-            raise UserError(f"temperature is {self.temperature}; it must be above 0 (for the greedy response: greedy)")
-        if self.max_new_tokens < 1:
-            raise UserError(f"max_new_tokens is {self.max_new_tokens}; it must be at least 1")
+        if not (is_number(self.temperature) and self.temperature >= COLDEST):
+            found = brief(repr(self.temperature), 60)
+            raise UserError(f"temperature is {found}; it must be above 0 (for the greedy response: greedy)")
 
 
 def generate(

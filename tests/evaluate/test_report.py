@@ -150,11 +150,17 @@ def test_the_reference_is_sampled_once_and_again_for_other_weights_or_decoding(t
     assert (first[0], again[0]) == (2, 1) and first[1] == again[1]
     assert run(seed=1)[0] == 2
     assert run(decoding=replace(decoding, seed=9))[0] == 2
-    file = next((cache / "responses").glob("*.json"))
-    for one in (cache / "responses").glob("*.json"):
-        one.write_text("[{")
-    with pytest.raises(UserError, match=f"{file.parent}.* is damaged"):
-        run()
+    files = sorted((cache / "responses").glob("*.json"))
+    whole = {file: file.read_text() for file in files}
+    content = json.loads(whole[files[0]])
+    shorter = json.dumps(content | {"responses": content["responses"][:-1]})
+    edited = json.dumps(content).replace('"greedy": "', '"greedy": "not ')
+    for text in ("[{", "[]", "{}", shorter, edited, json.dumps(content["responses"]), "[" * 50_000):
+        for file in files:
+            file.write_text(text)
+        damaged = run()
+        assert damaged == first  # sampled again, not believed
+    assert run() == again
 
 
 def test_data_without_a_scorer_is_refused_before_any_model_is_loaded(tmp_path, monkeypatch):

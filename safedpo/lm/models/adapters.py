@@ -10,10 +10,12 @@ from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dic
 from safetensors import safe_open
 from transformers import PreTrainedModel
 
-from safedpo.errors import UserError
-from safedpo.files import write_json
+from safedpo.errors import UserError, brief
+from safedpo.files import is_number, read_json, write_json
+from safedpo.lm.models.download import file_sha256
 from safedpo.lm.models.fingerprint import weights_fingerprint
 from safedpo.lm.models.loading import loading
+from safedpo.lm.models.outside import refuse_not_finite
 
 # PEFT's own use of a name that transformers renames, and its list of missing tensors, which is checked here instead.
 _PEFT_NOISE = "`is_gradient_checkpointing` is deprecated|Found missing adapter keys"
@@ -114,7 +116,10 @@ def load_adapter(
     for file in ("adapter_config.json", "adapter_model.safetensors"):
         if not (folder / file).is_file():
             raise UserError(f"{folder} holds no LoRA adapter: {file} is missing")
-    expected = adapter_run(folder).get("fingerprints", {}).get("reference")
+    _refuse_config(folder / "adapter_config.json")
+    run = adapter_run(folder)
+    refuse_changed(folder, run)
+    expected = run["fingerprints"].get("reference")
     if expected and expected != (found := base_fingerprint or weights_fingerprint(model)):
         raise UserError(
             f"the adapter in {folder} was trained on weights {expected}, this model has {found}; load the "
@@ -137,15 +142,45 @@ def load_adapter(
             f"the adapter in {folder} does not fit this model: {len(odd)} tensors have no counterpart, "
             f"such as {min(odd)}; load the model that it was trained on"
         )
+    refuse_not_finite(policy, f"the adapter in {folder}", only=f".{name}.")
     return policy
 
 
+def _refuse_config(file: Path) -> None:
+    """A rank of a thousand million would take all memory before PEFT notices that it fits nothing."""
+    config = read_json(file, way_out="copy the adapter once more, or train it again")
+    ranks = [config.get("r", 8), *(config.get("rank_pattern") or {}).values()]
+    for rank in ranks:
+        if not (is_number(rank, 1, 100_000) and isinstance(rank, int)):
+            raise UserError(
+                f"{file} is damaged (its rank is {brief(repr(rank), 60)}); copy it once more, or train again"
+            )
+
+
 def adapter_run(folder: Path) -> dict:
-    """What `run.json` beside an adapter says, or an empty dict where there is none."""
+    """What `run.json` beside an adapter says, or an empty account of itself where there is none.
+
+    `fingerprints` and `files` are always there, as mappings.
+    """
     file = folder / "run.json"
-    if not file.exists():
-        return {}
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{file} is damaged ({error}); train the adapter again or remove that file") from error
+    run = read_json(file, way_out="train the adapter again or remove that file") if file.exists() else {}
+    run = {"fingerprints": {}, "files": {}} | run
+    for name, kind in {"fingerprints": dict, "files": dict, "model": str, "template": str, "status": str}.items():
+        if name in run and not isinstance(run[name], kind):
+            found = brief(repr(run[name]), 60)
+            raise UserError(f"{file} is damaged ({name} is {found}); train the adapter again or remove that file")
+    return run
+
+
+def refuse_changed(folder: Path, run: dict) -> None:
+    """Raise `UserError` for the first file whose bytes are not those that `run.json` names by sha256."""
+    for name, expected in run["files"].items():
+        if Path(name).name != name or name == "log.jsonl":
+            continue
+        if not (folder / name).is_file():
+            raise UserError(f"{folder} is damaged: {name} is missing; copy the folder once more, or train again")
+        if (found := file_sha256(folder / name)) != expected:
+            raise UserError(
+                f"{folder / name} is damaged: its sha256 is {found[:12]}..., run.json says {brief(str(expected), 15)}; "
+                "copy it once more, or train again"
+            )

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 import transformers
-from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from safedpo.errors import UserError
+from safedpo.errors import UserError, brief
+from safedpo.lm.models.outside import refuse_not_finite, refuse_what_is_not_data
 
 
 @contextmanager
@@ -19,8 +19,8 @@ def loading(what: str) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    except Exception as error:  # a hostile or damaged folder can make any line of transformers fail, in any way
+        first = brief(str(error)) or type(error).__name__
         reason = f"{what} cannot be loaded: {first}; check the name, the network, or that the files are whole"
         raise UserError(reason) from error
 
@@ -39,6 +39,8 @@ def quiet() -> Iterator[None]:
 
 def read_model(path: str | Path, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The model and tokenizer of a folder or hub id: safetensors only, no code from outside."""
+    refuse_what_is_not_data(path)
     tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
     model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, trust_remote_code=False, use_safetensors=True)
+    refuse_not_finite(model, str(path))
     return model, tokenizer

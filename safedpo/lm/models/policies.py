@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from safedpo.errors import UserError
-from safedpo.lm.models.adapters import adapter_run
+from safedpo.lm.models.adapters import adapter_run, refuse_changed
 from safedpo.lm.models.load import LoadedModel, load_model
 
 
@@ -40,6 +40,8 @@ def load_policy(folder: str | Path, *, dtype: str = "auto", device: str = "auto"
     if run.get("status") == "running":
         raise UserError(f"the run in {folder} has not finished; start it again with the same arguments, it goes on")
     source, template = run["model"], run.get("template", "auto")
+    if not (folder / "adapter_config.json").exists():
+        refuse_changed(folder, run)
     if (folder / "adapter_config.json").exists():
         return TrainedPolicy(load_model(source, dtype=dtype, device=device, adapter=folder), template, None)
     policy = load_model(folder, dtype=dtype, device=device)

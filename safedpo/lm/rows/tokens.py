@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from safedpo.errors import UserError
+from safedpo.errors import UserError, brief
+from safedpo.lm.rows.untrusted import render, special_token_in
 from safedpo.records import Record
 from safedpo.transform import GROUPS, order_pairs, pair_groups
 
@@ -83,13 +84,13 @@ def prompt_text(tokenizer, prompt: str, template: str = "auto") -> str:
     if resolve_template(tokenizer, template) == "plain":
         return PLAIN.format(prompt=prompt)
     turns = [{"role": "user", "content": prompt}]
-    return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    return render(tokenizer, turns, add_generation_prompt=True)
 
 
 def resolve_template(tokenizer, template: str) -> str:
     """`chat` or `plain`; refuses `chat` for a tokenizer without a chat template."""
     if template not in TEMPLATES:
-        raise UserError(f"template is {template!r}; known templates are {', '.join(TEMPLATES)}")
+        raise UserError(f"template is {brief(repr(template), 60)}; known templates are {', '.join(TEMPLATES)}")
     has_chat = bool(getattr(tokenizer, "chat_template", None))
     if template == "chat" and not has_chat:
         raise UserError("this tokenizer has no chat template; use template plain")
@@ -97,7 +98,14 @@ def resolve_template(tokenizer, template: str) -> str:
 
 
 def prompt_token_ids(tokenizer, prompt: str, template: str = "auto") -> tuple[int, ...]:
-    """The ids of `prompt_text`, with the beginning-of-text token where this tokenizer sets one."""
+    """The ids of `prompt_text`, with the beginning-of-text token where this tokenizer sets one.
+
+    Raises `UserError` for a prompt that spells a special token: it would be that token, and end a turn, say.
+    """
+    if token := special_token_in(tokenizer, prompt):
+        raise UserError(
+            f"the prompt {brief(repr(prompt), 80)} contains the special token {token!r}; write it otherwise"
+        )
     return _beginning(tokenizer, template) + _ids(tokenizer, prompt_text(tokenizer, prompt, template))
 
 
@@ -108,6 +116,10 @@ def tokenize_response(tokenizer, prompt: str, response: str, *, max_length: int,
     Raises `RowError` when this row cannot be used: the prompt leaves no room, or an EOS stands inside the response.
     Raises `UserError` when the prompt is not a token prefix, showing both strings.
     """
+    for what, text in (("prompt", prompt), ("response", response)):
+        if token := special_token_in(tokenizer, text):
+            known = "the end-of-text token" if token == tokenizer.eos_token else "the special token"
+            raise RowError(f"the {what} contains {known} {token!r}")
     start, before = _beginning(tokenizer, template), prompt_text(tokenizer, prompt, template)
     join = " " if resolve_template(tokenizer, template) == "plain" else ""
     prompt_ids = start + _ids(tokenizer, before)

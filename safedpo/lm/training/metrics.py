@@ -70,3 +70,15 @@ def pair_columns(config, losses: Tensor, logps: Tensor, ref_logps: Tensor, slope
     return torch.stack(
         [losses, *logps, *rewards, margin, (margin > 0).to(losses.dtype), (pull < SATURATED).to(losses.dtype)]
     )
+
+
+def closing(log: list[dict], share: float = 0.1) -> dict[str, float]:
+    """Each quantity averaged over the last tenth of the log rows: one step alone is noise.
+
+    >>> closing([{"loss": 4.0, "step": 1}, {"loss": 2.0, "step": 2}], share=0.5)
+    {'loss': 2.0}
+    """
+    tail = log[-max(1, round(share * len(log))) :]
+    names = sorted({name for row in tail for name in row} - {"step", "epoch", "learning_rate", "pairs"})
+    values = {name: [row[name] for row in tail if name in row] for name in names if not name.endswith("/pairs")}
+    return {name: sum(found) / len(found) for name, found in values.items()}

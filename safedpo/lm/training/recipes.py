@@ -1,5 +1,8 @@
 """Settings that belong together, each with a name: `train(**RECIPES["household"], output_dir=...)`.
 
+`household` is what a bare `safedpo train`, `safedpo sweep` and `safedpo.lm.train()` run: this page owns their defaults.
+With data of your own all pairs are used; `max_pairs` belongs to the recipe's own data.
+
 `paper-7b` repeats the paper's settings (its Table 4, as far as it is known) with these deviations:
 
 1. Log-probabilities sum over the response's tokens; the code that the paper builds on leaves out the first differing
@@ -21,6 +24,7 @@ RECIPES = {
         "batch_size": 4,
         "learning_rate": 6e-4,
         "beta": 2.0,
+        "lora_r": 4,
         "max_grad_norm": 100.0,
     },
     # Written from the paper; it needs a GPU with about 80 GB and the hub. With full=False and learning_rate=1e-5 it is
@@ -45,3 +49,6 @@ RECIPES = {
         "max_grad_norm": 1.0,
     },
 }
+
+# What a bare `safedpo sft` and `safedpo.lm.sft()` run.
+SFT = {"model": "smollm2-135m", "batch_size": 2, "learning_rate": 1e-3, "lora_r": 8, "max_grad_norm": 1.0}

@@ -22,9 +22,10 @@ from safedpo.lm.rows.logprobs import response_logps, token_logps
 from safedpo.lm.rows.packing import TokenBatch, n_tokens, pack_items, split_rows
 from safedpo.lm.rows.tokens import TokenExample, TokenPair
 from safedpo.lm.training.callbacks import LiveLine
-from safedpo.lm.training.checkpoints import UNFINISHED, checkpoints, clear, publish
 from safedpo.lm.training.config import SafeDPOConfig
 from safedpo.lm.training.metrics import GroupSums, pair_columns
+from safedpo.lm.training.on_disk.checkpoints import UNFINISHED, checkpoints, clear, publish
+from safedpo.lm.training.on_disk.resume import keep_pending
 from safedpo.lm.training.steps import StepLoader, StepSampler
 from safedpo.transform import GROUPS
 
@@ -55,7 +56,7 @@ class SafeDPOTrainer(Trainer):
 
     >>> from safedpo.lm.models.tiny import tiny_model
     >>> pair = TokenPair((5, 6), (7, 1), (8, 1), chosen_unsafe=False, rejected_unsafe=True, group="SU", id=1)
-    >>> config = SafeDPOConfig(output_dir="run", use_cpu=True, max_steps=1, disable_tqdm=True, save_strategy="no")
+    >>> config = SafeDPOConfig("run", beta=0.1, use_cpu=True, max_steps=1, disable_tqdm=True, save_strategy="no")
     >>> trainer = SafeDPOTrainer(tiny_model(), config, [pair], torch.tensor([[-7.0], [-7.0]]))
     >>> round(trainer.train().training_loss)   # a safe-over-unsafe pair starts near softplus(delta) = 10
     10
@@ -200,6 +201,7 @@ class SafeDPOTrainer(Trainer):
         self._folder = str(run / UNFINISHED)
         try:
             super()._save_checkpoint(model, trial)
+            keep_pending(self, run / UNFINISHED / f"checkpoint-{self.state.global_step}")
         finally:
             self._folder = str(run)
         self.accelerator.wait_for_everyone()

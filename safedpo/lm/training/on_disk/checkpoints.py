@@ -5,12 +5,15 @@ complete. So a run killed at any moment, also while writing, finds the last good
 """
 
 import json
+import re
 import shutil
 from pathlib import Path
 
+from safedpo.files import read_json
 from safedpo.lm.models.download import file_sha256
 
 MANIFEST = "manifest.json"
+NAME = re.compile(r"checkpoint-([0-9]{1,9})")
 UNFINISHED = ".unfinished"
 
 
@@ -34,8 +37,8 @@ def is_whole(folder: Path) -> bool:
     (True, False)
     """
     try:
-        content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        return all(
+        content = read_json(folder / MANIFEST)
+        return bool(content) and all(
             (folder / name).stat().st_size == size and file_sha256(folder / name) == digest
             for name, (size, digest) in content.items()
         )
@@ -47,18 +50,30 @@ def publish(unfinished: Path, folder: Path) -> None:
     """Seal a checkpoint and give it its name."""
     seal(unfinished)
     shutil.rmtree(folder, ignore_errors=True)
+    if folder.is_file():
+        folder.unlink()
     unfinished.rename(folder)
 
 
 def checkpoints(run: Path) -> list[Path]:
     """The checkpoints of a run, the newest step first."""
-    found = [path for path in run.glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdigit()]
+    found = [path for path in run.glob("checkpoint-*") if NAME.fullmatch(path.name) and path.is_dir()]
     return sorted(found, key=lambda path: -int(path.name.removeprefix("checkpoint-")))
 
 
 def last_good(run: Path) -> Path | None:
     """The newest whole checkpoint of a run, or None."""
     return next((path for path in checkpoints(run) if is_whole(path)), None)
+
+
+def resume_from(run: Path) -> Path | None:
+    """The newest whole checkpoint of a run, or None; newer ones are damaged, and are removed."""
+    good = last_good(run)
+    for path in checkpoints(run):
+        if path == good:
+            break
+        shutil.rmtree(path)
+    return good
 
 
 def clear(run: Path, keep: int) -> None:

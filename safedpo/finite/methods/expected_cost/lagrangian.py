@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from safedpo.finite.fit import NotConvergedError
-from safedpo.finite.methods.dual import (
+from safedpo.finite.methods.expected_cost.dual import (
     SAFE_RLHF_MAX,
     best_multiplier,
     check_limit,
@@ -147,7 +147,7 @@ def safe_rlhf(
         logits, mean = world.ref_logps.clone(), torch.zeros_like(world.ref_logps)
         for step in range(steps):
             logps = logits.log_softmax(-1)
-            gradient, cost = _policy_gradient(models, logps, lam, beta, samples, draw)
+            gradient, cost = policy_gradient(models, logps, lam, beta, samples, draw)
             logits = torch.where(logps.isneginf(), logps, logits + lr * gradient)
             if not fixed:
                 lam = min(lam * torch.tensor(eta * (cost - limit) * lam).exp().item(), SAFE_RLHF_MAX)
@@ -176,7 +176,7 @@ def safe_rlhf_optimum(world: FiniteWorld, *, beta: float, limit: float = 0.0, la
     return safe_rlhf_policy(world, safe_rlhf_multiplier(world, beta, limit) if lam is None else lam, beta)
 
 
-def _estimate(models: FiniteWorld, logps: Tensor, samples: int | None, draw, costs: Costs) -> float:
+def _estimate(models: FiniteWorld, logps: Tensor, samples: int | None, draw: torch.Generator, costs: Costs) -> float:
     if samples is None:
         return expected_cost(models, logps).item()
     answers = sample_answers(logps, -(-samples // models.prompts), draw)
@@ -184,17 +184,31 @@ def _estimate(models: FiniteWorld, logps: Tensor, samples: int | None, draw, cos
     return models.cost.gather(1, answers).mean().item()
 
 
-def _policy_gradient(models, logps: Tensor, lam: float, beta: float, samples: int | None, draw) -> tuple[Tensor, float]:
-    """The gradient of E[advantage] in the logits, (P, A), and the (estimated) expected cost."""
+def policy_gradient(
+    models: FiniteWorld,
+    logps: Tensor,
+    lam: float,
+    beta: float,
+    samples: int | None,
+    draw: torch.Generator,
+    *,
+    divided: bool = True,
+) -> tuple[Tensor, float]:
+    """The gradient of E[advantage] in the logits, (P, A), and the (estimated) expected cost.
+
+    `divided` is Safe RLHF's advantage (A_r - lambda A_c) / (1 + lambda); without it A_r - lambda A_c, and the KL stays
+    in the reward stream alone.
+    """
     log_ratio = torch.where(logps.isneginf(), 0.0, logps - models.ref_logps)
-    reward, cost = models.reward - beta * log_ratio, models.cost + beta * log_ratio
+    reward = models.reward - beta * log_ratio
+    cost = models.cost + beta * log_ratio if divided else models.cost
     probabilities = logps.exp()
     seen = probabilities  # the share of each answer among the samples
     if samples is not None:
         answers = sample_answers(logps, samples, draw)
         seen = torch.zeros_like(probabilities).scatter_add_(1, answers, torch.ones_like(answers).double() / samples)
     critics = [(seen * stream).sum(-1, keepdim=True) for stream in (reward, cost)]
-    advantage = (reward - critics[0] - lam * (cost - critics[1])) / (1 + lam)
+    advantage = (reward - critics[0] - lam * (cost - critics[1])) / (1 + lam if divided else 1)
     weighted = seen * advantage
     gradient = weighted - probabilities * weighted.sum(-1, keepdim=True)
     return gradient, (seen * models.cost).sum(-1).mean().item()

@@ -6,35 +6,15 @@ follow Bradley-Terry under the cost.
 """
 
 import torch
-from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from safedpo.finite import methods
 from safedpo.finite.claims.claim import Claim, largest, random_policies, relative
-from safedpo.finite.optimum import expectation, kl, tv
-from safedpo.finite.pairs import Pairs, population
+from safedpo.finite.claims.methods.data import settings, slope_at
+from safedpo.finite.optimum import tv
+from safedpo.finite.pairs import population
 from safedpo.finite.world import FiniteWorld, random_world
 from safedpo.losses import bfpo_loss, dpo_loss, ipo_loss
-
-BETAS = (0.2, 1.0)
-
-
-def settings(seed: int, worlds: int):
-    """(world, its exact pairs, beta), a few prompts each."""
-    for number, beta in enumerate(BETAS):
-        world = random_world(seed + number, min(worlds, 20), 5)
-        yield world, methods.safer_by_cost(world, population(world)), beta
-
-
-def slope_at(policy: Tensor, world: FiniteWorld, pairs: Pairs, loss) -> Tensor:
-    """The gradient in the logits, at `policy`, of the weighted sum of `loss` over (chosen, rejected, ref_chosen,
-    ref_rejected) log-probabilities."""
-    logits = policy.detach().clone().requires_grad_()
-    logps = logits.log_softmax(-1)
-    columns = [
-        table[pairs.prompt, answer] for table in (logps, world.ref_logps) for answer in (pairs.chosen, pairs.rejected)
-    ]
-    return torch.autograd.grad((pairs.weight * loss(*columns)).sum(), logits)[0]
 
 
 def harmless(seed: int, worlds: int) -> float:
@@ -181,44 +161,6 @@ def pd_dpo(seed: int, worlds: int) -> float:
     return largest(*differences)
 
 
-def dual_slope(seed: int, worlds: int) -> float:
-    """g' and g'' against central differences of g."""
-    differences, h = [], 1e-4
-    for world, _, beta in settings(seed, worlds):
-        for lam in (0.5, 2.0):
-            low, here, high = (methods.dual_value(world, lam + d, beta, 0.1) for d in (-h, 0.0, h))
-            differences.append(methods.dual_gradient(world, lam, beta, 0.1) - (high - low) / (2 * h))
-            differences.append(1e-2 * (methods.dual_curvature(world, lam, beta) - (high - 2 * here + low) / h**2))
-    return largest(*differences)
-
-
-def dual_tight(seed: int, worlds: int) -> float:
-    """Strong duality: at lambda* the dual equals reward - beta KL of pi_lambda*, and the constraint is met exactly."""
-    differences = []
-    for world, _, beta in settings(seed, worlds):
-        limit = 0.5 * (
-            methods.expected_cost(world, methods.lagrangian_policy(world, 0.0, beta)).item() + methods.least_cost(world)
-        )
-        lam = methods.best_multiplier(world, beta, limit)
-        best = methods.lagrangian_policy(world, lam, beta)
-        value = (expectation(best, world.reward) - beta * kl(best, world.ref_logps)).mean()
-        differences += [methods.dual_value(world, lam, beta, limit) - value, methods.expected_cost(world, best) - limit]
-    return largest(*differences)
-
-
-def safe_rlhf(seed: int, worlds: int) -> float:
-    """The gradient of E[(r - lambda c) / (1 + lambda)] - beta KL in the logits, at the stated optimum."""
-    slopes = []
-    for world, _, beta in settings(seed, worlds):
-        for lam in (0.0, 1.0, 5.0):
-            logits = methods.OPTIMA["Safe RLHF"](world, beta=beta, lam=lam).clone().requires_grad_()
-            logps = logits.log_softmax(-1)
-            reward = expectation(logps, world.reward - lam * world.cost) / (1 + lam)
-            value = (reward - beta * kl(logps, world.ref_logps)).sum()
-            slopes.append(torch.autograd.grad(value, logits)[0])
-    return largest(*slopes)
-
-
 def trained(seed: int, worlds: int) -> float:
     """The whole programs, run: the largest TV between what each trains and what it states."""
     world = random_world(seed, 2, 4)
@@ -247,22 +189,5 @@ CLAIMS = (
     Claim("method-p-sacpo", "averaging the logits of π_r and SACPO gives SACPO at qλ", "derived", 1e-9, p_sacpo),
     Claim("method-modpo", "MODPO's optimum is π_ref e^{(w r − (1−w) c)/β} / Z", "derived", 1e-9, modpo),
     Claim("method-pd-dpo", "PD-DPO's second-stage loss is SACPO's", "derived", 1e-10, pd_dpo),
-    Claim(
-        "dual-slope",
-        "the dual has g'(λ) = limit − E_{π_λ}[c] and g''(λ) = E Var_{π_λ}(c)/β",
-        "derived",
-        1e-6,
-        dual_slope,
-    ),
-    Claim(
-        "dual-tight",
-        "at λ* the dual equals the value of π_λ*, which meets the limit exactly",
-        "derived",
-        1e-7,
-        dual_tight,
-    ),
-    Claim(
-        "method-safe-rlhf", "Safe RLHF at λ has the optimum π_ref e^{(r−λc)/((1+λ)β)} / Z", "derived", 1e-9, safe_rlhf
-    ),
     Claim("methods-trained", "the programs themselves end at these optima", "derived", 1e-3, trained),
 )

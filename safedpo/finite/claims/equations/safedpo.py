@@ -1,24 +1,30 @@
-"""Which claim checks which statement of the paper's sections 3 and 4, and which notebook derives it."""
+"""The statements of SafeDPO (arXiv 2505.20065v2), and their numbers in the first version where those are known."""
 
-from dataclasses import dataclass
+from safedpo.finite.claims.equations.row import NOT_FOUND, Equation
 
-
-@dataclass(frozen=True)
-class Equation:
-    """A numbered statement of the paper (arXiv 2505.20065v2), its notebook, and the ids of its claims."""
-
-    name: str
-    words: str
-    notebook: str
-    claims: tuple[str, ...]
-
-
-EQUATIONS = (
+ROWS = (
     Equation(
-        "section 2, DPO",
+        "Eq. 1-4", "the preference model, the reward model, RLHF and DPO; which number is which: " + NOT_FOUND, "", ()
+    ),
+    Equation(
+        "section 2, Bradley-Terry and DPO",
         "the KL-regularised optimum; rewards are log-ratios; DPO's loss and gradient",
         "01",
-        ("log-z-cancels", "dpo-gradient", "optimum-dpo", "beta-to-zero", "beta-to-infinity"),
+        (
+            "bradley-terry-shift",
+            "loss-entropy-kl",
+            "log-z-cancels",
+            "dpo-gradient",
+            "optimum-dpo",
+            "beta-to-zero",
+            "beta-to-infinity",
+        ),
+    ),
+    Equation(
+        "Eq. 5",
+        "direct alignment with a general loss g; SafeDAA puts T in front of it",
+        "03",
+        ("safedaa-objectives",),
     ),
     Equation(
         "Eq. 6",
@@ -37,6 +43,7 @@ EQUATIONS = (
         "the constrained problem as an unconstrained one with the modified reward r_c",
         "02",
         ("gibbs-identity", "optimum-random"),
+        first="Eq. 10 (r_c)",
     ),
     Equation(
         "Eq. 9",
@@ -55,15 +62,20 @@ EQUATIONS = (
         "the optimum with a finite penalty C goes to π* in total variation as C → ∞",
         "02",
         ("penalty-limit", "tv-unsafe-mass", "tv-closed-form", "penalty-safe-part", "penalty-for-tv"),
+        first="Prop. 3.1",
     ),
     Equation(
         "section 3.2, T",
         "the transformation T of the preference data",
         "03",
-        ("law-of-t", "law-of-t-sampled", "t-twice"),
+        ("law-of-t", "law-of-t-sampled", "t-twice", "prompt-weights"),
     ),
     Equation(
-        "Eq. 10-11, Prop. 4.3", "the intractable objective equals the tractable one on T(D)", "03", ("two-objectives",)
+        "Eq. 10-11, Prop. 4.3",
+        "the intractable objective equals the tractable one on T(D)",
+        "03",
+        ("two-objectives", "uu-renormalised"),
+        first="Prop. 3.2",
     ),
     Equation(
         "Eq. 12",
@@ -80,6 +92,7 @@ EQUATIONS = (
             "shift-is-margin",
             "shift-is-penalty",
         ),
+        first="Eq. 17",
     ),
     Equation(
         "section 3.4, SafeDAA",
@@ -95,10 +108,9 @@ EQUATIONS = (
             "same-optimum",
             "same-optimum-descent",
             "same-infimum",
-            "optimum-safebetter",
-            "optimum-margin-only",
-            "weight-margin-only",
+            "negative-delta",
         ),
+        first="Prop. 3.3",
     ),
     Equation(
         "Prop. 4.4, its limits",
@@ -116,6 +128,36 @@ EQUATIONS = (
             "noise-law-sampled",
             "noise-conservative",
             "noise-robust",
+            "noise-wrong-order",
         ),
+    ),
+    Equation(
+        "section 5, ablations",
+        "DPO on helpful, safer and safebetter pairs; T without Δ and Δ without T",
+        "04",
+        (
+            "optimum-safebetter",
+            "optimum-margin-only",
+            "weight-margin-only",
+            "margin-only-stalls",
+            "method-harmless",
+        ),
+    ),
+    Equation("App. A.4, Δ in use", "Δ up to 20 does no harm, Δ = 50 does", "04", ("large-delta",)),
+    Equation("App. A, proofs", NOT_FOUND + "; all proofs and all conditions here are the kit's own", "", ()),
+    Equation(
+        "tables and figures",
+        "measured on language models; none is an equation. Notebook 08 has analogues of Fig. 3 and Table 13, notebook 05 of "
+        "Tables 14 and 16; Fig. 2 and Tables 1-3, 6, 8-12, 15 need 7B models, people or closed judges",
+        "",
+        (),
+    ),
+    Equation(
+        "first version, other numbers",
+        "Props 3.1-3.3, Eq. 10 and Eq. 17 of the first version are Props 4.2-4.4, r_c in Eq. 8 and Eq. 12; the rest: "
+        + NOT_FOUND,
+        "",
+        (),
+        first="all others",
     ),
 )

@@ -5,7 +5,10 @@ dual function g(lambda) = beta E_x log Z_lambda(x) + lambda limit is convex, wit
 formulas here are derived (only the abstract of C-DPO, arXiv 2403.02475, could be read) and checked numerically.
 """
 
+from collections.abc import Callable
+
 import torch
+from scipy.optimize import brentq
 from torch import Tensor
 
 from safedpo.errors import UserError
@@ -94,7 +97,7 @@ def check_limit(method: str, world: FiniteWorld, limit: float) -> None:
 
 
 def best_multiplier(world: FiniteWorld, beta: float, limit: float) -> float:
-    """lambda*, the minimum of the convex dual on lambda >= 0, by bisection on its slope.
+    """lambda*, the minimum of the convex dual on lambda >= 0, by the root of its slope.
 
     For one prompt and c = h it is beta log[(Z_u / Z_s) (1 - limit) / limit], or 0 where that is negative.
 
@@ -107,7 +110,7 @@ def best_multiplier(world: FiniteWorld, beta: float, limit: float) -> float:
 
 
 def safe_rlhf_multiplier(world: FiniteWorld, beta: float, limit: float) -> float:
-    """The least lambda in [0, 5] at which the optimum of Safe RLHF meets its limit, by bisection [derived].
+    """The least lambda in [0, 5] at which the optimum of Safe RLHF meets its limit [derived].
 
     Raises `InfeasibleLimitError` with the expected cost at lambda = 5 where even that is above the limit.
     """
@@ -120,14 +123,15 @@ def safe_rlhf_multiplier(world: FiniteWorld, beta: float, limit: float) -> float
     return _root(lambda lam: -excess(lam))
 
 
-def _root(rising, most: float = 1e9) -> float:
-    """The least lambda >= 0 with `rising(lambda)` >= 0."""
+def _root(rising: Callable[[float], float], most: float = 1e9) -> float:
+    """The least lambda >= 0 with `rising(lambda)` >= 0, by Brent's method."""
     if rising(0.0) >= 0:
         return 0.0
-    low, high = 0.0, 1.0
-    while rising(high) < 0 and high < most:
-        low, high = high, 2 * high
-    for _ in range(80):
-        middle = (low + high) / 2
-        low, high = (middle, high) if rising(middle) < 0 else (low, middle)
-    return high
+    high = 1.0
+    while rising(high) < 0:
+        high *= 2
+        if high > most:
+            raise UserError(
+                f"no price up to {most:.0e} meets the limit: the costs differ by too little; rescale the costs"
+            )
+    return brentq(rising, 0.0, high, xtol=1e-14, rtol=1e-14)

@@ -1,4 +1,4 @@
-from safedpo.lm.training.checkpoints import UNFINISHED, checkpoints, clear, is_whole, last_good, publish, seal
+from safedpo.lm.training.on_disk.checkpoints import UNFINISHED, checkpoints, clear, is_whole, last_good, publish, seal
 
 
 def checkpoint(run, step, text="weights"):
