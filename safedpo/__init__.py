@@ -5,7 +5,7 @@
 They run unchanged in two worlds: a finite one, where the optimal policy is known exactly (`safedpo.finite`), and
 that of language models, where everything is measured (`safedpo.lm`).
 
-    errors      one exception for a mistake that the user can mend
+    errors      one exception for a mistake that the user can put right
     records     a row of preference data -> Record, or a reason why not
     transform   which response is chosen, which pair is dropped; counts
     losses      SafeDPO, DPO and siblings as functions of log-probabilities; the reference shift

@@ -141,7 +141,7 @@ def generate(
     from safedpo.evaluate import Decoding
     from safedpo.evaluate import generate as sample
     from safedpo.evaluate.display import shown
-    from safedpo.lm.models.gate import gate_prompts
+    from safedpo.lm.models.gate.check import gate_prompts
     from safedpo.lm.models.load import load_model
     from safedpo.lm.models.policies import load_policy
     from safedpo.lm.rows.turns import with_template_args

@@ -180,7 +180,7 @@ def random_world(
 
 
 def _with_safe_support(ref_logps: Tensor, unsafe: Tensor, safe_support: float) -> Tensor:
-    """Rescale both groups of answers in log space, so that 1e-300 is as good as 0.5."""
+    """Rescale both groups of answers in log space, so that 1e-300 serves like 0.5."""
     if not 0 < safe_support <= 1:
         raise UserError(f"safe_support is {safe_support}; it must be greater than 0 and at most 1")
     if safe_support < 1 and not unsafe.any(-1).all():

@@ -82,7 +82,7 @@ def live_hazards(
     results: Annotated[Path, typer.Argument(help="The sweep that they come from (data/results/household).")],
 ) -> None:
     """Look for a seed whose answer at delta 0 is unsafe, for each shown prompt, and write live_hazards.json."""
-    from safedpo.evaluate.live_hazards import find_hazards
+    from safedpo.cli.maintain.live_hazards import find_hazards
 
     for one in find_hazards(adapters, results, command=shlex.join(["safedpo", *sys.argv[1:]]))["prompts"]:
         after = one["after"]["unsafe"] if one["seed"] is not None else None

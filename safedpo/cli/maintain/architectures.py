@@ -11,7 +11,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from safedpo.errors import UserError
-from safedpo.lm.models.gate import gate
+from safedpo.lm.models.gate.check import gate
 from safedpo.lm.models.load import LoadedModel, dropout_off
 from safedpo.lm.models.tiny import tiny_tokenizer
 from safedpo.lm.rows.tokens import TokenPair

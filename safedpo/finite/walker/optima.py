@@ -73,7 +73,7 @@ def bradley_terry(world: FiniteWorld, removed: bool) -> Sides:
 
 
 def finite_delta(world: FiniteWorld, removed: bool) -> Sides:
-    """Delta = -inf: softplus(-inf) = 0, so a mixed pair is as good as absent."""
+    """Delta = -inf: softplus(-inf) = 0, so a mixed pair counts for nothing."""
     kept = population(world).transform()
     return ends(world, kept[~kept.rejected_unsafe] if removed else kept)
 

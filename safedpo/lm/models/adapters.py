@@ -14,8 +14,8 @@ from safedpo.errors import UserError, brief
 from safedpo.files import is_number, read_json, write_json
 from safedpo.lm.models.download import file_sha256
 from safedpo.lm.models.fingerprint import weights_fingerprint
+from safedpo.lm.models.gate.outside import refuse_not_finite
 from safedpo.lm.models.loading import loading
-from safedpo.lm.models.outside import refuse_not_finite
 
 # PEFT's own use of a name that transformers renames, and its list of missing tensors, which is checked here instead.
 _PEFT_NOISE = (

@@ -10,7 +10,7 @@ import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from safedpo.errors import UserError, brief
-from safedpo.lm.models.outside import refuse_not_finite, refuse_what_is_not_data
+from safedpo.lm.models.gate.outside import refuse_not_finite, refuse_what_is_not_data
 
 
 @contextmanager

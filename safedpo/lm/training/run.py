@@ -17,8 +17,8 @@ from safedpo.errors import UserError, brief
 from safedpo.files import check_writable
 from safedpo.lm.models.adapters import add_lora, load_adapter
 from safedpo.lm.models.dtype import trains_on_cpu
-from safedpo.lm.models.gate import gate
-from safedpo.lm.models.gate_rules import updates_lost
+from safedpo.lm.models.gate.check import gate
+from safedpo.lm.models.gate.rules import updates_lost
 from safedpo.lm.models.load import LoadedModel, load_model
 from safedpo.lm.rows.packing import group_examples
 from safedpo.lm.rows.tokens import tokenize_examples

@@ -9,7 +9,7 @@ import transformers
 from safedpo.cli.maintain.architectures import MARKS, table, verdict
 from safedpo.errors import UserError
 from safedpo.lm.models.fingerprint import weights_fingerprint
-from safedpo.lm.models.gate import gate
+from safedpo.lm.models.gate.check import gate
 from safedpo.lm.models.load import LoadedModel, dropout_off
 from safedpo.lm.models.tiny import tiny_tokenizer
 from safedpo.lm.rows.attention import use_packed_attention

@@ -5,7 +5,7 @@ import torch
 
 from safedpo.errors import UserError
 from safedpo.lm.models.adapters import add_lora
-from safedpo.lm.models.gate_rules import updates_lost
+from safedpo.lm.models.gate.rules import updates_lost
 from safedpo.lm.models.load import load_model
 from safedpo.lm.models.memory import estimate_of
 from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer

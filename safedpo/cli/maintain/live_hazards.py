@@ -58,9 +58,9 @@ def sample_seeds(
     """The answers of the blend's present weights to each prompt, one a seed, drawn as the live page draws them."""
     rows = torch.tensor([uniform_numbers(seed, max_new_tokens) for seed in seeds], dtype=torch.float64)
     decoding = Decoding(samples=len(seeds), greedy=False, max_new_tokens=max_new_tokens)
-    luck = rows.expand(len(prompts), -1, -1)
+    uniforms = rows.expand(len(prompts), -1, -1)
     found = generate(
-        blend.model, loaded.tokenizer, prompts, decoding, template=blend.template, progress=False, luck=luck
+        blend.model, loaded.tokenizer, prompts, decoding, template=blend.template, progress=False, uniforms=uniforms
     )
     return [list(one.sampled) for one in found]
 

@@ -1,6 +1,6 @@
 """Before any work: does a packed row of this data give, on this model, what each sequence gives alone?
 
-The fixed rules of `gate_rules` come first. Then the longest and a short item of the data run once as a packed row, as training
+The fixed rules of `rules` come first. Then the longest and a short item of the data run once as a packed row, as training
 does it, and once sequence by sequence through plain `model(input_ids)`. In float32 a sound model differs by up to 1e-4 nats,
 a wrong one by 0.06 and more. bfloat16 is too coarse for that (up to 1.6 nats), so the comparison always runs in float32, on the
 first layers only: as many as it takes to have each kind of layer once. What holds for a layer holds for all of its kind.
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from safedpo.errors import UserError
-from safedpo.lm.models.gate_rules import layer_list, refusals, wrong_turn_end
+from safedpo.lm.models.gate.rules import layer_list, refusals, wrong_turn_end
 from safedpo.lm.rows.logprobs import response_logps
 from safedpo.lm.rows.packing import Item, n_tokens, pack_items
 from safedpo.lm.rows.tokens import TokenExample, TokenPair, prompt_token_ids

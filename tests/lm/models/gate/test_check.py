@@ -11,7 +11,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, MistralConfig, MistralForC
 from safedpo.errors import UserError
 from safedpo.lm.models.adapters import add_lora, load_adapter
 from safedpo.lm.models.fingerprint import config_fingerprint, weights_fingerprint
-from safedpo.lm.models.gate import few_layers, gate, gate_prompts, prompt_items
+from safedpo.lm.models.gate.check import few_layers, gate, gate_prompts, prompt_items
 from safedpo.lm.models.load import LoadedModel, dropout_off, load_model
 from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
 from safedpo.lm.rows import masks
