@@ -14,7 +14,7 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from safedpo.errors import UserError, brief
 from safedpo.files import is_number
-from safedpo.lm.rows.tokens import prompt_token_ids
+from safedpo.lm.rows.tokens import prompt_token_ids, turn_end
 
 COLDEST = 1e-6  # below it logits / temperature overflow
 
@@ -85,7 +85,7 @@ def generate(
         with torch.inference_mode(), tqdm(total=len(prompts) * each, unit="response", disable=not progress) as bar:
             for start in range(0, len(prompts), step):
                 batch = by_length[start : start + step]
-                tokens = _decode(model, tokenizer, [ids[i] for i in batch], luck[batch], decoding)
+                tokens = _decode(model, tokenizer, [ids[i] for i in batch], luck[batch], decoding, template)
                 for place, i in enumerate(batch):
                     rows = tokens[place * each : (place + 1) * each]
                     texts[i] = [tokenizer.decode(row, skip_special_tokens=True).strip() for row in rows]
@@ -98,10 +98,12 @@ def generate(
     ]
 
 
-def _decode(model, tokenizer, ids: list[list[int]], luck: torch.Tensor, decoding: Decoding) -> list[list[int]]:
+def _decode(
+    model, tokenizer, ids: list[list[int]], luck: torch.Tensor, decoding: Decoding, template: str
+) -> list[list[int]]:
     """Token ids of each response, prompt by prompt (greedy first). `luck`: (prompts, samples, max_new_tokens)."""
     device, each = model.device, decoding.greedy + decoding.samples
-    stops = stop_ids(model, tokenizer)
+    stops = stop_ids(model, tokenizer, template)
     width = max(map(len, ids))
     tokens = torch.tensor([[0] * (width - len(row)) + row for row in ids], device=device)  # padded on the left
     mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in ids], device=device)
@@ -148,8 +150,9 @@ def draw(logits: torch.Tensor, luck: torch.Tensor, temperature: float = 1.0) -> 
     return torch.where(luck < 0, logits.argmax(-1), picked.clamp(max=logits.shape[-1] - 1))
 
 
-def stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> torch.Tensor:
-    """The tokens that end a response: the tokenizer's end of sequence, and those of the model's generation config."""
+def stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, template: str = "auto") -> torch.Tensor:
+    """The tokens that end a response: the template's end of turn, the tokenizer's end of sequence, and those of the
+    model's generation config."""
     own = model.generation_config.eos_token_id
-    ids = {tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])} - {None}
+    ids = {turn_end(tokenizer, template), tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])} - {None}
     return torch.tensor(sorted(ids), device=model.device)

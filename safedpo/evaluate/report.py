@@ -19,6 +19,7 @@ from safedpo.evaluate.intervals import Interval, cluster_interval
 from safedpo.evaluate.scorers import Scorer, scorer_for
 from safedpo.files import read_json, write_json, write_text, writing
 from safedpo.lm.models.download import own_cache
+from safedpo.lm.models.gate import gate_prompts
 from safedpo.lm.models.load import LoadedModel
 from safedpo.lm.models.policies import TrainedPolicy, load_policy
 from safedpo.lm.rows.tokens import resolve_template
@@ -131,6 +132,7 @@ def evaluate(
             model.model, model.tokenizer, prompts, decoding, template=template, batch_size=batch_size, progress=progress
         )
 
+    gate_prompts(loaded, prompts, template, say=progress)
     evaluations = [judge(run(loaded), scorer)]
     base = loaded  # with an adapter on it, its fingerprint is the reference's
     if trained.load_reference:
@@ -210,7 +212,7 @@ def _remembered(
 ) -> list[Responses]:
     """The reference's responses: from the cache, or made now and kept. Texts are kept, judgements never."""
     key = [
-        reference.fingerprint,
+        reference.identity,
         str(reference.dtype),
         reference.tokenizer.chat_template,
         template,

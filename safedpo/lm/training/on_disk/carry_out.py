@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 
 from safedpo.files import write_text
-from safedpo.lm.models.fits import refuse_if_too_big
 from safedpo.lm.models.load import LoadedModel
+from safedpo.lm.models.memory import refuse_if_too_big
 from safedpo.lm.rows.fused import unfuse_lora
 from safedpo.lm.training.callbacks import log_text
 from safedpo.lm.training.config import SafeDPOConfig
