@@ -129,6 +129,7 @@ CROSS_CUTTING = {
     "test_package.py",
     "test_project.py",
     "test_wheel.py",
+    "lm/rows/test_architectures.py",
     "lm/test_real_data.py",
     "lm/training/test_trl.py",
     "lm/training/test_two_processes.py",
