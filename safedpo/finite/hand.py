@@ -53,6 +53,6 @@ def fates(reward: Tensor, unsafe: Tensor, seen: Tensor | None = None) -> Fates:
     shares.index_put_((fate, low, high), raw.weight, accumulate=True)
     first, second = torch.triu_indices(len(reward), len(reward), offset=1)
     names = tuple(f"{i + 1}-{j + 1}" for i, j in zip(first.tolist(), second.tolist(), strict=True))
-    columns = (tuple(one[first, second].tolist()) for one in shares)
+    kept, swapped, dropped = (tuple(one[first, second].tolist()) for one in shares)
     right, _, _ = tractable(truth, raw.transform())
-    return Fates(names, *columns, intractable(truth).item(), right.item())
+    return Fates(names, kept, swapped, dropped, intractable(truth).item(), right.item())

@@ -4,6 +4,8 @@ The reward must rank human pairs right *and* prefer the golden answers to what t
 with its best response. Here golden answers are the chosen ones, and the aligner is the exact Gibbs policy.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
@@ -82,7 +84,7 @@ def apo(
                 answers = sample_answers(policy.log(), samples, draw)
                 costs.samples += answers.numel()
                 seen = torch.zeros_like(policy).scatter_add_(1, answers, torch.ones_like(answers).double() / samples)
-            own = {"weight": weight, "comparison": comparison, "human_pairs": human_pairs}
+            own: dict[str, Any] = {"weight": weight, "comparison": comparison, "human_pairs": human_pairs}
             (gradient,) = torch.autograd.grad(reward_loss(reward, seen, world, pairs, **own), reward)
             reward.data -= lr * gradient
     costs.steps, norm = rounds, gradient.norm().item()

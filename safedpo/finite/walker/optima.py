@@ -101,8 +101,8 @@ def endless_loss(world: FiniteWorld, removed: bool) -> Sides:
         again = torch.zeros_like(ratio).index_add(0, kept.prompt, (kept.weight * (gap - target))[:, None] * compare)
         left.append(tv((world.ref_logps + ratio).log_softmax(-1), optimal_policy(world, BETA)))
         rest.append(again.abs().amax(-1))
-    left = torch.stack(left).amax(0)
-    return left, torch.zeros_like(left), torch.stack(rest).amax(0)
+    distance = torch.stack(left).amax(0)
+    return distance, torch.zeros_like(distance), torch.stack(rest).amax(0)
 
 
 def own_logits(world: FiniteWorld, removed: bool) -> Sides:

@@ -1,5 +1,7 @@
 """RePO: the expected cost is bounded for *each* prompt, with a price of its own (arXiv 2410.19933)."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -57,7 +59,7 @@ def repo(
         lam, eta = torch.zeros(world.prompts, dtype=torch.float64), 4 * beta / _spread(models) ** 2
         for _ in range(rounds):
             labelled = relabel(pairs, models.reward - lam[:, None] * models.cost)
-            own = {"shape": logistic(beta), "beta": beta, "steps": steps, "tolerance": None}
+            own: dict[str, Any] = {"shape": logistic(beta), "beta": beta, "steps": steps, "tolerance": None}
             logps, norm = train("RePO", world, labelled, costs, start=logps, **own)
             cost = expectation(logps, models.cost)
             if samples is not None:

@@ -4,6 +4,7 @@ MoCAN scores answers by learned reward and cost, PeCAN by the log-ratios of two 
 """
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -65,7 +66,7 @@ def pecan(
     costs = Costs(tables=2)
     costs.use_labels(pairs, "better", "safer")
     with costs.timed():
-        own = {"shape": logistic(beta), "beta": beta, "steps": steps, "tolerance": tolerance}
+        own: dict[str, Any] = {"shape": logistic(beta), "beta": beta, "steps": steps, "tolerance": tolerance}
         helpful, _ = train("PeCAN, helpful model", world, pairs, costs, **own)
         safe, _ = train("PeCAN, safe model", world, pairs.transform("harmless"), costs, **own)
         costs.tables += 1
@@ -130,6 +131,6 @@ def _once(
         seen = replace(models, ref_logps=(counts / counts.sum(-1, keepdim=True)).log())
     lam = best_multiplier(seen, beta, limit)
     labelled = relabel(pairs, models.reward - lam * models.cost)
-    own = {"shape": logistic(beta), "beta": beta, "steps": steps, "tolerance": tolerance}
+    own: dict[str, Any] = {"shape": logistic(beta), "beta": beta, "steps": steps, "tolerance": tolerance}
     logps, norm = train(method, world, labelled, costs, **own)
     return Outcome(method, logps, costs, "arXiv 2405.19544", norm, lam, (), models)

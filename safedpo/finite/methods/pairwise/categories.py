@@ -1,5 +1,7 @@
 """Cat-DPO: a safety margin for each category of harm, raised while that category is still too frequent."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -57,7 +59,7 @@ def cat_dpo(
     with costs.timed():
         for _ in range(rounds):
             shifted = world.ref_logps - torch.where(world.unsafe, delta[categories], 0.0) / beta
-            own = {"shape": logistic(beta), "beta": beta, "steps": steps, "tolerance": None}
+            own: dict[str, Any] = {"shape": logistic(beta), "beta": beta, "steps": steps, "tolerance": None}
             logps, norm = train("Cat-DPO", world, kept, costs, reference=shifted, start=logps, **own)
             drawn = sample_answers(logps, -(-samples // world.prompts), draw)
             costs.samples += drawn.numel()
