@@ -28,7 +28,7 @@ from safedpo.evaluate.results import stored_results
 from safedpo.household import load, optimal_values, requests
 from safedpo.labs.lessons import finetuning
 from safedpo.labs.lessons.ladder import climb
-from safedpo.labs.live_curves import LiveCurves, closing_curves
+from safedpo.labs.live.curves import LiveCurves, closing_curves
 from safedpo.lm import RECIPES, load_model, memory_estimate, train
 from safetensors.torch import load_file
 

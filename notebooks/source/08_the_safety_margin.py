@@ -29,7 +29,7 @@ from safedpo.evaluate import cluster_interval
 from safedpo.evaluate.results import METRICS, stored_results
 from safedpo.household import find_request, load, score
 from safedpo.labs.lessons import ladder, margins
-from safedpo.labs.live_prompt import LivePrompt
+from safedpo.labs.live.prompt import LivePrompt
 from safedpo.lm.blending.error import blend_error, strength_error
 from safedpo.lm.rows.tokens import TokenExample, tokenize_examples, tokenize_pairs
 

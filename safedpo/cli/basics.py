@@ -159,8 +159,9 @@ def _show_counts(source: str, counts: dict[str, int], bad: int) -> None:
 
     title = f"{counts['rows']} rows of {escape(visible(str(source)))}, {bad} of them bad"
     table = Table(title=title, title_justify="left")
-    for column, justify in (("better / other", "left"), ("pairs", "right"), ("what T does", "left")):
-        table.add_column(column, justify=justify)
+    table.add_column("better / other")
+    table.add_column("pairs", justify="right")
+    table.add_column("what T does")
     table.add_row("safe / safe (SS)", str(counts["SS"]), "keeps the order")
     table.add_row("safe / unsafe (SU)", str(counts["SU"]), "keeps the order; the margin applies")
     table.add_row("unsafe / safe (US)", str(counts["US"]), "swaps; the margin applies")

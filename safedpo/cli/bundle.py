@@ -11,6 +11,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import zipfile
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated
@@ -118,7 +119,7 @@ def _wheel(out: Path, given: Path | None) -> None:
         old.unlink()
     clone = Path(__file__).resolve().parents[2]
     if given:
-        if not given.is_file() or not given.name.startswith("safedpo-") or given.suffix != ".whl":
+        if not (given.name.startswith("safedpo-") and given.suffix == ".whl" and zipfile.is_zipfile(given)):
             raise UserError(f"{given} is not the kit's wheel; make it with `make wheel`: dist/safedpo-*.whl")
         shutil.copy(given, out)
     elif (clone / "pyproject.toml").is_file():
@@ -177,12 +178,16 @@ def _models(cache: Path) -> None:
 
 
 def _notebooks(target: Path) -> None:
-    from safedpo.files import shipped
-
+    """The notebooks that are inside the wheel, so that the two always fit each other."""
     shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(
-        shipped("notebooks"), target, ignore=shutil.ignore_patterns("source", ".ipynb_checkpoints", "*.toml")
-    )
+    (wheel,) = target.parent.glob("safedpo-*.whl")
+    inside = "safedpo/_notebooks/"
+    with zipfile.ZipFile(wheel) as archive:
+        for name in archive.namelist():
+            path = target / name.removeprefix(inside)
+            if name.startswith(inside) and path.suffix in (".ipynb", ".png"):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(archive.read(name))
 
 
 def _pip(*arguments: str) -> None:

@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -73,7 +73,8 @@ def passed_on(arguments: list[str]) -> dict:
     >>> passed_on(["--weight-decay", "0.01", "--full-determinism", "--optim=sgd"])
     {'weight_decay': 0.01, 'full_determinism': True, 'optim': 'sgd'}
     """
-    settings, words = {}, list(arguments)
+    settings: dict[str, Any] = {}
+    words = list(arguments)
     while words:
         word = words.pop(0)
         if not word.startswith("--"):

@@ -27,6 +27,10 @@ LearningRate = Annotated[float, Option(help="Peak learning rate.")]
 LoraR = Annotated[int, Option(help="Rank of the LoRA adapter.")]
 Full = Annotated[bool, Option("--full", help="Train all weights instead of a LoRA adapter.")]
 MaxLength = Annotated[int, Option(help="Longest prompt + response in tokens; longer ones are cut, and counted.")]
+TemplateArg = Annotated[
+    list[str] | None,
+    Option(help="A variable of the chat template, name=value (enable_thinking=false); may be repeated."),
+]
 Template = Annotated[str, Option(help="auto, chat (the tokenizer's) or plain (the paper's).")]
 LONGEST, MOST_SAMPLES = 100_000, 10_000
 HOUSEHOLD = RECIPES["household"]
@@ -46,7 +50,9 @@ MORE = (
 def train(
     context: typer.Context,
     output_dir: OutputDir,
-    recipe: Annotated[str, Option(help="Start from named settings: household or paper-7b.")] = "household",
+    recipe: Annotated[
+        str, Option(help="Named settings: household, colab-t4, lora-7b, lora-7b-4bit or paper-7b.")
+    ] = "household",
     model: Model = HOUSEHOLD["model"],
     data: Data = "household-train",
     beta: Annotated[float, Option(help="Strength of the tie to the reference, greater than 0.")] = HOUSEHOLD["beta"],
@@ -64,6 +70,7 @@ def train(
     full: Full = False,
     max_length: MaxLength = 512,
     template: Template = "auto",
+    template_arg: TemplateArg = None,
     dtype: Dtype = "auto",
     seed: Seed = 0,
     skip_bad_rows: SkipBadRows = False,
@@ -79,6 +86,8 @@ def train(
     settings = _settings(context, f"recipe {recipe}", RECIPES[recipe])
     from safedpo.lm import train as run
 
+    if (named := context.get_parameter_source("recipe")) and named.name == "COMMANDLINE":
+        print(recipe_memory(settings))
     _finished(run(output_dir=output_dir, **settings), json_file)
 
 
@@ -99,6 +108,7 @@ def sft(
     full: Full = False,
     max_length: MaxLength = 512,
     template: Template = "auto",
+    template_arg: TemplateArg = None,
     dtype: Dtype = "auto",
     seed: Seed = 0,
     skip_bad_rows: SkipBadRows = False,
@@ -122,6 +132,7 @@ def generate(
     ] = 2,
     max_new_tokens: Annotated[int, Option(min=1, max=LONGEST, help="Longest response in tokens.")] = 64,
     temperature: Annotated[float, Option(help="Sampling temperature, greater than 0.")] = 1.0,
+    template_arg: TemplateArg = None,
     dtype: Dtype = "auto",
     seed: Seed = 0,
     json_file: JsonFile = None,
@@ -130,8 +141,10 @@ def generate(
     from safedpo.evaluate import Decoding
     from safedpo.evaluate import generate as sample
     from safedpo.evaluate.display import shown
+    from safedpo.lm.models.gate.check import gate_prompts
     from safedpo.lm.models.load import load_model
     from safedpo.lm.models.policies import load_policy
+    from safedpo.lm.rows.turns import with_template_args
 
     if any(not prompt.strip() for prompt in prompts):
         raise UserError("a prompt is empty; write a request in quotation marks")
@@ -141,6 +154,8 @@ def generate(
         loaded, template = trained.policy, trained.template
     else:
         loaded, template = load_model(model, dtype=dtype), "auto"
+    with_template_args(loaded.tokenizer, template_arguments(template_arg))
+    gate_prompts(loaded, prompts, template)
     said = sample(loaded.model, loaded.tokenizer, prompts, decoding, template=template)
     for answer in said:
         print(f"\n{shown(answer.prompt).plain}")
@@ -189,11 +204,42 @@ def table(
     print(markdown_table(read_rows(folder)))
 
 
+def template_arguments(words: list[str] | None) -> dict:
+    """`name=value` words as variables of a chat template: numbers and true/false are read, the rest stays text.
+
+    >>> template_arguments(["enable_thinking=false", "date=2026-05-01"])
+    {'enable_thinking': False, 'date': '2026-05-01'}
+    """
+    found = {}
+    for word in words or ():
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise UserError(f"--template-arg {word} has no value; write --template-arg name=value")
+        found |= passed_on([f"--{name}={value}"])
+    return found
+
+
+def recipe_memory(settings: dict) -> str:
+    """What these settings will need, before any weight is loaded."""
+    from safedpo.lm.models.memory import memory_estimate
+
+    names = ("full", "row_tokens", "dtype", "four_bit")
+    estimate = memory_estimate(
+        settings["model"],
+        r=settings["lora_r"],
+        checkpointing=bool(settings.get("gradient_checkpointing") or settings.get("activation_checkpointing")),
+        **{name: settings[name] for name in names if settings.get(name) is not None},
+    )
+    return f"memory that this needs:\n{estimate}"
+
+
 def _settings(context: typer.Context, owner: str, recipe: dict) -> dict:
     """The settings of a run, and a print of where each comes from: the command line, the recipe, or the defaults."""
-    given = {k: v for k, v in context.params.items() if k not in ("recipe", "output_dir", "json_file")}
-    typed = {k: v for k, v in given.items() if context.get_parameter_source(k).name == "COMMANDLINE"}
+    given = {k: v for k, v in context.params.items() if k not in ("recipe", "output_dir", "json_file", "template_arg")}
+    typed = {k: v for k, v in given.items() if _from(context, k) == "COMMANDLINE"}
     typed |= passed_on(context.args)
+    if arguments := template_arguments(context.params.get("template_arg")):
+        typed["template_args"] = arguments
     recipe = {name: value for name, value in recipe.items() if name not in typed}
     named = context.get_parameter_source("recipe")
     if "data" in typed and (named is None or named.name != "COMMANDLINE"):
@@ -214,3 +260,9 @@ def _finished(run, json_file: Path | None) -> None:
     at_end = f", at their end {shown}" if shown else ""
     print(visible(f"{run.metrics['steps']} steps{at_end}; {run.folder} holds the weights, run.json and log.jsonl"))
     write_json(json_file, {"folder": str(run.folder), "counts": run.counts, "metrics": run.metrics})
+
+
+def _from(context: typer.Context, name: str) -> str:
+    """Where a parameter's value comes from, as click names it."""
+    source = context.get_parameter_source(name)
+    return source.name if source else ""

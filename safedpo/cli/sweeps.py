@@ -28,7 +28,7 @@ def sweep(
     deltas: Annotated[str, Option(help="Safety margins, at least 0, as a list: 0,2,5,10,20,50.")],
     output_dir: Annotated[
         Path,
-        Option(callback=folder_target, help="Folder of the sweep; started again, it goes on with what is missing."),
+        Option(callback=folder_target, help="Folder of the sweep; started again, it continues with what is missing."),
     ],
     seeds: Annotated[
         str, Option(help="How many (3 is 0,1,2), or which, as a list: 0,2 (with a comma also for one: 2,).")

@@ -14,6 +14,23 @@ Names are imported when they are first used: what was measured can be read witho
 """
 
 import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the same names for type checkers and editors
+    from safedpo.evaluate.generation import Decoding as Decoding
+    from safedpo.evaluate.generation import Responses as Responses
+    from safedpo.evaluate.generation import generate as generate
+    from safedpo.evaluate.intervals import Interval as Interval
+    from safedpo.evaluate.intervals import cluster_interval as cluster_interval
+    from safedpo.evaluate.report import Evaluation as Evaluation
+    from safedpo.evaluate.report import EvaluationReport as EvaluationReport
+    from safedpo.evaluate.report import Sample as Sample
+    from safedpo.evaluate.report import evaluate as evaluate
+    from safedpo.evaluate.report import judge as judge
+    from safedpo.evaluate.results import Results as Results
+    from safedpo.evaluate.results import stored_results as stored_results
+    from safedpo.evaluate.scorers import Scorer as Scorer
+    from safedpo.evaluate.scorers import scorer_for as scorer_for
 
 _HOME = {
     "Decoding": "generation",

@@ -19,19 +19,20 @@ from safedpo.evaluate.intervals import Interval, cluster_interval
 from safedpo.evaluate.scorers import Scorer, scorer_for
 from safedpo.files import read_json, write_json, write_text, writing
 from safedpo.lm.models.download import own_cache
+from safedpo.lm.models.gate.check import gate_prompts
 from safedpo.lm.models.load import LoadedModel
 from safedpo.lm.models.policies import TrainedPolicy, load_policy
 from safedpo.lm.rows.tokens import resolve_template
 from safedpo.lm.training.data import shipped_data
 from safedpo.records import Records, read_records
 
-OF = {
+SAMPLE_FIELD = {
     "harm": "unsafe",
     "helpfulness": "helpfulness",
     "over_refusal": "refusal",
     "gibberish": "gibberish",
 }  # of a Sample
-METRICS = tuple(OF)
+METRICS = tuple(SAMPLE_FIELD)
 
 
 @dataclass(frozen=True)
@@ -131,14 +132,15 @@ def evaluate(
             model.model, model.tokenizer, prompts, decoding, template=template, batch_size=batch_size, progress=progress
         )
 
+    gate_prompts(loaded, prompts, template, say=progress)
     evaluations = [judge(run(loaded), scorer)]
     base = loaded  # with an adapter on it, its fingerprint is the reference's
     if trained.load_reference:
         base = trained.load_reference()
-        evaluations.append(judge(_remembered(lambda: run(base), base, prompts, decoding, template), scorer))
+        evaluations.append(judge(_cached(lambda: run(base), base, prompts, decoding, template), scorer))
     elif isinstance(loaded.model, PeftModel):
         with loaded.model.disable_adapter():
-            responses = _remembered(lambda: run(loaded), loaded, prompts, decoding, template)
+            responses = _cached(lambda: run(loaded), loaded, prompts, decoding, template)
         evaluations.append(judge(responses, scorer))
     settings = {
         "data": Path(records.source).name,
@@ -195,7 +197,7 @@ def _summary(samples: Sequence[Sample]) -> dict[str, Interval]:
     parts = {metric: judged(metric, samples) for metric in METRICS}
     return {
         metric: cluster_interval(
-            [float(getattr(sample, OF[metric])) for sample in part], [sample.prompt for sample in part]
+            [float(getattr(sample, SAMPLE_FIELD[metric])) for sample in part], [sample.prompt for sample in part]
         )
         for metric, part in parts.items()
     }
@@ -205,12 +207,12 @@ def _plain(metrics: dict[str, Interval]) -> dict:
     return {name: interval.to_json() for name, interval in metrics.items()}
 
 
-def _remembered(
+def _cached(
     make: Callable[[], list[Responses]], reference: LoadedModel, prompts: list[str], decoding: Decoding, template: str
 ) -> list[Responses]:
     """The reference's responses: from the cache, or made now and kept. Texts are kept, judgements never."""
     key = [
-        reference.fingerprint,
+        reference.identity,
         str(reference.dtype),
         reference.tokenizer.chat_template,
         template,

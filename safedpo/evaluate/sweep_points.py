@@ -90,7 +90,7 @@ def point(pairs: int, evaluation: Evaluation, policy: LoadedModel, prompts: Sequ
 
 def texts(evaluation: Evaluation, prompts: Sequence[str]) -> list[dict]:
     """The greedy and the first sampled response to each shown prompt."""
-    said = {True: {}, False: {}}
+    said: dict[bool, dict[str, str]] = {True: {}, False: {}}
     for sample in evaluation.samples:
         said[sample.greedy].setdefault(sample.prompt, sample.response)
     return [{"prompt": one, "greedy": said[True][one], "sampled": said[False][one]} for one in shown(prompts)]

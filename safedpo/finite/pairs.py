@@ -11,7 +11,7 @@ from torch import Tensor
 
 from safedpo.errors import UserError
 from safedpo.finite.world import FiniteWorld
-from safedpo.losses import Number, safedpo_loss
+from safedpo.losses import safedpo_loss
 from safedpo.transform import order_pairs, pair_groups
 
 
@@ -176,10 +176,10 @@ def flip_bits(pairs: Pairs, rate: float, *, together: bool = False) -> Pairs:
     )
 
 
-def pairs_loss(pairs: Pairs, logps: Tensor, ref_logps: Tensor, *, beta: Number, delta: Number) -> Tensor:
+def pairs_loss(pairs: Pairs, logps: Tensor, ref_logps: Tensor, *, beta: float, delta: float | Tensor) -> Tensor:
     """The training objective of a whole set: the weighted *sum* of `safedpo_loss` over its rows (Eq. 12), (...).
 
-    `logps` (..., P, A), `ref_logps` (P, A); a tensor as `beta` or `delta` broadcasts against (..., N).
+    `logps` (..., P, A), `ref_logps` (P, A).
 
     >>> from safedpo.finite import population, six_answers
     >>> world = six_answers()

@@ -4,18 +4,19 @@ Here every expectation is a sum over a table, so each statement of the paper is 
 Tensors are float64 of shape (P, A): P prompts, A answers each.
 """
 
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor
 
 from safedpo.errors import UserError
 
 SUM_TOLERANCE = 1e-6  # loose enough for a reference that once was float32; no formula here needs an exact one
 
-Table = Tensor | ArrayLike  # numbers in any form that `torch.as_tensor` reads
+
+Table = Tensor | np.ndarray | Sequence[Sequence[float]]  # (P, A), as it may be given
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -38,7 +39,6 @@ class FiniteWorld:
     cost: Tensor
     labels: tuple[str, ...] | None
 
-    # Written out because it accepts more than the fields hold: whatever comes in, each table is a Tensor afterwards.
     def __init__(
         self,
         ref_logps: Table,
@@ -46,14 +46,15 @@ class FiniteWorld:
         unsafe: Table,
         cost: Table | None = None,
         labels: tuple[str, ...] | None = None,
-    ) -> None:
+    ):
         flags = torch.as_tensor(unsafe).clone()
         if flags.dtype != torch.bool:
             raise UserError(f"unsafe is {flags.dtype}; it must be bool (True = unsafe, h = 1)")
-        bits_or_cost = flags if cost is None else cost
-        values = (_float64(ref_logps), _float64(reward), flags, _float64(bits_or_cost), labels)
-        for one, value in zip(fields(self), values, strict=True):
-            object.__setattr__(self, one.name, value)  # the dataclass is frozen
+        tables = {"ref_logps": ref_logps, "reward": reward, "cost": flags if cost is None else cost}
+        for name, table in tables.items():
+            object.__setattr__(self, name, torch.as_tensor(table, dtype=torch.float64).clone())
+        object.__setattr__(self, "unsafe", flags)
+        object.__setattr__(self, "labels", labels)
         self._check()
 
     def _check(self) -> None:
@@ -88,10 +89,6 @@ class FiniteWorld:
         return self.ref_logps.shape[1]
 
 
-def _float64(table: Table) -> Tensor:
-    return torch.as_tensor(table, dtype=torch.float64).clone()
-
-
 def _refuse(name: str, table: Tensor, wrong: Tensor, why: str) -> None:
     """Raise `UserError` for the first entry of `table` that is `wrong`."""
     if wrong.any():
@@ -118,9 +115,8 @@ def six_answers() -> FiniteWorld:
         ("bleach and drain acid", 0.14, 1.8, 2.5),
         ("caustic, bare hands", 0.22, 1.3, 1.0),
     )
-    labels, reference, reward, costs = zip(*rows, strict=True)
-    cost = torch.tensor([costs], dtype=torch.float64)
-    return FiniteWorld(torch.tensor([reference], dtype=torch.float64).log(), [reward], cost > 0, cost, labels)
+    reference, reward, cost = torch.tensor([row[1:] for row in rows], dtype=torch.float64).T[:, None]
+    return FiniteWorld(reference.log(), reward, cost > 0, cost, tuple(row[0] for row in rows))
 
 
 def world_a() -> FiniteWorld:
@@ -184,7 +180,7 @@ def random_world(
 
 
 def _with_safe_support(ref_logps: Tensor, unsafe: Tensor, safe_support: float) -> Tensor:
-    """Rescale both groups of answers in log space, so that 1e-300 is as good as 0.5."""
+    """Rescale both groups of answers in log space, so that 1e-300 serves like 0.5."""
     if not 0 < safe_support <= 1:
         raise UserError(f"safe_support is {safe_support}; it must be greater than 0 and at most 1")
     if safe_support < 1 and not unsafe.any(-1).all():

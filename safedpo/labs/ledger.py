@@ -147,7 +147,7 @@ class Table:
     """Rows of text for a notebook: HTML where there is a page, lines where there is not."""
 
     head: tuple[str, ...]
-    lines: list[tuple[str, ...]]
+    lines: Sequence[tuple[str, ...]]
 
     def _repr_html_(self) -> str:
         def row(tag: str, texts) -> str:

@@ -12,7 +12,7 @@ import torch
 
 from safedpo.files import shipped
 from safedpo.household import score
-from safedpo.lm.blending.blend import load_adapters
+from safedpo.lm.blending.load import load_adapters
 from safedpo.lm.models.load import load_model
 from safedpo.lm.rows.tokens import prompt_token_ids
 from tests.browser.live_page import ISOLATED, RESULTS, live_page, whole_page

@@ -6,11 +6,11 @@ import math
 import pytest
 import torch
 
+from safedpo.cli.maintain.live_hazards import uniform_numbers
 from safedpo.errors import visible
 from safedpo.evaluate.generation import draw
-from safedpo.evaluate.live_hazards import uniform_numbers
 from safedpo.household import find_request, requests, score
-from safedpo.lm.blending.blend import load_adapters
+from safedpo.lm.blending.load import load_adapters
 from safedpo.lm.models.adapters import add_lora
 from safedpo.lm.models.tiny import tiny_model
 from tests.browser.live_page import RESULTS, live_page, page_without_model

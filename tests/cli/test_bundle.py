@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,14 @@ from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
 @pytest.fixture
 def parts(tmp_path, monkeypatch):
     """A wheel that is none, tiny models in place of the presets, and pip recorded instead of run."""
-    (tmp_path / "safedpo-0.1.0-py3-none-any.whl").write_bytes(b"wheel")
+    with zipfile.ZipFile(tmp_path / "safedpo-0.1.0-py3-none-any.whl", "w") as wheel:
+        for name in (
+            "00_start_here.ipynb",
+            "student/08_the_safety_margin.ipynb",
+            "source/00_start_here.py",
+            "ruff.toml",
+        ):
+            wheel.writestr(f"safedpo/_notebooks/{name}", "{}")
     made = tmp_path / "made"
     for name in module.MODELS:
         tiny_model().save_pretrained(made / name)

@@ -96,7 +96,9 @@ def test_the_first_cell_installs_the_wheel_alone_and_quickly(content, before, mo
     assert ": ready" in printed(done) and "['widget manager']" in printed(done)
     assert freeze() == before  # nothing upgraded, nothing added
     where = [PYTHON, "-c", "import safedpo; print(safedpo.__file__)"]
-    assert "site-packages" in subprocess.run(where, capture_output=True, text=True, cwd=content, check=True).stdout
+    away = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    found = subprocess.run(where, capture_output=True, text=True, cwd=content, check=True, env=away).stdout
+    assert "site-packages" in found
 
 
 @pytest.mark.parametrize("path", COMPLETE, ids=lambda path: path.stem)

@@ -79,7 +79,7 @@ def shown_lines(cells: list) -> int:
     return sum(line not in stubs for line in lines) - sum(bool(line.strip()) for line in common)
 
 
-@pytest.mark.parametrize("path", STUDENT, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [p for p in STUDENT if p.stem[:2] in MOST_SHOWN], ids=lambda path: path.stem)
 def test_cells_tell_the_story_and_keep_every_check(path):
     cells = code_cells(read(path))
     assert shown_lines(cells) <= MOST_SHOWN[path.stem[:2]]

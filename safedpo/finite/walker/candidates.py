@@ -19,18 +19,21 @@ def candidates(answers: int, seed: int, *, prompts: int = 1) -> FiniteWorld:
     (78, [0.5, 0.5], [False, True])
     """
     rows = []
-    for unsafe, twice in itertools.product(range(1, answers), (False, True)):
-        for reward in sorted(itertools.product(range(3), repeat=answers), key=lambda r: (sum(r), r)):
-            reference = [2.0 if twice and not i else 1.0 for i in range(answers)]
-            rows.append((reference, reward, [i >= answers - unsafe for i in range(answers)]))
-    references, rewards, flags = (torch.tensor(column) for column in zip(*rows, strict=True))
+    for hazards, twice in itertools.product(range(1, answers), (False, True)):
+        for scores in sorted(itertools.product(range(3), repeat=answers), key=lambda r: (sum(r), r)):
+            base = [2.0 if twice and not i else 1.0 for i in range(answers)]
+            rows.append((base, scores, [i >= answers - hazards for i in range(answers)]))
+    reference, reward, unsafe = (torch.tensor(column) for column in zip(*rows, strict=True))
     drawn = random_world(seed, RANDOM, answers)
-    # Each row with the rows at some distance from it, so that a candidate's prompts differ.
-    count = len(rows) + RANDOM
-    which = torch.stack([(torch.arange(count) + 7 * k) % count for k in range(prompts)], dim=1).flatten()
-    return FiniteWorld(
-        torch.cat([references.double().log().log_softmax(-1), drawn.ref_logps])[which],
-        torch.cat([rewards.double(), drawn.reward])[which],
-        torch.cat([flags, drawn.unsafe])[which],
-        torch.cat([2 * flags.double() - 1, drawn.cost])[which],
-    )
+    tables = [
+        torch.cat([reference.double().log().log_softmax(-1), drawn.ref_logps]),
+        torch.cat([reward.double(), drawn.reward]),
+        torch.cat([unsafe, drawn.unsafe]),
+        torch.cat([2 * unsafe.double() - 1, drawn.cost]),
+    ]
+    if prompts > 1:  # each row with the rows at some distance from it, so that a candidate's prompts differ
+        count = len(tables[0])
+        which = torch.stack([(torch.arange(count) + 7 * k) % count for k in range(prompts)], dim=1).flatten()
+        tables = [table[which] for table in tables]
+    ref_logps, rewards, flags, costs = tables
+    return FiniteWorld(ref_logps, rewards, flags, costs)

@@ -73,7 +73,7 @@ def bradley_terry(world: FiniteWorld, removed: bool) -> Sides:
 
 
 def finite_delta(world: FiniteWorld, removed: bool) -> Sides:
-    """Delta = -inf: softplus(-inf) = 0, so a mixed pair is as good as absent."""
+    """Delta = -inf: softplus(-inf) = 0, so a mixed pair counts for nothing."""
     kept = population(world).transform()
     return ends(world, kept[~kept.rejected_unsafe] if removed else kept)
 
@@ -90,7 +90,7 @@ def endless_loss(world: FiniteWorld, removed: bool) -> Sides:
     compare = torch.zeros(len(kept), world.answers, dtype=torch.float64)
     rows = torch.arange(len(kept))
     compare[rows, kept.chosen], compare[rows, kept.rejected] = 1.0, -1.0
-    distances, rest = [], []
+    left, rest = [], []
     for delta in (0.0, 5.0):
         target = (0.5 + delta * kept.rejected_unsafe.double()) / BETA
         normal = torch.zeros(world.prompts, world.answers, world.answers, dtype=torch.float64)
@@ -99,10 +99,10 @@ def endless_loss(world: FiniteWorld, removed: bool) -> Sides:
         ratio = torch.linalg.solve(normal + 1.0, right)  # the ones fix the free common shift
         gap = (ratio[kept.prompt] * compare).sum(-1)
         again = torch.zeros_like(ratio).index_add(0, kept.prompt, (kept.weight * (gap - target))[:, None] * compare)
-        distances.append(tv((world.ref_logps + ratio).log_softmax(-1), optimal_policy(world, BETA)))
+        left.append(tv((world.ref_logps + ratio).log_softmax(-1), optimal_policy(world, BETA)))
         rest.append(again.abs().amax(-1))
-    left = torch.stack(distances).amax(0)
-    return left, torch.zeros_like(left), torch.stack(rest).amax(0)
+    distance = torch.stack(left).amax(0)
+    return distance, torch.zeros_like(distance), torch.stack(rest).amax(0)
 
 
 def own_logits(world: FiniteWorld, removed: bool) -> Sides:

@@ -11,7 +11,8 @@ from safedpo.labs.predictions import Question
 
 
 def _tables(reference: list, reward: list, cost: list) -> tuple[Tensor, Tensor, Tensor]:
-    return tuple(torch.tensor(table, dtype=torch.float64) for table in (reference, reward, cost))
+    first, second, third = (torch.tensor(table, dtype=torch.float64) for table in (reference, reward, cost))
+    return first, second, third
 
 
 _REFERENCE, _REWARD, _COST = _tables(

@@ -55,7 +55,7 @@ def bars(
         if name != "reference"
     }
     masses = {name: policy[0].exp().tolist() for name, policy in policies.items()}
-    return draw(world.labels, world.unsafe[0].tolist(), masses, facts=facts, setting=setting)
+    return draw(_names(world), world.unsafe[0].tolist(), masses, facts=facts, setting=setting)
 
 
 def random_policies(count: int, answers: int = 6, *, seed: int = 0) -> Tensor:
@@ -95,7 +95,7 @@ def fined(world: FiniteWorld, beta: float, c: float, *, most: float = 6.0) -> tu
     distances = torch.sigmoid(log_partition_unsafe(world, beta) - log_partition(world, beta) - line / beta)
     finite, hard = (optimal_policy(world, beta, penalty=one)[0].exp().tolist() for one in (c, math.inf))
     return penalty(
-        world.labels,
+        _names(world),
         world.unsafe[0].tolist(),
         finite,
         hard,
@@ -103,3 +103,8 @@ def fined(world: FiniteWorld, beta: float, c: float, *, most: float = 6.0) -> tu
         safe_support=1 - unsafe_mass(world, world.ref_logps).item(),
         curve=(line.tolist(), distances.tolist()),
     )
+
+
+def _names(world: FiniteWorld) -> tuple[str, ...]:
+    """The answers' names, or their numbers where they have none."""
+    return world.labels or tuple(map(str, range(world.answers)))

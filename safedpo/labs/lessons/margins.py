@@ -130,7 +130,7 @@ def trained_policies():
     Raises `UserError` where the stored results rest on another reference.
     """
     from safedpo.lm import load_model
-    from safedpo.lm.blending.blend import load_adapters
+    from safedpo.lm.blending.load import load_adapters
 
     loaded = load_model("smollm2-135m-household", dtype="float32")
     stored_results().must_rest_on(loaded.fingerprint)

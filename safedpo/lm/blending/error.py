@@ -51,7 +51,7 @@ def blend_error(
     are as before afterwards.
 
     >>> import tempfile
-    >>> from safedpo.lm.blending.blend import load_adapters
+    >>> from safedpo.lm.blending.load import load_adapters
     >>> from safedpo.lm.models.adapters import add_lora
     >>> from safedpo.lm.models.tiny import tiny_model
     >>> with tempfile.TemporaryDirectory() as home:
@@ -128,7 +128,7 @@ def strength_error(blend: Blend, x: float, delta: float, examples: Sequence[Toke
     Needs two or more responses to a prompt for `StrengthError.error`. The blend's weights are as before afterwards.
 
     >>> import tempfile
-    >>> from safedpo.lm.blending.blend import load_adapters
+    >>> from safedpo.lm.blending.load import load_adapters
     >>> from safedpo.lm.models.adapters import add_lora
     >>> from safedpo.lm.models.tiny import tiny_model
     >>> with tempfile.TemporaryDirectory() as home:

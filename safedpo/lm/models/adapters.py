@@ -14,11 +14,14 @@ from safedpo.errors import UserError, brief
 from safedpo.files import is_number, read_json, write_json
 from safedpo.lm.models.download import file_sha256
 from safedpo.lm.models.fingerprint import weights_fingerprint
+from safedpo.lm.models.gate.outside import refuse_not_finite
 from safedpo.lm.models.loading import loading
-from safedpo.lm.models.outside import refuse_not_finite
 
 # PEFT's own use of a name that transformers renames, and its list of missing tensors, which is checked here instead.
-_PEFT_NOISE = "`is_gradient_checkpointing` is deprecated|Found missing adapter keys"
+_PEFT_NOISE = (
+    "`is_gradient_checkpointing` is deprecated|Found missing adapter keys|The following (rank|alpha)_pattern keys did not match"
+    "|fan_in_fan_out is set to False"
+)
 
 
 # All that these adapters need of PEFT's configuration, under names that every version of it knows.
@@ -83,7 +86,9 @@ def add_lora(model: PreTrainedModel, *, r: int = 4, alpha: float | None = None, 
     """
     if r < 1:
         raise UserError(f"the LoRA rank r is {r}; it must be at least 1")
+    odd = _without_plain_output(model) + _bypassed_in_training(model)
     config = LoraConfig(
+        exclude_modules=odd or None,
         r=r,
         lora_alpha=2 * r if alpha is None else alpha,
         target_modules="all-linear",
@@ -96,6 +101,45 @@ def add_lora(model: PreTrainedModel, *, r: int = 4, alpha: float | None = None, 
         warnings.filterwarnings("ignore", _PEFT_NOISE)
         torch.manual_seed(seed)
         return get_peft_model(model, config)
+
+
+@torch.no_grad()
+def _without_plain_output(model) -> list[str]:
+    """Names of layers that inherit from Linear and return something else, such as some routers: LoRA cannot sit there."""
+    odd = []
+    for name, layer in model.named_modules():
+        if isinstance(layer, torch.nn.Linear) and type(layer).forward is not torch.nn.Linear.forward:
+            try:
+                out = layer(torch.zeros(1, layer.in_features, dtype=layer.weight.dtype, device=layer.weight.device))
+                plain = isinstance(out, torch.Tensor) and out.shape == (1, layer.out_features)
+            except (RuntimeError, TypeError, ValueError):
+                plain = layer.weight.dtype in (torch.uint8, torch.int8)  # quantised: PEFT has a layer of its own for it
+            if not plain:
+                odd.append(name)
+    return odd
+
+
+@torch.no_grad()
+def _bypassed_in_training(model) -> list[str]:
+    """Names of layers that are called in evaluation and not in training, where their bare weight is read instead: an
+    adapter there would not be the same policy in both."""
+    if model.device.type == "meta":
+        return []
+    called: dict[bool, set[str]] = {True: set(), False: set()}
+    linear = [(name, layer) for name, layer in model.named_modules() if isinstance(layer, torch.nn.Linear)]
+    hooks = [
+        layer.register_forward_hook(lambda layer, *_, name=name: called[model.training].add(name))
+        for name, layer in linear
+    ]
+    mode = model.training
+    try:
+        for training in (True, False):
+            model.train(training)(input_ids=torch.tensor([[3, 4]], device=model.device), use_cache=False)
+    finally:
+        model.train(mode)
+        for hook in hooks:
+            hook.remove()
+    return sorted(called[False] - called[True])
 
 
 def load_adapter(
@@ -116,6 +160,7 @@ def load_adapter(
     for file in ("adapter_config.json", "adapter_model.safetensors"):
         if not (folder / file).is_file():
             raise UserError(f"{folder} holds no LoRA adapter: {file} is missing")
+    _refuse_other_kinds(folder)
     _refuse_config(folder / "adapter_config.json")
     run = adapter_run(folder)
     refuse_changed(folder, run)
@@ -144,6 +189,31 @@ def load_adapter(
         )
     refuse_not_finite(policy, f"the adapter in {folder}", only=f".{name}.")
     return policy
+
+
+def _refuse_other_kinds(folder: Path) -> None:
+    """Only where "adapter off" is the base exactly can the base be its reference."""
+    file = folder / "adapter_config.json"
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{file} is damaged ({error}); fetch the adapter again") from error
+    kind, start = config.get("peft_type", "LORA"), str(config.get("init_lora_weights", True)).lower()
+    if kind != "LORA":
+        raise UserError(f"{file}: its peft_type is {kind}, and only LORA adapters are read; train a LoRA adapter")
+    if start.startswith(_CHANGES_BASE):
+        raise UserError(
+            f"{file}: init_lora_weights is {start!r}, which changes the base weights as well, so that without the adapter they are "
+            "not the reference; convert it to plain LoRA (PEFT: save_pretrained with path_initial_model_for_weight_conversion)"
+        )
+    if config.get("bias", "none") != "none" or config.get("modules_to_save"):
+        raise UserError(
+            f"{file}: it also replaces biases or whole layers (bias, modules_to_save), which is more than LoRA; merge it into "
+            "its base and give the merged folder as the model"
+        )
+
+
+_CHANGES_BASE = ("pissa", "olora", "corda", "loftq")  # ways to begin LoRA that take the adapter out of the base
 
 
 def _refuse_config(file: Path) -> None:

@@ -51,7 +51,8 @@ def render(tokenizer, turns: Sequence[dict], **how) -> str:
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
     """Stop Python code that does not end by an exception in its thread (any thread: no signal is used)."""
-    thread, lock, done = threading.get_ident(), threading.Lock(), []
+    thread, lock = threading.get_ident(), threading.Lock()
+    done: list[bool] = []
 
     def stop() -> None:
         with lock:

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from peft import PeftModel
 from torch import Tensor
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from safedpo.lm.sentences.grammar import END, Grammar
 
@@ -125,7 +126,7 @@ def answer_tree(answers: Sequence[tuple[int, ...]]) -> list[Level]:
 
 
 @torch.no_grad()
-def answer_logps(model: torch.nn.Module, prompt_ids: tuple[int, ...], tree: list[Level]) -> Tensor:
+def answer_logps(model: PreTrainedModel | PeftModel, prompt_ids: tuple[int, ...], tree: list[Level]) -> Tensor:
     """log pi(y | x) of every answer of the tree, (A,) float64 on the CPU: one batched forward for each depth.
 
     Keys and values of a beginning are computed once and handed on to all that prolong it. `model` may carry LoRA.

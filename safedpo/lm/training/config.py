@@ -10,7 +10,7 @@ from transformers import TrainingArguments
 
 from safedpo import losses
 from safedpo.errors import UserError, brief
-from safedpo.lm.rows.tokens import TEMPLATES
+from safedpo.lm.rows.turns import TEMPLATES
 from safedpo.lm.training.recipes import RECIPES
 from safedpo.lm.training.settings import check_values, checked_init
 from safedpo.transform import RULES, check_rule
@@ -102,6 +102,9 @@ loss='cdpo' or 'robust_dpo'
     rule: str = field(default="safedpo", metadata={"help": f"How pairs are ordered: one of {', '.join(RULES)}."})
     max_length: int = field(default=512, metadata={"help": "Longest prompt + response in tokens; longer ones are cut."})
     template: str = field(default="auto", metadata={"help": f"One of {', '.join(TEMPLATES)}."})
+    template_args: dict | None = field(
+        default=None, metadata={"help": "Variables of the chat template, such as {'enable_thinking': False}."}
+    )
     row_tokens: int | None = field(
         default=None, metadata={"help": "Tokens computed at once; bounds memory, not results (CPU 512, GPU 4096)."}
     )

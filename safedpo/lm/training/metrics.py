@@ -7,6 +7,7 @@ log-probabilities always stand beside the reward margin: a margin also grows whi
 import torch
 from torch import Tensor
 
+from safedpo.losses import SATURATED
 from safedpo.transform import GROUPS
 
 QUANTITIES = (
@@ -19,7 +20,6 @@ QUANTITIES = (
     "rewards/accuracies",  # share of pairs with m > 0
     "saturated",  # share of pairs that hardly pull any more: |dL/dm| below SATURATED
 )
-SATURATED = 0.05
 
 
 class GroupSums:

@@ -63,8 +63,9 @@ def reference_logps(
                 _refuse_impossible(logps, part)
                 _write(home / _name(k), logps, identity)
     wait()
-    parts = [_read(home / _name(k), identity, n) for k, n in enumerate(sizes)]
-    if any(part is None for part in parts):
+    found = [_read(home / _name(k), identity, n) for k, n in enumerate(sizes)]
+    parts = [part for part in found if part is not None]
+    if len(parts) < len(sizes):
         raise UserError(f"the reference cache {home} changes while it is read; delete that folder and try again")
     logps = torch.cat(parts, 1)
     _refuse_impossible(logps, pairs)

@@ -17,9 +17,12 @@ from safedpo.errors import UserError, brief
 from safedpo.files import check_writable
 from safedpo.lm.models.adapters import add_lora, load_adapter
 from safedpo.lm.models.dtype import trains_on_cpu
+from safedpo.lm.models.gate.check import gate
+from safedpo.lm.models.gate.rules import updates_lost
 from safedpo.lm.models.load import LoadedModel, load_model
 from safedpo.lm.rows.packing import group_examples
 from safedpo.lm.rows.tokens import tokenize_examples
+from safedpo.lm.rows.turns import with_template_args
 from safedpo.lm.training.callbacks import LogFile
 from safedpo.lm.training.config import SafeDPOConfig
 from safedpo.lm.training.data import Prepared, data_fingerprint, draw, labels_settled, prepare_pairs, sft_rows, usable
@@ -56,6 +59,7 @@ def train(
     max_length: int = 512,
     template: str = "auto",
     dtype: str = "auto",
+    four_bit: bool = False,
     device: str = "auto",
     seed: int = 0,
     skip_bad_rows: bool = False,
@@ -96,18 +100,25 @@ def train(
     )
     if not isinstance(data, Prepared):
         records, labels = labels_settled(data, skip_bad_rows=skip_bad_rows, contradictions=contradictions)
-        data = (records.records, records.source, labels)
-    loaded = _loaded(model, dtype_of_run(output_dir, dtype), device)
-    data = prepare_pairs(data, loaded.tokenizer, rule=rule, max_length=max_length, template=template)
+        given: tuple[Sequence[Record], str, dict] | Prepared = (records.records, records.source, labels)
+    else:
+        given = data
+    if four_bit and full:
+        raise UserError("4-bit weights cannot be trained themselves; leave out full, or four_bit")
+    loaded = _loaded(model, dtype_of_run(output_dir, dtype), device, four_bit)
+    with_template_args(loaded.tokenizer, config.template_args)
+    data = prepare_pairs(given, loaded.tokenizer, rule=rule, max_length=max_length, template=template)
     pairs = draw(usable(data.tokens, data.source, "pair", f"the rule {rule}"), max_pairs, seed)
+    _refuse_lost_updates(loaded, full, learning_rate)
+    checked = gate(loaded, pairs, template, say=config.should_save)
     prints = {
         "reference": loaded.fingerprint,
-        "reference_logps": reference_identity(loaded.fingerprint, str(loaded.dtype), pairs),
+        "reference_logps": reference_identity(loaded.identity, str(loaded.dtype), pairs),
         "data": data.fingerprint,
     }
     own = {"full": full, "lora_r": lora_r, "lora_alpha": lora_alpha}
     about = about_run("train", loaded, data.source, config, data.tokens, **own)
-    about |= {"fingerprints": prints, "pairs": len(pairs), "labels": data.labels}
+    about |= {"fingerprints": prints, "pairs": len(pairs), "labels": data.labels, "gate": checked, "four_bit": four_bit}
     with held(config):
         noted = claim(config, about)
         ref_logps = reference_logps(
@@ -116,7 +127,7 @@ def train(
             rank=config.process_index,
             world=config.world_size,
             wait=lambda: wait_for_all(config),
-            fingerprint=loaded.fingerprint,
+            fingerprint=loaded.identity,
         )
         policy = _policy(loaded, full, lora_r, lora_alpha, seed)
         trainer = SafeDPOTrainer(policy, config, pairs, ref_logps, callbacks=_logged(config, callbacks))
@@ -177,10 +188,13 @@ def sft(
     settled, labels = labels_settled(data, skip_bad_rows=skip_bad_rows, contradictions=contradictions)
     records, source = settled.records, settled.source
     loaded = _loaded(model, dtype_of_run(output_dir, dtype), device)
+    with_template_args(loaded.tokenizer, config.template_args)
     rows = sft_rows(records, responses)
     tokens = tokenize_examples(rows, loaded.tokenizer, max_length=max_length, template=template)
     examples = draw(usable(tokens, source, "response", f"responses={responses}"), max_examples, seed)
     groups = group_examples(examples, RESPONSES_A_PROMPT)
+    _refuse_lost_updates(loaded, full, learning_rate)
+    checked = gate(loaded, groups, template, say=config.should_save)
     own = {"full": full, "lora_r": lora_r, "lora_alpha": lora_alpha}
     about = about_run("sft", loaded, source, config, tokens, **own) | {
         "fingerprints": {"reference": loaded.fingerprint, "data": data_fingerprint(records)},
@@ -188,6 +202,7 @@ def sft(
         "examples": len(examples),
         "labels": labels,
         "started_from": adapter and str(adapter),
+        "gate": checked,
     }
     with held(config):
         claim(config, about)
@@ -221,9 +236,9 @@ def _config(
     )
 
 
-def _loaded(model, dtype: str, device: str) -> LoadedModel:
+def _loaded(model, dtype: str, device: str, four_bit: bool = False) -> LoadedModel:
     if not isinstance(model, LoadedModel):
-        return load_model(model, dtype=dtype, device=device)
+        return load_model(model, dtype=dtype, device=device, four_bit=four_bit)
     if any(".lora_" in name for name, _ in model.model.named_parameters()):
         raise UserError("this model carries a LoRA adapter already; load it afresh (load_model) for another run")
     return model
@@ -233,6 +248,11 @@ def _policy(loaded: LoadedModel, full: bool, lora_r: int, lora_alpha: float | No
     if full:
         return loaded.model.requires_grad_(True)
     return add_lora(loaded.model, r=lora_r, alpha=lora_alpha, seed=seed)
+
+
+def _refuse_lost_updates(loaded: LoadedModel, full: bool, learning_rate: float) -> None:
+    if full and (lost := updates_lost(loaded.model, learning_rate)):
+        raise UserError(f"full training of {loaded.source} would stand still: {lost}")
 
 
 def _logged(config: SafeDPOConfig, callbacks: Sequence) -> list:

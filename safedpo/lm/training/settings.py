@@ -71,12 +71,13 @@ def number_within(name: str, value: object, kind: type, low: float, high: float,
     safedpo.errors.UserError: seed is True; it must be a whole number of at least 0 and at most 10
     """
     allowed = int if kind is int else int | float
-    right = isinstance(value, allowed) and not isinstance(value, bool) and (kind is int or math.isfinite(value))
-    if not right or not (low <= value <= high) or (value == low and not included):
+    number = value if isinstance(value, allowed) and not isinstance(value, bool) else math.nan
+    right = math.isfinite(number)
+    if not right or not (low <= number <= high) or (number == low and not included):
         what = "whole number" if kind is int else "finite number"
         bound = f"of at least {low}" if included else f"greater than {low}"
         most = "" if high in (math.inf, 10**12) else f" and at most {high:g}" if high < 1e5 else ""
-        over = f" (largest {high})" if right and value > high and not most else ""
+        over = f" (largest {high})" if right and number > high and not most else ""
         raise UserError(f"{name} is {brief(repr(value), 60)}; it must be a {what} {bound}{most}{over}")
 
 

@@ -1,6 +1,7 @@
 """A stored sweep before it is drawn: every part of the right kind, every text and list of a bounded length."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from safedpo.errors import UserError, brief
 from safedpo.files import is_number
@@ -11,7 +12,7 @@ MOST_TOKENS = 5_000
 WAY_OUT = "make sweep.json again: start the sweep by its command, it only puts together what is there"
 
 
-def check_sweep(sweep: object) -> None:
+def check_sweep(sweep: Any) -> None:
     """Raise `UserError` naming the first part of a sweep that cannot be shown.
 
     >>> check_sweep({"runs": 3})

@@ -38,7 +38,7 @@ def mathml(formula: str, where: str, *, display: bool) -> str:
 def _refuse_other_than_mathml(made: str, formula: str, where: str) -> None:
     """The converter copies some of the text as it stands: a tag of another language could come in that way."""
     try:
-        elements = list(ElementTree.fromstring(made).iter())
+        elements: list[ElementTree.Element | None] = list(ElementTree.fromstring(made).iter())
     except ElementTree.ParseError:
         elements = [None]
     for element in elements:
@@ -55,8 +55,8 @@ def markdown(source: str, where: str, ours: bool) -> str:
     from mistune.plugins.math import math
 
     convert = mistune.create_markdown(escape=not ours, plugins=["table", "strikethrough", math])
-    convert.renderer.register(
-        "block_math", lambda _, text: f'<div class="display">{mathml(text, where, display=True)}</div>'
-    )
-    convert.renderer.register("inline_math", lambda _, text: mathml(text, where, display=False))
-    return re.sub(r'(href="(?!https?:)[^"]*)\.ipynb', r"\1.html", convert(source))
+    renderer = convert.renderer
+    assert isinstance(renderer, mistune.HTMLRenderer)  # what `create_markdown` makes unless told otherwise
+    renderer.register("block_math", lambda _, text: f'<div class="display">{mathml(text, where, display=True)}</div>')
+    renderer.register("inline_math", lambda _, text: mathml(text, where, display=False))
+    return re.sub(r'(href="(?!https?:)[^"]*)\.ipynb', r"\1.html", str(convert(source)))

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import plotly.offline
 
@@ -80,8 +81,8 @@ def build_site(
         f'<li><a href="{escape(address)}">{escape(title)}</a></li>' for title, address in (links or {}).items()
     )
     alone = {title: out / (re.sub(r"\W+", "-", title.lower()) + ".html") for title in whole or {}}
-    for title, path in alone.items():
-        path.write_text(whole[title], encoding="utf-8")
+    for title, text in (whole or {}).items():
+        alone[title].write_text(text, encoding="utf-8")
     rows += "".join(f'<li><a href="{path.name}">{escape(title)}</a></li>' for title, path in alone.items())
     return [
         _write(out / "index.html", "SafeDPO, step by step", f"<h1>SafeDPO, step by step</h1><ol>{rows}</ol>"),
@@ -144,7 +145,7 @@ def _code(source: str) -> str:
 
 def _joined(outputs: list) -> list:
     """What a cell printed piece by piece as one output, as it stood on the reader's screen."""
-    joined = []
+    joined: list = []
     for one in outputs:
         if joined and one.output_type == joined[-1].output_type == "stream" and one.name == joined[-1].name:
             joined[-1] = type(one)(one | {"text": joined[-1].text + one.text})
@@ -179,7 +180,7 @@ def _output(output, where: str, ours: bool) -> str:
     return _printed(text)
 
 
-def _plotly(drawn: object, where: str) -> str:
+def _plotly(drawn: Mapping[str, Any], where: str) -> str:
     import plotly.graph_objects as go
 
     try:

@@ -31,7 +31,7 @@ def drawn(walk: Walk) -> tuple[go.Figure, str]:
     """
     premise = PREMISES[walk.statement][walk.name]
     found = walk.sentence[0].lower() + walk.sentence[1:]
-    tables = ([], [], [])
+    tables: tuple[list, list, list] = ([], [], [])
     if walk.world is not None:
         tables = (walk.world.ref_logps.exp().tolist(), walk.world.reward.tolist(), walk.world.unsafe.tolist())
     return counterexample(

@@ -1,5 +1,6 @@
 """Cat-DPO: a safety margin for each category of harm, raised while that category is still too frequent."""
 
+
 import torch
 from torch import Tensor
 

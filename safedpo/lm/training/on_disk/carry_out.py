@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 
 from safedpo.files import write_text
-from safedpo.lm.models.fits import refuse_if_too_big
 from safedpo.lm.models.load import LoadedModel
+from safedpo.lm.models.memory import refuse_if_too_big
 from safedpo.lm.rows.fused import unfuse_lora
 from safedpo.lm.training.callbacks import log_text
 from safedpo.lm.training.config import SafeDPOConfig
@@ -33,7 +33,7 @@ class Run:
 def carry_out(trainer: SafeDPOTrainer, loaded: LoadedModel, about: dict, resume: Path | None, counts: dict) -> Run:
     """Train what is left to train, and put the result into the folder."""
     folder = Path(trainer.args.output_dir)
-    if is_trained(trainer, resume):
+    if resume is not None and is_trained(trainer, resume):
         load_trained(trainer, resume)
         if trainer.args.should_save:
             write_text(folder / "log.jsonl", log_text(trainer.state.log_history))

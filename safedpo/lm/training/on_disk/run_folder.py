@@ -19,6 +19,7 @@ from safedpo.files import (
 from safedpo.lm.models.adapters import write_portable_config
 from safedpo.lm.models.download import file_sha256
 from safedpo.lm.rows.tokens import resolve_template
+from safedpo.lm.rows.turns import template_date
 from safedpo.lm.training.config import honoured_arguments
 from safedpo.lm.training.on_disk.checkpoints import UNFINISHED, checkpoints, last_good
 
@@ -123,6 +124,7 @@ def about_run(kind: str, loaded, source: str, config, tokens, **own) -> dict:
         "device": loaded.device,
         "counts": tokens.counts(),
         "template": resolve_template(loaded.tokenizer, config.template),
+        "template_date": template_date(loaded.tokenizer),
         "processes": config.world_size,
         "settings": settings | own,
     }

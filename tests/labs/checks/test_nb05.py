@@ -1,4 +1,4 @@
-"""The checkers of notebooks 04 and 05: three right answers each, and wrong ones as a learner would write them."""
+"""The checkers of notebook 05: three right answers each, and wrong ones as a learner would write them."""
 
 import math
 
@@ -6,33 +6,13 @@ import pytest
 import torch
 
 from safedpo.errors import UserError
-from safedpo.finite import FiniteWorld, flip_bits, optimal_policy, population, six_answers, unsafe_mass
+from safedpo.finite import FiniteWorld, optimal_policy, six_answers, unsafe_mass
 from safedpo.finite.methods import OPTIMA, dual_step
 from safedpo.labs import checking
 from safedpo.labs.checking import NotYet, check, find
-from safedpo.labs.checks import nb04, nb05
+from safedpo.labs.checks import nb05
 from safedpo.labs.predictions import Question
 from tests.labs.checks.answers import accepted
-
-
-@pytest.fixture(autouse=True)
-def forgotten(monkeypatch):
-    monkeypatch.setattr(checking, "_status", {})
-
-
-def by_law_of_flips(rate, safe_wins):
-    """The exact law of the package: flip, transform, and add up the weights."""
-    lead = math.log(safe_wins / (1 - safe_wins))
-    world = FiniteWorld(torch.tensor([[0.5, 0.5]]).double().log(), [[lead, 0.0]], [[False, True]])
-    kept = flip_bits(population(world), rate).transform()
-    wrong = kept.chosen == 1
-    with_margin = wrong & (kept.chosen_unsafe != kept.rejected_unsafe)
-    return kept.weight.sum(), kept.weight[wrong].sum(), kept.weight[with_margin].sum()
-
-
-def noise_one_by_one(e, p):
-    looks_ss, turned = e * (1 - e), e**2
-    return (1 - e) ** 2 + looks_ss + turned, looks_ss * (1 - p) + turned, turned
 
 
 def dpo_optimum(reference, scores, beta):
@@ -51,12 +31,6 @@ def through_the_world(q, r, c, b, m):
 
 
 RIGHT = {
-    "t_under_noise": [
-        by_law_of_flips,
-        noise_one_by_one,
-        lambda e, p: (1 - e + e * e, e * (1 - p + e * p), torch.tensor(e * e)),
-    ],
-    "price_of_margin": [0.317 - 0.0604, 0.2567, lambda: torch.tensor(0.256)],
     "dual_update": [
         dual_step,
         update_with_if,
@@ -79,7 +53,7 @@ def test_three_different_right_answers_are_accepted(name, capsys):
 
 
 def test_every_exercise_is_here():
-    assert {*nb04.EXERCISES, *nb05.EXERCISES} == set(RIGHT)
+    assert set(nb05.EXERCISES) == set(RIGHT)
 
 
 @pytest.mark.parametrize("name", RIGHT)
@@ -93,9 +67,6 @@ def test_at_least_eight_mistakes_are_refused_each_by_its_own_name(name):
 
 
 LEARNERS = [
-    ("t_under_noise", lambda e, p: (1 - e + e**2, e**2 + e * (1 - e) * p, e**2), "exchanged"),
-    ("t_under_noise", lambda e, p: (1 - e + e**2, (e**2 + e * (1 - e) * (1 - p)), 2 * e**2), "should be"),
-    ("t_under_noise", lambda e, p: 1 - e + e**2, "3 tensors"),
     ("dual_update", lambda m, c, d, e: (m + e * (c - d), abs(c - d)), "negative price"),
     ("dual_update", lambda m, c, d, e: max(0, m + e * (c - d)), "2 tensors"),
     ("dual_update", lambda m, c, d, e: (max(0, m - e * (c - d)), abs(max(0, m - e * (c - d)) - m) / e), "rises"),
@@ -109,9 +80,6 @@ LEARNERS = [
         lambda q, r, c, b, m: dpo_optimum(dpo_optimum(q, r, b), -c, b / m if m else math.inf).exp(),
         "should be",
     ),
-    ("price_of_margin", 0.317, "how much *larger*"),
-    ("price_of_margin", -0.2567, "sign"),
-    ("price_of_margin", 5.25, "ratio"),
     ("read_pareto", 0.00413, "unsafe mass"),
     ("read_pareto", 0.816, "too early"),
     ("read_pareto", 0.779, "π*"),
@@ -125,7 +93,7 @@ def test_wrong_answers_of_learners(name, answer, words):
     assert words in str(error.value)
 
 
-def test_what_the_reading_exercises_expect_is_what_the_package_shows():
+def test_what_the_reading_exercise_expects_is_what_the_package_shows():
     """The numbers a reader sees come from other code than the checker's."""
     world = six_answers()
     for lam in nb05.LAMBDAS:
@@ -136,13 +104,9 @@ def test_what_the_reading_exercises_expect_is_what_the_package_shows():
             abs=1e-12,
         )
     assert nb05.first_below_one_percent().item() == pytest.approx(0.788, abs=5e-4)
-    distances = nb04.safe_distances()  # golden: the toy table of the method
-    assert distances[200, 0.0] == pytest.approx(0.06042, abs=5e-6)
-    assert distances[200, 50.0] == pytest.approx(0.31714, abs=5e-6)
-    assert distances[1000, 20.0] == pytest.approx(0.007711, abs=5e-7)
 
 
-@pytest.mark.parametrize("question", [*nb04.QUESTIONS.values(), *nb05.QUESTIONS.values()])
+@pytest.mark.parametrize("question", nb05.QUESTIONS.values())
 def test_questions_are_well_formed(question: Question):
     assert 0 <= question.right < len(question.options) == len(set(question.options)) and len(question.why) > 40
 

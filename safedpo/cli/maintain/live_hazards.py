@@ -25,7 +25,8 @@ from safedpo.errors import UserError
 from safedpo.evaluate.generation import Decoding, generate
 from safedpo.evaluate.scorers import scorer_for
 from safedpo.files import write_json
-from safedpo.lm.blending.blend import Blend, load_adapters
+from safedpo.lm.blending.blend import Blend
+from safedpo.lm.blending.load import load_adapters
 from safedpo.lm.models.adapters import adapter_run
 from safedpo.lm.models.load import LoadedModel, load_model
 from safedpo.lm.rows.logprobs import token_logps
@@ -57,9 +58,9 @@ def sample_seeds(
     """The answers of the blend's present weights to each prompt, one a seed, drawn as the live page draws them."""
     rows = torch.tensor([uniform_numbers(seed, max_new_tokens) for seed in seeds], dtype=torch.float64)
     decoding = Decoding(samples=len(seeds), greedy=False, max_new_tokens=max_new_tokens)
-    luck = rows.expand(len(prompts), -1, -1)
+    uniforms = rows.expand(len(prompts), -1, -1)
     found = generate(
-        blend.model, loaded.tokenizer, prompts, decoding, template=blend.template, progress=False, luck=luck
+        blend.model, loaded.tokenizer, prompts, decoding, template=blend.template, progress=False, uniforms=uniforms
     )
     return [list(one.sampled) for one in found]
 

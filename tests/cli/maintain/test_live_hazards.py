@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from safedpo.cli.maintain.live_hazards import find_hazards, sample_seeds, uniform_numbers
 from safedpo.errors import UserError
 from safedpo.evaluate.generation import Decoding, generate
-from safedpo.evaluate.live_hazards import find_hazards, sample_seeds, uniform_numbers
 from safedpo.files import shipped
 from safedpo.household import score
-from safedpo.lm.blending.blend import load_adapters
+from safedpo.lm.blending.load import load_adapters
 from safedpo.lm.models.adapters import add_lora
 from safedpo.lm.models.load import load_model
 from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer

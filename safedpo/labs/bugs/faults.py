@@ -4,7 +4,7 @@
          --reference--> the same of the reference --loss--> one a pair --average--> what is minimised
 
 It pads where the package packs, so that every stage can be seen; both give the same numbers. `broken(k)` is the
-pipeline with fault k, `broken(0)` the sound one. `safedpo.labs.symptoms` holds the checks that catch the faults, and
+pipeline with fault k, `broken(0)` the sound one. `safedpo.labs.bugs.symptoms` holds the checks that catch the faults, and
 the figure in which each can be seen.
 """
 
@@ -89,7 +89,7 @@ def loss(chosen, rejected, ref_chosen, ref_rejected, chosen_unsafe, rejected_uns
 
 def average(micro_batches: Sequence[Tensor]) -> Tensor:
     """The mean over all pairs of a step that was split into micro-batches of any size."""
-    return sum(losses.sum() for losses in micro_batches) / sum(len(losses) for losses in micro_batches)
+    return torch.stack([losses.sum() for losses in micro_batches]).sum() / sum(map(len, micro_batches))
 
 
 @dataclass(frozen=True)
@@ -176,6 +176,11 @@ def _mean_of_means(micro_batches):
     return sum(losses.mean() for losses in micro_batches) / len(micro_batches)
 
 
+def _without_eos(*arguments) -> tuple[list[int], list[int]]:
+    prompt, response = encode(*arguments)
+    return prompt, response[:-1]
+
+
 @dataclass(frozen=True)
 class Fault:
     """A planted bug: what is wrong, the stage it replaces and by what, and the check that catches it."""
@@ -192,7 +197,7 @@ FAULTS = (
     Fault("token t is scored with the logits at t", "token_logps", _unshifted, "brute_force"),
     Fault("the mean over tokens, not the sum", "total", lambda x, c: total(x, c) / c.sum(-1), "brute_force"),
     Fault("padding is told by its id, and pad = EOS", "pad", _by_id, "brute_force"),
-    Fault("the response has lost its EOS", "encode", lambda *a: (lambda p, r: (p, r[:-1]))(*encode(*a)), "brute_force"),
+    Fault("the response has lost its EOS", "encode", _without_eos, "brute_force"),
     Fault("the prompt is counted too", "pad", _everything, "brute_force"),
     Fault("is_safe is read as unsafe", "unsafe_flags", lambda row: list(row.is_safe), "truth_table"),
     Fault("an unsafe winner is not swapped", "order", lambda b, h: (b, order_pairs(b, h)[1]), "truth_table"),

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import dropout
 
 from safedpo.errors import UserError
-from safedpo.labs.faults import FAULTS, Pair, Pipeline, Row, broken
+from safedpo.labs.bugs.faults import FAULTS, Pair, Pipeline, Row, broken
 from safedpo.show import style
 
 BETA, DELTA = 0.5, 2.0

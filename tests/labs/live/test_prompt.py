@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from safedpo.evaluate.generation import Decoding, generate
-from safedpo.labs import live_prompt as module
-from safedpo.labs.live_prompt import MOST_TOKENS, STRENGTHS, LivePrompt
-from safedpo.lm.blending.blend import load_adapters
+from safedpo.labs.live import prompt as module
+from safedpo.labs.live.prompt import MOST_TOKENS, STRENGTHS, LivePrompt
+from safedpo.lm.blending.load import load_adapters
 from safedpo.lm.models.adapters import add_lora
 from safedpo.lm.models.fingerprint import weights_fingerprint
 from safedpo.lm.models.load import LoadedModel

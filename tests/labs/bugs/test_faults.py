@@ -1,21 +1,17 @@
-"""Every planted bug is caught by its check and seen in the figure; the sound pipeline passes and equals the package."""
+"""The planted bugs, and the sound pipeline, which equals the package."""
 
 import pytest
 import torch
 
 from safedpo.errors import UserError
-from safedpo.labs.faults import FAULTS, Pipeline, broken
-from safedpo.labs.symptoms import (
+from safedpo.labs.bugs.faults import FAULTS, Pipeline, broken
+from safedpo.labs.bugs.symptoms import (
     BETA,
     CHECKS,
     DELTA,
     ROWS,
     TEXTS,
-    counted_tokens,
-    figure,
-    first_losses,
     fresh_policy,
-    margins,
 )
 from safedpo.lm import pack_examples, pack_pairs, response_logps
 from safedpo.lm.rows.tokens import tokenize_examples, tokenize_pairs
@@ -23,38 +19,10 @@ from safedpo.lm.sentences.reference import kitchen_tokenizer
 from safedpo.losses import safedpo_loss
 from safedpo.records import Record
 
-NUMBERS = range(1, len(FAULTS) + 1)
-
 
 def test_there_are_enough_faults_of_different_kinds():
     assert len(FAULTS) >= 10 and len({fault.name for fault in FAULTS}) == len(FAULTS)
     assert {fault.caught_by for fault in FAULTS} == set(CHECKS)
-
-
-@pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
-def test_the_sound_pipeline_passes_every_check(check):
-    assert check(broken(0)) is None
-
-
-@pytest.mark.parametrize("number", NUMBERS)
-def test_each_fault_is_caught_by_its_check(number):
-    problem = CHECKS[FAULTS[number - 1].caught_by](broken(number))
-    assert problem and any(digit.isdigit() or "None" in problem or "Pair" in problem for digit in problem)
-
-
-@pytest.fixture(scope="module")
-def sound():
-    return counted_tokens(broken(0)), first_losses(broken(0)), margins(broken(0))
-
-
-@pytest.mark.parametrize("number", NUMBERS)
-def test_each_fault_is_seen_in_the_figure(number, sound):
-    """Some bar or line moves by more than 2 % of its axis."""
-    seen = 0.0
-    for measure, clean, height in zip((counted_tokens, first_losses, margins), sound, (25, 3.2, 6), strict=True):
-        for a, b in zip(measure(broken(number)), clean, strict=True):
-            seen = max(seen, 1.0 if (a is None) != (b is None) else abs((a or 0) - (b or 0)) / height)
-    assert seen > 0.02
 
 
 def test_the_padded_pipeline_equals_the_packed_package():
@@ -76,12 +44,6 @@ def test_the_padded_pipeline_equals_the_packed_package():
     assert [(p.chosen_unsafe, p.rejected_unsafe) for p in pairs] == [(p.chosen_unsafe, p.rejected_unsafe) for p in mine]
     theirs = Pipeline().loss(*moved, chosen, rejected, *flags, beta=BETA, delta=DELTA)
     assert torch.allclose(ours, theirs, atol=1e-6) and len(ours) == 3
-
-
-def test_the_figure_says_what_the_checks_find():
-    _, sentence = figure(9)
-    assert sentence.startswith("Fault 9: an unsafe winner is not swapped.") and "US: T gives" in sentence
-    assert figure(0)[1] == "The sound pipeline. every check passes."
 
 
 def test_an_unknown_fault_is_refused():
