@@ -4,7 +4,6 @@ The reward must rank human pairs right *and* prefer the golden answers to what t
 with its best response. Here golden answers are the chosen ones, and the aligner is the exact Gibbs policy.
 """
 
-
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid

@@ -1,6 +1,5 @@
 """RePO: the expected cost is bounded for *each* prompt, with a price of its own (arXiv 2410.19933)."""
 
-
 import torch
 from torch import Tensor
 

@@ -153,14 +153,8 @@ def safe_rlhf(
             if step >= steps // 2:
                 mean += logits / (steps - steps // 2)
             if step % max(steps // 50, 1) == 0:
-                history.append(
-                    {
-                        "step": step,
-                        "lambda": price,
-                        "cost": cost,
-                        "unsafe_mass": unsafe_mass(world, logps).mean().item(),
-                    }
-                )
+                mass = unsafe_mass(world, logps).mean().item()
+                history.append({"step": step, "lambda": price, "cost": cost, "unsafe_mass": mass})
     costs.steps += steps
     costs.samples += 0 if samples is None else steps * samples * world.prompts
     return Outcome(

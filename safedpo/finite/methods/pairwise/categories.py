@@ -1,6 +1,5 @@
 """Cat-DPO: a safety margin for each category of harm, raised while that category is still too frequent."""
 
-
 import torch
 from torch import Tensor
 
