@@ -158,11 +158,10 @@ by_group = {"SS": m[~kept.rejected_unsafe].tolist(), "SU": m[kept.rejected_unsaf
 slider(lambda delta: loss(by_group, delta=delta), Stops("safety margin Δ", [0, 1, 2, 3, 5, 7, 10, 15, 20], start=5))
 
 # %%
-flags, deltas = (kept.chosen_unsafe, kept.rejected_unsafe), (0.0, 2.0, 5.0, 10.0)
-active = [
-    (losses.gradient_weight(m, *flags, delta=delta) > losses.SATURATED).double().mean().item() for delta in deltas
-]
-print(f"share of the pairs whose weight is above {losses.SATURATED:g}:", dict(zip(deltas, active, strict=True)))
+flags = kept.chosen_unsafe, kept.rejected_unsafe
+weights = {delta: losses.gradient_weight(m, *flags, delta=delta) for delta in (0.0, 2.0, 5.0, 10.0)}
+active = [(weight > losses.SATURATED).double().mean().item() for weight in weights.values()]
+print(f"pairs with a weight above {losses.SATURATED:g}:", dict(zip(weights, active, strict=True)))
 assert active == sorted(active) and active[-1] > active[0]  # Δ keeps pairs active
 
 point = [torch.tensor([x], dtype=torch.float64) for x in (-12, -15, -13, -14)]

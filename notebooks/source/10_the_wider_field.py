@@ -113,7 +113,7 @@ for claim in (
 # **MoCAN and PeCAN** (arXiv 2405.19544) find the price once, on samples of the *reference*, and then train once:
 #
 # $$
-# \lambda^\ast = \arg\min_{\lambda \ge 0} \; \beta\, \mathbb{E}_x \log \mathbb{E}_{\pi_{\mathrm{ref}}}
+# \lambda^\ast = \operatorname{argmin}_{\lambda \ge 0} \; \beta\, \mathbb{E}_x \log \mathbb{E}_{\pi_{\mathrm{ref}}}
 # e^{(r + \lambda(d - c))/\beta}, \qquad \text{then DPO on pairs relabelled with } \sigma(w_1 - w_0),\; w = r - \lambda^\ast c .
 # $$
 #

@@ -75,6 +75,7 @@ def train_reference(folder: Path, *, steps: int = STEPS) -> None:
             max_steps=steps,
             per_device_train_batch_size=8,
             learning_rate=4e-3,
+            max_grad_norm=1.0,
             save_strategy="no",
             seed=SEED,
         )

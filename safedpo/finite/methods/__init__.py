@@ -124,6 +124,8 @@ METHODS: dict[str, Callable[..., Outcome]] = {
     "HC-RLHF": hc_rlhf,
 }
 
+# What notebook 10 compares; notebook 05 compares the others.
+WIDER = {"B-DPO", "Stable PO", "APO", "BSO", "Cat-DPO", "RePO", "MoCAN", "PeCAN", "CS-RLHF", "HC-RLHF"}
 OPTIMA: dict[str, Callable[..., Tensor]] = {
     "DPO-helpful": dpo_helpful_optimum,
     "DPO-harmless": dpo_harmless_optimum,
@@ -156,6 +158,7 @@ __all__ = [
     "GENERATORS",
     "METHODS",
     "OPTIMA",
+    "WIDER",
     "Costs",
     "InfeasibleLimitError",
     "NoSolutionError",

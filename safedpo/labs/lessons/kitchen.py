@@ -84,6 +84,7 @@ def trainer_losses(pairs: Sequence, ref_logps: Tensor, *, steps: int, **changes:
         "seed": 0,
     }
     settings |= {"lr_scheduler_type": "constant", "warmup_steps": 0, "weight_decay": 0.0, "save_strategy": "no"}
+    settings |= {"max_grad_norm": 1.0}  # as the bare loop cuts its gradients
     settings |= {"use_cpu": True, "disable_tqdm": True, "max_steps": steps, **changes}
     with tempfile.TemporaryDirectory() as scratch:
         config = SafeDPOConfig(output_dir=scratch, **settings)

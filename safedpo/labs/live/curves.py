@@ -69,7 +69,7 @@ def closing_curves(log: Sequence[dict]) -> tuple[list[int], dict[str, dict[str, 
     """The steps and smoothed lines of a finished run's log, panel by panel, as `safedpo.show.curves` takes them.
 
     >>> steps, panels = closing_curves([{"step": 1, "logps/chosen": -3.0}, {"step": 2, "logps/chosen": -2.0}])
-    >>> steps, panels["log-probability"]["chosen"]
+    >>> steps, [round(value, 6) for value in panels["log-probability"]["chosen"]]
     ([1, 2], [-3.0, -2.8])
     """
     panels = {

@@ -5,13 +5,13 @@ from tests.browser.chromium import chromium
 from tests.browser.playground.driver import opened
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser():
     with chromium() as running:
         yield running
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def path(tmp_path_factory):
     written = tmp_path_factory.mktemp("playground") / "playground.html"
     written.write_text(playground_page(), encoding="utf-8")
