@@ -120,12 +120,8 @@ def fit_measured(
 
 def _train(trainer, kitchen: LoadedModel, rank: int | None, items, ref_logps, distances: Distances, settings: dict):
     with tempfile.TemporaryDirectory() as scratch:
-        config = SafeDPOConfig(
-            output_dir=scratch,
-            use_cpu=True,
-            save_strategy="no",
-            **{"row_tokens": 384, "logging_steps": 10, "max_grad_norm": 1.0, **settings},
-        )
+        own = {"row_tokens": 384, "logging_steps": 10, "max_grad_norm": 1.0}  # those of the stored runs
+        config = SafeDPOConfig(output_dir=scratch, use_cpu=True, save_strategy="no", **own | settings)
         policy = add_lora(kitchen.model, r=rank, seed=config.seed) if rank else kitchen.model
         trainer(policy, config, items, ref_logps, callbacks=[distances]).train()
     return policy.eval(), distances.rows
