@@ -139,9 +139,15 @@ def test_random_world_is_decided_by_its_seed():
 
 
 @pytest.mark.parametrize(
-    "wrong",
-    [{"unsafe_answers": 6}, {"safe_support": 0.0}, {"safe_support": 1.5}, {"unsafe_answers": 0, "safe_support": 0.5}],
+    ("wrong", "message"),
+    [
+        ({"unsafe_answers": 6}, "6 of 6 answers unsafe: at least one answer must be safe"),
+        ({"unsafe_answers": -1}, "-1 of 6 answers unsafe"),
+        ({"safe_support": 0.0}, "safe_support is 0.0; it must be greater than 0 and at most 1"),
+        ({"safe_support": 1.5}, "safe_support is 1.5; it must be greater than 0 and at most 1"),
+        ({"unsafe_answers": 0, "safe_support": 0.5}, "safe_support is 0.5 but a prompt has no unsafe answer"),
+    ],
 )
-def test_random_world_refuses_the_impossible(wrong):
-    with pytest.raises(UserError):
+def test_random_world_refuses_the_impossible(wrong, message):
+    with pytest.raises(UserError, match=message):
         random_world(0, 1, 6, **wrong)
