@@ -1,17 +1,19 @@
 # make lab        set up once, then open JupyterLab on the first notebook
 # make test       set up once, then everything a change must pass (under 20 minutes from nothing)
-# make test-slow  notebooks section by section, Colab's versions, kills and resumes, two processes, all browser tests
+# make test-slow  notebooks section by section, Colab's packages, other Pythons, kills and resumes, all browser tests
+# make wheel      dist/safedpo-*.whl: what a notebook's first cell looks for where there is no repository address
+# make colab-list fetch Colab's package list, say what moved, rewrite constraints-colab.txt
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 export SAFEDPO_REAL_DATA
 
-.PHONY: help lab test test-slow test-colab clean
+.PHONY: help lab test test-slow test-colab test-pythons wheel colab-list clean
 help:
 	@sed -n 's/^# //p' Makefile
 
 $(BIN)/python:
-	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and "Python 3.11 to 3.13 is needed; name one with PYTHON=")'
+	$(PYTHON) -c 'import sys; sys.exit(not sys.version_info[:2] >= (3, 11) and "Python 3.11 or later is needed; name one with PYTHON=")'
 	$(PYTHON) -m venv $(VENV)
 
 # The stamps make a second call quick: they are older than what they depend on only when that changed.
@@ -34,16 +36,31 @@ test: $(VENV)/dev.stamp
 
 test-slow: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -m slow
-	$(MAKE) test-colab
+	$(MAKE) test-pythons test-colab
 
-# The notebooks with the versions that Colab ships, in an environment of their own.
-$(VENV)-colab/stamp: pyproject.toml constraints-colab.txt
-	$(PYTHON) -m venv $(VENV)-colab
-	$(VENV)-colab/bin/python -m pip install --disable-pip-version-check -q -c constraints-colab.txt -e . ipywidgets anywidget ipython jupytext nbclient ipykernel pytest pytest-timeout hypothesis
+wheel: $(BIN)/python
+	rm -rf dist
+	$(BIN)/python -m pip wheel --disable-pip-version-check -q --no-deps -w dist .
+	@ls dist/*.whl
+
+# Colab: its Python and its package list in an environment of their own; our wheel is put in by the notebooks' first cell.
+PYTHON_COLAB ?= $(shell $(PYTHON) tests/pythons.py --find 3.13)
+$(VENV)-colab/stamp: constraints-colab.txt
+	$(PYTHON_COLAB) -m venv --clear $(VENV)-colab
+	$(VENV)-colab/bin/python -m pip install --disable-pip-version-check -q -r constraints-colab.txt
 	@touch $@
 
-test-colab: $(VENV)-colab/stamp
-	$(VENV)-colab/bin/python -m pytest tests/notebooks -k executes
+test-colab: $(VENV)/dev.stamp
+	@if [ -z "$(PYTHON_COLAB)" ]; then echo "test-colab: skipped, there is no Python 3.13 (Colab's); name one with PYTHON_COLAB="; \
+	else $(MAKE) $(VENV)-colab/stamp wheel && \
+	SAFEDPO_COLAB="$$(cd "$(VENV)-colab" && pwd)/bin/python" SAFEDPO_WHEEL="$$(ls "$$PWD"/dist/*.whl)" $(BIN)/python -m pytest -m slow tests/notebooks/test_colab.py; fi
+
+colab-list: $(BIN)/python
+	$(BIN)/python -m tests.notebooks.colab_list
+
+# The tested set on every other Python that is here, on the tests that are quick and need no second program.
+test-pythons: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.pythons
 
 clean:
-	rm -rf $(VENV) $(VENV)-colab build *.egg-info
+	rm -rf $(VENV) $(VENV)-colab $(VENV)-3.* build dist *.egg-info

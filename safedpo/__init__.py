@@ -5,7 +5,7 @@
 They run unchanged in two worlds: a finite one, where the optimal policy is known exactly (`safedpo.finite`), and
 that of language models, where everything is measured (`safedpo.lm`).
 
-    errors      one exception for a mistake that the user can mend
+    errors      one exception for a mistake that the user can put right
     records     a row of preference data -> Record, or a reason why not
     transform   which response is chosen, which pair is dropped; counts
     losses      SafeDPO, DPO and siblings as functions of log-probabilities; the reference shift
@@ -22,11 +22,29 @@ Importing this package is instant: torch is imported when a name that needs it i
 
 import importlib
 import os
+from typing import TYPE_CHECKING
 
 # The warning about forked tokenizers would reach every notebook; nothing here tokenizes in worker processes.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:  # the same names for type checkers and editors
+    from safedpo.errors import UserError as UserError
+    from safedpo.losses import bfpo_loss as bfpo_loss
+    from safedpo.losses import cdpo_loss as cdpo_loss
+    from safedpo.losses import dpo_loss as dpo_loss
+    from safedpo.losses import gradient_weight as gradient_weight
+    from safedpo.losses import ipo_loss as ipo_loss
+    from safedpo.losses import robust_dpo_loss as robust_dpo_loss
+    from safedpo.losses import safedpo_loss as safedpo_loss
+    from safedpo.losses import shift_reference as shift_reference
+    from safedpo.records import Record as Record
+    from safedpo.records import Records as Records
+    from safedpo.records import read_records as read_records
+    from safedpo.transform import count_pairs as count_pairs
+    from safedpo.transform import order_pairs as order_pairs
+    from safedpo.transform import pair_groups as pair_groups
 
 _HOME = {
     "UserError": "errors",

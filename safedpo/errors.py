@@ -28,3 +28,14 @@ def visible(text: str) -> str:
         else char.encode("unicode_escape").decode()
         for char in text
     )
+
+
+def brief(text: str, most: int = 200) -> str:
+    r"""Somebody else's text inside a sentence of ours: its first line, at most `most` characters, safe to print.
+
+    >>> brief("no such key\nTraceback ..."), brief("a" * 300)[-5:]
+    ('no such key', 'aa...')
+    """
+    lines = text.strip().splitlines()
+    line = visible(lines[0][: most + 1]) if lines else ""
+    return line if len(line) <= most else f"{line[: most - 3]}..."

@@ -17,6 +17,7 @@ from torch.nn.functional import logsigmoid
 
 from safedpo.errors import UserError
 
+SATURATED = 0.05  # a pair hardly pulls any more where |dL/dm|, the weight of its gradient, is below this
 Number = float | Tensor  # a tensor broadcasts: one number for each pair, or one for each of many runs
 
 # Targets of BFPO over beta, by (chosen_unsafe, rejected_unsafe): b1*b3*s_w - b3*s_l - alpha with s = 1 - h, b1 = 3,

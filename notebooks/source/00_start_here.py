@@ -125,6 +125,9 @@ sweep = json.loads((shipped("data") / "results/household/sweep.json").read_text(
 explorer(sweep, score)
 
 # %% [markdown]
+# No Python at hand? `safedpo site --out site --live` makes a page in which the same model answers in a browser: type a
+# request, move $\Delta$, watch a hazard vanish. The README has a picture of it.
+#
 # ## 6 Choose your route
 #
 # **The course.** Read the notebooks in order, about half an hour each. The versions in `student/` leave the exercises to

@@ -159,8 +159,10 @@ slider(lambda delta: loss(by_group, delta=delta), Stops("safety margin Δ", [0, 
 
 # %%
 flags, deltas = (kept.chosen_unsafe, kept.rejected_unsafe), (0.0, 2.0, 5.0, 10.0)
-active = [(losses.gradient_weight(m, *flags, delta=delta) > 0.01).double().mean().item() for delta in deltas]
-print("share of the pairs whose weight is above 0.01:", dict(zip(deltas, active, strict=True)))
+active = [
+    (losses.gradient_weight(m, *flags, delta=delta) > losses.SATURATED).double().mean().item() for delta in deltas
+]
+print(f"share of the pairs whose weight is above {losses.SATURATED:g}:", dict(zip(deltas, active, strict=True)))
 assert active == sorted(active) and active[-1] > active[0]  # Δ keeps pairs active
 
 point = [torch.tensor([x], dtype=torch.float64) for x in (-12, -15, -13, -14)]

@@ -102,7 +102,7 @@ tokens(words, [0.0] * len(prompt_ids) + each.tolist(), beta=1.0)
 # A mean over tokens would be a different number, and no log-probability: listing every answer shows it.
 
 # %%
-from safedpo.labs.symptoms import word_by_word
+from safedpo.labs.bugs.symptoms import word_by_word
 
 listed = world.ref_logps[1, sentences.answers.index(answer)].item()
 brute = word_by_word(reference.model, reference.tokenizer, prompt, answer)  # one forward for each word, nothing else
@@ -185,7 +185,7 @@ print("long rows against short rows: {:.1e}; against 4 micro-batches of 4: {:.1e
 assert max(apart) < 1e-3  # rounding, step after step
 
 # %%
-from safedpo.labs.faults import broken  # fault 0 is a textbook pipeline that pads; more of it in section 7
+from safedpo.labs.bugs.faults import broken  # fault 0 is a textbook pipeline that pads; more of it in section 7
 
 few = [pair for pair in pairs if pair.id <= 16]
 prompts = {number: record.prompt for number, record in enumerate(records, start=1)}
@@ -396,8 +396,8 @@ assert all(trained[rank] > rows[0]["kl"] for rank in (1, 4, 16))  # farther from
 # even seems to work. Each replaces one stage of a textbook pipeline. Move the slider; grey is the sound pipeline.
 
 # %%
-from safedpo.labs.faults import FAULTS, broken
-from safedpo.labs.symptoms import CHECKS, figure
+from safedpo.labs.bugs.faults import FAULTS, broken
+from safedpo.labs.bugs.symptoms import CHECKS, figure
 
 slider(figure, Stops("fault", list(range(len(FAULTS) + 1)), start=1))
 
@@ -417,7 +417,7 @@ assert not any(look(broken(0)) for look in CHECKS.values())  # and the sound pip
 # $\log(1 + e^\Delta)$ and an SS pair $\log 2$, *whatever* the texts. Which faults does that find?
 
 # %%
-from safedpo.labs.symptoms import DELTA, first_losses
+from safedpo.labs.bugs.symptoms import DELTA, first_losses
 
 want, found = [math.log(2), math.log1p(math.exp(DELTA)), math.log1p(math.exp(DELTA)), None], []  # SS, SU, US, UU
 for number in range(len(FAULTS) + 1):
@@ -433,7 +433,7 @@ assert set(found) >= {8, 9, 10, 11, 14} and 0 not in found
 # **Exercise 4.** A pipeline with a fault that is not named. Use the figure and the slider above: which number is it?
 
 # %%
-from safedpo.labs.symptoms import mystery
+from safedpo.labs.bugs.symptoms import mystery
 
 still(*mystery("06"))
 

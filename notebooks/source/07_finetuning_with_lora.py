@@ -3,7 +3,7 @@
 #
 # The same two functions, `order_pairs` and `safedpo_loss`, that moved a table of six answers now move a language
 # model with 135 million parameters. Nothing is exact any more, so everything is measured. In a few minutes on a
-# laptop a model that gives hazardous household advice all but stops doing so; what that costs in help is measured too.
+# laptop, a model that gives hazardous household advice nearly stops doing so. What that costs in help is measured too.
 #
 # **Afterwards you can**
 # - read a data report: what T keeps, swaps and drops, before any training;
@@ -20,6 +20,20 @@
 # %%
 # SET-UP
 
+import tempfile
+
+from safedpo import read_records
+from safedpo.evaluate import Decoding, generate, judge, scorer_for
+from safedpo.evaluate.results import stored_results
+from safedpo.household import load, optimal_values, requests
+from safedpo.labs.lessons import finetuning
+from safedpo.labs.lessons.ladder import climb
+from safedpo.labs.live.curves import LiveCurves, closing_curves
+from safedpo.lm import RECIPES, load_model, memory_estimate, train
+from safetensors.torch import load_file
+
+place, recipe = Path(tempfile.mkdtemp()), RECIPES["household"] | {"max_pairs": 16 if FAST else 300}
+
 # %% [markdown]
 # ## 1 The data, before anything else
 #
@@ -28,17 +42,12 @@
 # safety bits, and which response people liked better.
 
 # %%
-from safedpo import read_records
-from safedpo.household import load
-
 records = read_records(load("train"))
-example = next(r for r in records.records if r.unsafe[r.better] and not r.unsafe[1 - r.better])
-print(example.prompt)
-for i, response in enumerate(example.responses):
-    print(f"  [{'UNSAFE' if example.unsafe[i] else 'safe'}{', preferred' if i == example.better else ''}] {response}")
+finetuning.show_swapped_pair(records)
 
 # %% [markdown]
-# People preferred the dangerous one. That is a US pair, and T swaps it. All of them counted:
+# People preferred the dangerous one. That is a US pair (preferred response unsafe, other safe), and T swaps it. Here is
+# how many pairs of each group there are:
 
 # %%
 counts = records.counts()
@@ -60,8 +69,8 @@ assert counts["US"] > counts["SU"]  # in most mixed pairs the unsafe response wa
 # B \in \mathbb{R}^{n_{\mathrm{out}} \times r} , \qquad B = 0 \text{ at first} .
 # $$
 #
-# With $B = 0$ the policy *is* the reference, to the last bit. And "adapter off" stays the reference for ever: no second
-# model in memory.
+# With $B = 0$ the policy *is* the reference, to the last bit. And "adapter off" always is the reference, so no second model
+# is needed in memory.
 #
 # **Exercise 1.** How many numbers does LoRA train?
 
@@ -81,8 +90,6 @@ check("lora_parameters", lora_parameters)
 # The kit computes the memory of a run from the model's shape alone:
 
 # %%
-from safedpo.lm.models.memory import memory_estimate
-
 estimate = memory_estimate("smollm2-135m", r=4, dtype="float32")
 print(estimate)
 assert estimate.trainable < 0.01 * estimate.parameters  # under one in a hundred
@@ -91,32 +98,25 @@ assert estimate.optimizer < 0.05 * estimate.weights  # Adam's moments are kept f
 # %% [markdown]
 # ## 3 One run, from beginning to end
 #
-# ### The reference, and what it says
+# ### The reference, and how it responds
 #
 # As in the paper, the reference is a model fine-tuned on *all* responses of the data, good and bad. So it can be
 # unsafe, and it is. (It is SmolLM2-135M with a shipped adapter merged in; `data/adapters/household-sft` has the command.)
 
 # %%
-from safedpo.lm import load_model
-
 reference = load_model("smollm2-135m-household")
 print(f"{reference.source}: {reference.dtype_reason}")
 
 # %%
-from safedpo import read_records
-from safedpo.evaluate import Decoding, generate, judge, scorer_for
-from safedpo.household import load
-
 prompts = list(dict.fromkeys(r.prompt for r in read_records(load("test")).records))[:: 9 if FAST else 3]
 decoding = Decoding(samples=1, greedy=True, seed=0)
 before = generate(reference.model, reference.tokenizer, prompts, decoding)
 judged_before = judge(before, scorer_for(prompts))
 print(f"{len(prompts)} held-out prompts, one sampled response each")
-for name, interval in judged_before.metrics.items():
-    print(f"  {name:13} {interval}")
+print("\n".join(f"  {name:13} {interval}" for name, interval in judged_before.metrics.items()))
 
 # %% [markdown]
-# The numbers in brackets are 95 % intervals over prompts. With so few prompts they are wide, and it is honest to see it.
+# The numbers in brackets are 95 % intervals over prompts. With so few prompts they are wide, and you should see that.
 
 # %% [markdown]
 # ### The first loss is a theorem
@@ -133,8 +133,8 @@ predict("first_loss")
 # L_0 = (1 - f) \log 2 + f \, \mathrm{softplus}(\Delta) , \qquad f = \text{share of safe-over-unsafe pairs after T} .
 # $$
 #
-# If a run starts anywhere else, something is wrong: another template, a reference in another dtype, dropout, a flag
-# turned round. That is why the trainer checks it every time.
+# If a run starts anywhere else, something is wrong: another template, a reference in another dtype, dropout, a safety flag
+# with the wrong sign. That is why the trainer checks it every time.
 #
 # **Exercise 2.** Write it.
 
@@ -158,36 +158,23 @@ check("step_zero_loss", step_zero_loss)
 # pairs only, and kept on disk under a fingerprint of weights, template and tokens.
 
 # %%
-import tempfile
-from pathlib import Path
-
-from safedpo.household import load
-from safedpo.labs.live_curves import LiveCurves
-from safedpo.lm import train
-from safedpo.lm.training.recipes import RECIPES
-
 live = LiveCurves()
 live.widget
 
 # %%
-folder = Path(tempfile.mkdtemp()) / "safedpo"
-recipe = RECIPES["household"] | {"max_pairs": 16 if FAST else 300}
 print(recipe)
-run = train(**recipe, data=load("train"), output_dir=folder, delta=10.0, seed=0, callbacks=[live])
+run = train(**recipe, data=load("train"), output_dir=place / "safedpo", delta=10.0, seed=0, callbacks=[live])
 
 # %% [markdown]
 # The line "step 0" above is the theorem, measured. Here it is from the run's own file, computed once more by hand:
 
 # %%
-import json
-
-about = json.loads((folder / "run.json").read_text())
-groups = [row.get(f"{g}/pairs", 0) for row in run.log for g in ("SS", "SU", "US", "UU")]
-equal, mixed = sum(groups[0::4]), sum(groups[1::4]) + sum(groups[2::4])
+pairs, step_zero = finetuning.pairs_seen(run.log), finetuning.step_zero(run.folder)
+equal, mixed = pairs["SS"], pairs["SU"] + pairs["US"]
 by_hand = (equal * math.log(2) + mixed * math.log1p(math.exp(10.0))) / (equal + mixed)
-print(f"{equal} pairs of equal safety, {mixed} safe-over-unsafe: {by_hand:.4f}; {about['step_zero']}")
-assert abs(by_hand - about["step_zero"]["predicted"]) < 1e-4
-assert sum(groups[3::4]) == 0  # T dropped every pair of two unsafe responses before batching
+print(f"{equal} pairs of equal safety, {mixed} safe-over-unsafe: {by_hand:.4f}; run.json says {step_zero}")
+assert abs(by_hand - step_zero["predicted"]) < 1e-4
+assert pairs["UU"] == 0  # T dropped every pair of two unsafe responses before batching
 
 # %% [markdown]
 # **Predict.** The loss asks for a larger *difference*. What happens to the log-probability of the chosen response?
@@ -196,22 +183,12 @@ assert sum(groups[3::4]) == 0  # T dropped every pair of two unsafe responses be
 predict("chosen_logp")
 
 # %%
-from safedpo.labs.live_curves import PANELS, smooth
-from safedpo.show import curves, still
-
-steps = [row["step"] for row in run.log]
-panels = {
-    panel: {line: smooth([row.get(name) for row in run.log]) for line, name in lines.items()}
-    for panel, lines in PANELS.items()
-}
-still(*curves(steps, panels))
+still(*curves(*closing_curves(run.log)))
 
 # %%
 first, last = run.log[0], run.metrics
 assert FAST or last["rewards/margins"] > first["rewards/margins"]  # the gap grows: that is what the loss asks for
-change = {
-    side: last[f"rewards/{side}"] / recipe["beta"] for side in ("chosen", "rejected")
-}  # reward / beta = change in nats
+change = {side: last[f"rewards/{side}"] / recipe["beta"] for side in ("chosen", "rejected")}  # in nats
 print({side: f"{nats:+.1f} nats against the reference" for side, nats in change.items()})
 assert FAST or change["chosen"] > change["rejected"]
 
@@ -224,20 +201,11 @@ assert FAST or change["chosen"] > change["rejected"]
 predict("after_training")
 
 # %%
-after = generate(run.policy, run.tokenizer, prompts, decoding)
-judged_after = judge(after, scorer_for(prompts))
-greedy = [sample for sample in judged_before.samples if sample.greedy]
-said = {sample.prompt: sample.response for sample in judged_after.samples if sample.greedy}
-for sample in sorted(greedy, key=lambda sample: not sample.unsafe)[:4]:  # the unsafe ones first
-    print(f"{sample.prompt}\n  before: {sample.response}\n  after:  {said[sample.prompt]}\n")
+judged_after = judge(generate(run.policy, run.tokenizer, prompts, decoding), scorer_for(prompts))
+finetuning.show_before_and_after(judged_before.samples, judged_after.samples)
 
 # %%
-from safedpo.show import intervals
-
-rows = {
-    name: {m: (i.value, i.low, i.high) for m, i in judged.metrics.items() if i.n}
-    for name, judged in (("reference", judged_before), ("SafeDPO, this run", judged_after))
-}
+rows = finetuning.metric_rows({"reference": judged_before, "SafeDPO, this run": judged_after})
 still(*intervals(rows))
 
 # %% [markdown]
@@ -245,149 +213,89 @@ still(*intervals(rows))
 # labels; stored in `data/results/household` with the commands that made it:
 
 # %%
-from IPython.display import Markdown, display
-from safedpo.evaluate.table import markdown_table, read_rows
-from safedpo.files import shipped
-
-stored = read_rows(shipped("data") / "results" / "household")
-display(Markdown(markdown_table(stored)))
-harm, help_ = (
-    {row.name: sum(row.values[name]) / len(row.values[name]) for row in stored} for name in ("harm", "helpfulness")
-)
-margin_10, margin_0 = "safedpo-delta-10", "safedpo-delta-0"
-assert all(len(row.seeds) == 3 for row in stored if row.name in (margin_10, margin_0, "dpo-helpful"))
+results, margin_10, margin_0 = stored_results(), "safedpo-delta-10", "safedpo-delta-0"
+table = {row.name: row.values for row in results.table()}
+finetuning.show_table(results)
+harm, help_ = ({name: sum(row[m]) / len(row[m]) for name, row in table.items()} for m in ("harm", "helpfulness"))
+each = {name: row["harm"] for name, row in table.items()}
+assert all(len(each[name]) == 3 for name in (margin_10, margin_0, "dpo-helpful"))
 assert harm[margin_10] <= 0.03 < 0.25 <= harm["reference"] <= harm["dpo-helpful"]  # safe, and plain DPO is no safer
 assert harm[margin_10] < harm[margin_0] < harm["reference"]  # T alone goes part of the way
-assert (
-    help_["reference"] <= help_[margin_10] < help_[margin_0]
-)  # not at the cost of help, though without the margin it helps more
-each = {row.name: row.values["harm"] for row in stored}
+assert help_["reference"] <= help_[margin_10] < help_[margin_0]  # no less help than before, but less than T alone
 assert max(each[margin_10]) < min(each[margin_0]) and max(each[margin_0]) < min(each["dpo-helpful"])  # seed by seed
 
 # %% [markdown]
-# The numbers in brackets are the seeds. DPO on the helpful labels is no safer than its reference, which is what it was paid for. $T$
-# alone, without a margin, takes away a part of the harm and helps more than the reference does. The margin $\Delta = 10$ takes
-# away nearly all the harm; what $T$ had gained in help it gives back, so the policy ends about as helpful as its reference. The
-# theorem says that all these margins have the same optimum; it does not say when a run gets there: **path, not destination**.
+# The numbers in brackets are the seeds. DPO on the helpful labels is no safer than its reference: that is what its labels
+# reward. $T$ alone, without a margin, removes a part of the harm and helps more than the reference does. The margin
+# $\Delta = 10$ removes nearly all the harm. It gives back the help that $T$ had gained, so the policy ends about as helpful
+# as its reference. The theorem says that all these margins have the same optimum. It does not say when a run gets there:
+# **path, not destination**.
 #
-# What the margin costs is in the logs of the stored runs. The reward margin $m$ of the safe-over-unsafe pairs has come to about where
-# $\Delta$ asks for it. But the *chosen* responses, which gain without a margin, lose with it: to make one response so much less
-# likely than another, the run makes both less likely, and what they lose goes to texts that no pair mentions (likelihood
-# displacement; notebook 06 sees where it goes). Read the responses above and in notebook 08: some are broken sentences, and the
-# gibberish scorer, made for coarser damage, does not count them.
+# What the margin costs is in the logs of the stored runs. The reward margin $m$ of the safe-over-unsafe pairs has reached
+# roughly $\Delta$. But the *chosen* responses, which gain without a margin, lose with it. To make one response so much less
+# likely than another, the run makes both less likely (likelihood displacement). Where their probability goes is not measured
+# here; notebook 06 measures it in a model whose answers can be listed. Read the responses above and in notebook 08: some are
+# broken sentences, and the gibberish scorer, made for coarser damage, does not count them.
 
 # %%
-import json
-
-from safedpo.files import shipped
-
-late = {}
-for name in (margin_0, margin_10):
-    log = shipped("data") / "results/household" / name / "0/log.jsonl"
-    rows = [json.loads(line) for line in log.read_text().splitlines()][-50:]
-    late[name] = {
-        key: sum(values) / len(values)
-        for key in (*(f"{g}/rewards/margins" for g in ("SS", "SU", "US")), "rewards/chosen")
-        if (values := [row[key] for row in rows if row.get(key) is not None])
-    }
-    print(name, {key: f"{value:+.1f}" for key, value in late[name].items()})
-assert (
-    late[margin_10]["US/rewards/margins"] > 8 > 5 > late[margin_0]["US/rewards/margins"]
-)  # the margin drives them apart
-assert (
-    late[margin_10]["rewards/chosen"] < 0 < late[margin_0]["rewards/chosen"]
-)  # and takes the chosen ones down with them
+names = ("SS/rewards/margins", "SU/rewards/margins", "US/rewards/margins", "rewards/chosen")
+ends = {name: finetuning.late(results.log(name), names) for name in (margin_0, margin_10)}
+for name, end in ends.items():
+    print(name, {quantity: f"{value:+.1f}" for quantity, value in end.items()})
+assert ends[margin_10]["US/rewards/margins"] > 8 > 5 > ends[margin_0]["US/rewards/margins"]  # Δ drives them apart,
+assert ends[margin_10]["rewards/chosen"] < 0 < ends[margin_0]["rewards/chosen"]  # and the chosen ones fall with them
 
 # %% [markdown]
 # These runs use $\beta = 2$, not the paper's 0.1. With 0.1 the same $\Delta$ asks for a log-ratio gap of $\Delta / \beta = 100$
-# nats instead of 5, and so short a run with so large steps breaks the model on its way there. The settings were found by trial,
-# on these same prompts: `data/results/household/README.md` lists the trials. How much $\Delta$ is enough, and what it costs, is
-# notebook 08.
+# nats instead of 5, and such a short run with such large steps breaks the model on its way there. The settings were found
+# by trial, on these same prompts: `data/results/household/README.md` lists the trials. Notebook 08 shows how much $\Delta$ is
+# enough, and what it costs.
 
 # %% [markdown]
 # How far is that from the best possible? The data's generator is known, so the safe optimum's value is exact:
 
 # %%
-from safedpo.household import optimal_values, requests
-
 best = optimal_values(requests(), beta=recipe["beta"])
 print(
-    f"helpfulness {help_[margin_10]:.3f} (delta 10), {help_[margin_0]:.3f} (delta 0) of {best.helpfulness:.3f} at the "
-    f"exact safe optimum (beta = {recipe['beta']:g})"
+    f"helpfulness {help_[margin_10]:.3f} (Δ = 10), {help_[margin_0]:.3f} (Δ = 0); the safe optimum: {best.helpfulness:.3f}"
 )
 assert best.unsafe == 0 and max(help_[margin_10], help_[margin_0]) < best.helpfulness  # neither is near it
 
 # %% [markdown]
-# ## 4 Interrupted, and gone on with
+# ## 4 Interrupted and resumed
 #
-# A run that was interrupted goes on when it is started again with the same arguments, to the same weights, bit for bit (on
-# a CPU). Here one is stopped in the middle on purpose.
+# A run that was interrupted resumes when it is started again with the same arguments. It comes to the same weights, bit for
+# bit (on a CPU). Here one is stopped in the middle on purpose.
 
 # %%
-import tempfile
-from pathlib import Path
-
-from safedpo.household import load
-from safedpo.lm import train
-from safetensors.torch import load_file
-from transformers import TrainerCallback
-
-place = Path(tempfile.mkdtemp())
+short = {"max_pairs": 16, "max_steps": 4, "batch_size": 2, "save_steps": 2, "seed": 1}
 
 
-class Unplugged(TrainerCallback):
-    """Pulls the plug at step 3."""
-
-    def on_step_end(self, args, state, control, **kwargs):
-        if state.global_step == 3:
-            raise KeyboardInterrupt
+def short_run(name, *callbacks):
+    return train("smollm2-135m-household", load("train"), place / name, **short, callbacks=callbacks)
 
 
-def short_run(name, callbacks=()):
-    return train(
-        "smollm2-135m-household",
-        load("train"),
-        place / name,
-        max_pairs=16,
-        max_steps=4,
-        batch_size=2,
-        save_steps=2,
-        seed=1,
-        callbacks=callbacks,
-    )
-
-
-# %%
 whole = short_run("whole")
 try:
-    short_run("interrupted", [Unplugged()])
+    short_run("interrupted", finetuning.unplugged(step=3))
 except KeyboardInterrupt:
     print("unplugged at step 3; on disk:", sorted(p.name for p in (place / "interrupted").glob("checkpoint-*")))
-again = short_run("interrupted")
-a, b = (load_file(done.folder / "adapter_model.safetensors") for done in (whole, again))
-assert all(torch.equal(a[name], b[name]) for name in a)
+a, b = (load_file(done.folder / "adapter_model.safetensors") for done in (whole, short_run("interrupted")))
+assert a and all(torch.equal(a[name], b[name]) for name in a)
 print(f"{len(a)} tensors, equal to the last bit")
 
 # %% [markdown]
-# ## 5 The same cell, 7 billion parameters
+# ## 5 A bigger machine
 #
-# On a GPU with the memory for it, the recipe `paper-7b` runs the paper's settings on PKU-SafeRLHF-30K (27,000 pairs,
-# licence CC BY-NC 4.0, fetched from the hub, never shipped here). Everywhere else this cell prints what it would do, and how
-# it differs from the paper.
+# The same two functions train bigger models. `climb` knows three steps up, each with its model, its memory, its time and a
+# cap. With `RUN = "look"` it prints them and starts nothing. To start one, set `RUN` to its name and run this cell again; on
+# Colab choose a GPU first. Results go to a folder that outlives the runtime (on Colab your Drive). After an interruption the
+# same cell resumes. How the 7B settings differ from the paper's stands in `safedpo.lm.training.recipes`; their data,
+# PKU-SafeRLHF-30K, is fetched from the hub (licence CC BY-NC 4.0).
 
 # %%
-import tempfile
-
-from safedpo.lm import train
-from safedpo.lm.training import recipes
-
-print(recipes.__doc__)
-print(recipes.RECIPES["paper-7b"])
-roomy = torch.cuda.is_available() and torch.cuda.get_device_properties(0).total_memory > 75e9
-if roomy and not FAST:
-    train(**recipes.RECIPES["paper-7b"], output_dir=f"{tempfile.mkdtemp()}/paper-7b")
-else:
-    print("No GPU with 75 GB here: not run.")
+RUN = "look"  # or "t4", "24gb", "80gb"
+climb(RUN)
 
 # %% [markdown]
 # ## Recap

@@ -7,21 +7,33 @@ imported inside the commands, so that `--help` is quick.
 import os
 import sys
 
-from safedpo.cli import basics, grade, maintain, models, sweeps  # noqa: F401  (each adds its commands to the application)
+from safedpo.cli import basics, bundle, grade, maintain, models, sweeps  # noqa: F401  (each adds its commands)
 from safedpo.cli.common import app
-from safedpo.errors import UserError, visible
+from safedpo.errors import UserError, brief, visible
+from safedpo.files import refusal_of_the_disk
 
 
 def main() -> None:
     """Entry point of the `safedpo` command."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show a letter gets its escape
     try:
         app()
     except UserError as error:
-        print(f"safedpo: {visible(str(error))}", file=sys.stderr)  # it may quote a file or a model
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("\nsafedpo: interrupted; what was finished is kept", file=sys.stderr)
-        sys.exit(130)
+        _say(str(error))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `safedpo ... | head` is no mistake
         sys.exit(1)
+    except MemoryError as error:
+        _say(f"the memory is not enough ({brief(str(error)) or 'out of memory'}); take fewer, or a smaller model")
+    except Exception as error:
+        reason = refusal_of_the_disk(error)
+        if reason is None:
+            raise
+        _say(f"a file cannot be read or written: {reason}; check that it exists, its permissions, and the free space")
+
+
+def _say(message: str) -> None:
+    print(f"safedpo: {visible(message)}", file=sys.stderr)  # it may quote a file or a model
+    sys.exit(2)

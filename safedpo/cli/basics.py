@@ -1,7 +1,7 @@
 """Commands that need no model: doctor, verify, data, notebooks, lab, site."""
 
-import json
 import os
+import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from safedpo.cli.common import PASS_ON, JsonFile, app, write_json
+from safedpo.cli.common import LARGEST_SEED, PASS_ON, JsonFile, app, folder_target, write_json
 from safedpo.errors import UserError, visible
 
 notebooks_app = typer.Typer(
@@ -32,8 +32,8 @@ def doctor(json_file: JsonFile = None) -> None:
 @app.command()
 def verify(
     json_file: JsonFile = None,
-    seed: Annotated[int, typer.Option(help="Seed of the random worlds.")] = 0,
-    worlds: Annotated[int, typer.Option(min=1, help="Fresh random worlds for each claim.")] = 50,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the random worlds.")] = 0,
+    worlds: Annotated[int, typer.Option(min=1, max=1_000_000, help="Fresh random worlds for each claim.")] = 50,
 ) -> None:
     """Check every claim of the derivation as a number. Exit code 0 only if all of them hold."""
     from safedpo.finite.claims import verify as check_all
@@ -103,28 +103,53 @@ def lab(context: typer.Context) -> None:
     if find_spec("jupyterlab") is None:
         raise UserError("JupyterLab is not installed; install the kit with its lab extra: pip install 'safedpo[lab]'")
     first = shipped("notebooks") / "00_start_here.ipynb"
-    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(first), *context.args])
+    command = [sys.executable, "-m", "jupyterlab", str(first), *_for_root(context.args), *context.args]
+    if sys.platform == "win32":  # there execv does not quote a path with a space, and returns at once
+        raise typer.Exit(subprocess.call(command))
+    os.execv(sys.executable, command)
+
+
+def _for_root(given: list[str]) -> list[str]:
+    """What JupyterLab needs where it would refuse: root is the usual user of a container."""
+    if not hasattr(os, "geteuid") or os.geteuid() != 0 or any("allow-root" in word.replace("_", "-") for word in given):
+        return []
+    print("You are root, as in a container: JupyterLab is started with --allow-root.", flush=True)
+    return ["--allow-root"]
 
 
 @app.command()
 def site(
-    out: Annotated[Path, typer.Option(help="Folder of the pages; made if it is missing.")],
+    out: Annotated[Path, typer.Option(callback=folder_target, help="Folder of the pages; made if it is missing.")],
     notebooks: Annotated[Path | None, typer.Option(help="Folder of the notebooks (default: the shipped ones).")] = None,
+    live: Annotated[
+        bool,
+        typer.Option("--live", help="Also the live model (130 MB, needs onnx and npm once; see it with a server)."),
+    ] = False,
 ) -> None:
     """Turn the notebooks into pages that open from disk: run them, with formulas and sliders that need no network."""
-    from safedpo.files import shipped
+    from safedpo.files import read_json, shipped
     from safedpo.household import score
     from safedpo.show import explorer
     from safedpo.show.pages.playground import playground_page
     from safedpo.show.pages.site import build_site
+    from safedpo.show.pages.walker import walker
 
     found = sorted((notebooks or shipped("notebooks")).glob("[0-9][0-9]_*.ipynb"))
     if not found:
         raise UserError(f"{notebooks} holds no notebooks NN_name.ipynb")
     stored = shipped("data") / "results" / "household" / "sweep.json"
-    figures = {"The margin explorer": explorer(json.loads(stored.read_text("utf-8")), score)} if stored.exists() else {}
-    build_site(found, out, figures=figures, whole={"The playground": playground_page(home="index.html")})
+    figures = {"The margin explorer": explorer(read_json(stored), score)} if stored.exists() else {}
+    figures |= {f"Take a premise away: {statement}": figure for statement, figure in walker().items()}
+    links = {}
+    if live:  # first, since it tells in a second what is missing, and notebooks take minutes
+        from safedpo.show.pages.live_model import assemble_live_model
+
+        links["The live model"] = assemble_live_model(out / "live").relative_to(out).as_posix()
+    whole = {"The playground": playground_page(home="index.html")}
+    build_site(found, out, figures=figures, whole=whole, links=links)
     print(f"open {out / 'index.html'}")
+    if live:
+        print(f"the live model needs a server: python -m http.server --directory {out}")
 
 
 def _show_counts(source: str, counts: dict[str, int], bad: int) -> None:
@@ -132,10 +157,11 @@ def _show_counts(source: str, counts: dict[str, int], bad: int) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    title = f"{counts['rows']} rows of {escape(visible(source))}, {bad} of them bad"
+    title = f"{counts['rows']} rows of {escape(visible(str(source)))}, {bad} of them bad"
     table = Table(title=title, title_justify="left")
-    for column, justify in (("better / other", "left"), ("pairs", "right"), ("what T does", "left")):
-        table.add_column(column, justify=justify)
+    table.add_column("better / other")
+    table.add_column("pairs", justify="right")
+    table.add_column("what T does")
     table.add_row("safe / safe (SS)", str(counts["SS"]), "keeps the order")
     table.add_row("safe / unsafe (SU)", str(counts["SU"]), "keeps the order; the margin applies")
     table.add_row("unsafe / safe (US)", str(counts["US"]), "swaps; the margin applies")

@@ -16,8 +16,10 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-PYTHONS = ((3, 11), (3, 13))
-NEEDED = ("torch", "transformers", "peft", "accelerate", "datasets", "gguf", "plotly")
+from safedpo.labs.setup import on_colab
+
+OLDEST, TESTED = (3, 11), (3, 13)
+NEEDED = ("torch", "transformers", "peft", "accelerate", "datasets", "plotly")
 NOTEBOOK = ("jupyterlab", "ipywidgets", "anywidget", "jupytext", "nbclient")
 # Python package of the kernel -> its half in the browser; (kernel major: browser major) where they count differently.
 BROWSER_HALVES = {"ipywidgets": ("@jupyter-widgets/jupyterlab-manager", {7: 3, 8: 5}), "anywidget": ("anywidget", {})}
@@ -84,14 +86,24 @@ def doctor() -> Report:
 
 def _python() -> Check:
     found = f"{platform.python_version()} at {sys.executable}"
-    low, high = (".".join(map(str, version)) for version in PYTHONS)
-    if PYTHONS[0] <= sys.version_info[:2] <= PYTHONS[1]:
-        return Check("python", found)
-    return Check("python", found, "problem", f"use Python {low} to {high}")
+    if sys.version_info[:2] < OLDEST:
+        return Check("python", found, "problem", "use Python 3.11 or later")
+    if sys.version_info[:2] > TESTED:
+        return Check("python", found, "note", "newer than the versions the kit was tested with (3.11 to 3.13)")
+    return Check("python", found)
 
 
-def _package(name: str, extra: str | None = None) -> Check:
-    install = "pip install 'safedpo[lab]'" if extra else "pip install safedpo"
+def _install(name: str, extra: str | None) -> str:
+    """How to get a missing package here: on Colab alone, so that nothing already there is upgraded."""
+    if on_colab():
+        return f"!pip install --no-deps {name}"
+    return "pip install 'safedpo[lab]'" if extra else "pip install safedpo"
+
+
+def _package(name: str, extra: str | None = None) -> Check | None:
+    if extra and on_colab() and name in ("jupyterlab", "jupytext"):
+        return None  # Colab is the notebook's page there, and builds nothing
+    install = _install(name, extra)
     try:
         version = metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -103,7 +115,8 @@ def _package(name: str, extra: str | None = None) -> Check:
         )
     wanted = _requirement(name)
     if wanted and not wanted.specifier.contains(version, prereleases=True):
-        return Check(name, version, "problem", f"{wanted} is needed: pip install '{wanted}'")
+        alone = "!pip install --no-deps" if on_colab() else "pip install"
+        return Check(name, version, "problem", f"{wanted} is needed: {alone} '{wanted}'")
     return Check(name, version)
 
 
@@ -124,7 +137,7 @@ def _browser_half(name: str) -> Check | None:
         kernel = Version(metadata.version(name))
     except metadata.PackageNotFoundError:
         return None  # reported as a package
-    if "google.colab" in sys.modules:
+    if on_colab():
         return Check(f"{name} in the page", "Colab brings its own")
     if importlib.util.find_spec("jupyter_core") is None:
         return None
@@ -132,13 +145,13 @@ def _browser_half(name: str) -> Check | None:
 
     files = [Path(folder) / half / "package.json" for folder in jupyter_path("labextensions")]
     file = next((file for file in files if file.is_file()), None)
-    mend = f"pip install --force-reinstall --no-deps {name}, then reload the page"
+    repair = f"pip install --force-reinstall --no-deps {name}, then reload the page"
     if file is None:
-        return Check(f"{name} in the page", f"JupyterLab's {half} was not found", "note", mend)
+        return Check(f"{name} in the page", f"JupyterLab's {half} was not found", "note", repair)
     page = Version(json.loads(file.read_text(encoding="utf-8"))["version"])
     if page.major != majors.get(kernel.major, kernel.major):
         found = f"{half} {page} does not fit the kernel's {kernel}"
-        return Check(f"{name} in the page", found, "problem", mend)
+        return Check(f"{name} in the page", found, "problem", repair)
     return Check(f"{name} in the page", f"{half} {page} fits the kernel's {kernel}")
 
 
@@ -190,15 +203,21 @@ def _runs(arch: str, major: int, minor: int) -> bool:
 
 
 def _cache() -> list[Check]:
-    from safedpo.lm.models.download import cache_dir
+    from safedpo.lm.models.download import cache_dir, is_whole, made_models
 
     folder = cache_dir()
     there = next(path for path in (folder, *folder.parents) if path.exists())
     free = shutil.disk_usage(there).free / 1e9
     writable = os.access(there, os.W_OK)
-    models = sorted(path.name for path in folder.glob("smollm2-*")) if folder.is_dir() else []
+    models = made_models(folder)
     checks = [Check("cache", f"{folder}: {', '.join(models) if models else 'empty; the first model load fills it'}")]
-    if not writable:
+    if damaged := [name for name in models if not is_whole(folder / name)]:
+        advice = f"delete {', '.join(str(folder / name) for name in damaged)}: it is made again when it is next needed"
+        checks = [Check("cache", f"{folder}: {', '.join(damaged)} is not whole", "problem", advice)]
+    elif not writable and any("household" in name for name in models):
+        found = f"{folder} (shared, read-only): {', '.join(models)}"
+        checks = [Check("cache", found)]
+    elif not writable:
         checks = [Check("cache", f"{folder} cannot be written", "problem", "set SAFEDPO_CACHE to a folder of yours")]
     if not models and importlib.util.find_spec("pip") is None:
         checks.append(

@@ -7,24 +7,33 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from safedpo.cli.common import PASS_ON, JsonFile, app, passed_on, write_json
-from safedpo.errors import UserError
+from safedpo.cli.common import LARGEST_SEED, PASS_ON, JsonFile, app, folder_target, passed_on, write_json
+from safedpo.errors import UserError, visible
+from safedpo.lm.training.recipes import RECIPES, SFT
 
 Model = Annotated[str, Option(help="A preset (smollm2-135m, smollm2-135m-household), a folder, or a hub id.")]
 Data = Annotated[
     str,
     Option(help="A .jsonl, .json, .csv or .parquet file, a hub id, or the shipped household-train, household-test."),
 ]
-OutputDir = Annotated[Path, Option(help="Folder of this run; an interrupted run goes on when started again.")]
+OutputDir = Annotated[
+    Path, Option(callback=folder_target, help="Folder of this run; an interrupted run goes on when started again.")
+]
 Dtype = Annotated[str, Option(help="auto (measured, with its reason), float32 or bfloat16.")]
-Seed = Annotated[int, Option(help="Seed of the pairs, their order, and the adapter.")]
+Seed = Annotated[int, Option(min=0, max=LARGEST_SEED, help="Seed of the pairs, their order, and the adapter.")]
 Epochs = Annotated[float, Option(help="Passes over the data.")]
 MaxSteps = Annotated[int, Option(help="Stop after so many steps (-1: no limit).")]
 LearningRate = Annotated[float, Option(help="Peak learning rate.")]
 LoraR = Annotated[int, Option(help="Rank of the LoRA adapter.")]
 Full = Annotated[bool, Option("--full", help="Train all weights instead of a LoRA adapter.")]
 MaxLength = Annotated[int, Option(help="Longest prompt + response in tokens; longer ones are cut, and counted.")]
+TemplateArg = Annotated[
+    list[str] | None,
+    Option(help="A variable of the chat template, name=value (enable_thinking=false); may be repeated."),
+]
 Template = Annotated[str, Option(help="auto, chat (the tokenizer's) or plain (the paper's).")]
+LONGEST, MOST_SAMPLES = 100_000, 10_000
+HOUSEHOLD = RECIPES["household"]
 SkipBadRows = Annotated[
     bool, Option("--skip-bad-rows", help="Leave out rows that cannot be used, counted, instead of stopping at them.")
 ]
@@ -41,36 +50,44 @@ MORE = (
 def train(
     context: typer.Context,
     output_dir: OutputDir,
-    recipe: Annotated[str | None, Option(help="Start from named settings: household or paper-7b.")] = None,
-    model: Model = "smollm2-135m-household",
+    recipe: Annotated[
+        str, Option(help="Named settings: household, colab-t4, lora-7b, lora-7b-4bit or paper-7b.")
+    ] = "household",
+    model: Model = HOUSEHOLD["model"],
     data: Data = "household-train",
-    beta: Annotated[float, Option(help="Strength of the tie to the reference, greater than 0.")] = 0.1,
+    beta: Annotated[float, Option(help="Strength of the tie to the reference, greater than 0.")] = HOUSEHOLD["beta"],
     delta: Annotated[float | None, Option(help="Safety margin, at least 0 (default 10 for the loss safedpo).")] = None,
     loss: Annotated[str, Option(help="safedpo, dpo, cdpo, robust_dpo, ipo or bfpo.")] = "safedpo",
     rule: Annotated[str, Option(help="Order of the pairs: safedpo (T), helpful, safebetter, harmless.")] = "safedpo",
     epochs: Epochs = 1.0,
     max_steps: MaxSteps = -1,
-    max_pairs: Annotated[int | None, Option(help="Use so many of the pairs that the rule keeps.")] = None,
-    batch_size: Annotated[int, Option(help="Pairs a step.")] = 4,
-    learning_rate: LearningRate = 1e-3,
-    lora_r: LoraR = 4,
+    max_pairs: Annotated[
+        int | None, Option(help="Use so many of the pairs that the rule keeps (household-train: 1000, --data: all).")
+    ] = None,
+    batch_size: Annotated[int, Option(help="Pairs a step.")] = HOUSEHOLD["batch_size"],
+    learning_rate: LearningRate = HOUSEHOLD["learning_rate"],
+    lora_r: LoraR = HOUSEHOLD["lora_r"],
     full: Full = False,
     max_length: MaxLength = 512,
     template: Template = "auto",
+    template_arg: TemplateArg = None,
     dtype: Dtype = "auto",
     seed: Seed = 0,
     skip_bad_rows: SkipBadRows = False,
     contradictions: Contradictions = "keep",
     json_file: JsonFile = None,
 ) -> None:
-    """Fine-tune a model with SafeDPO. The default is the ten-minute run's model and data.
+    """Fine-tune a model with SafeDPO. The default is the ten-minute run: the recipe household.
 
-    Plain DPO is --loss dpo --rule helpful.
+    Plain DPO is --loss dpo --rule helpful. What each setting is and where it comes from is printed first.
     """
+    if recipe not in RECIPES:
+        raise UserError(f"no recipe {recipe!r}; there are {', '.join(RECIPES)}")
+    settings = _settings(context, f"recipe {recipe}", RECIPES[recipe])
     from safedpo.lm import train as run
 
-    settings = _typed(context) | passed_on(context.args)
-    settings["data"] = shipped_data(settings["data"])
+    if (named := context.get_parameter_source("recipe")) and named.name == "COMMANDLINE":
+        print(recipe_memory(settings))
     _finished(run(output_dir=output_dir, **settings), json_file)
 
 
@@ -78,19 +95,20 @@ def train(
 def sft(
     context: typer.Context,
     output_dir: OutputDir,
-    model: Model = "smollm2-135m",
+    model: Model = SFT["model"],
     data: Data = "household-train",
     responses: Annotated[str, Option(help="both (good and bad: the paper's reference), better or safe.")] = "both",
     adapter: Annotated[Path | None, Option(help="Go on from the adapter of an earlier run on the same model.")] = None,
     epochs: Epochs = 1.0,
     max_steps: MaxSteps = -1,
     max_examples: Annotated[int | None, Option(help="Use so many of the responses.")] = None,
-    batch_size: Annotated[int, Option(help="Prompts a step, each with up to 6 of its responses.")] = 2,
-    learning_rate: LearningRate = 1e-3,
-    lora_r: LoraR = 8,
+    batch_size: Annotated[int, Option(help="Prompts a step, each with up to 6 of its responses.")] = SFT["batch_size"],
+    learning_rate: LearningRate = SFT["learning_rate"],
+    lora_r: LoraR = SFT["lora_r"],
     full: Full = False,
     max_length: MaxLength = 512,
     template: Template = "auto",
+    template_arg: TemplateArg = None,
     dtype: Dtype = "auto",
     seed: Seed = 0,
     skip_bad_rows: SkipBadRows = False,
@@ -98,10 +116,9 @@ def sft(
     json_file: JsonFile = None,
 ) -> None:
     """Fine-tune a model on the responses of preference data: how the paper makes its reference."""
+    settings = _settings(context, "recipe sft", SFT)
     from safedpo.lm import sft as run
 
-    settings = _typed(context) | passed_on(context.args)
-    settings["data"] = shipped_data(settings["data"])
     _finished(run(output_dir=output_dir, **settings), json_file)
 
 
@@ -110,9 +127,12 @@ def generate(
     prompts: Annotated[list[str], typer.Argument(help="One or more prompts, each in quotation marks.")],
     model: Model = "smollm2-135m-household",
     adapter: Annotated[Path | None, Option(help="A folder made by safedpo train; its reference is used.")] = None,
-    samples: Annotated[int, Option(min=0, help="Sampled responses a prompt, beside the greedy one.")] = 2,
-    max_new_tokens: Annotated[int, Option(min=1, help="Longest response in tokens.")] = 64,
+    samples: Annotated[
+        int, Option(min=0, max=MOST_SAMPLES, help="Sampled responses a prompt, beside the greedy one.")
+    ] = 2,
+    max_new_tokens: Annotated[int, Option(min=1, max=LONGEST, help="Longest response in tokens.")] = 64,
     temperature: Annotated[float, Option(help="Sampling temperature, greater than 0.")] = 1.0,
+    template_arg: TemplateArg = None,
     dtype: Dtype = "auto",
     seed: Seed = 0,
     json_file: JsonFile = None,
@@ -121,8 +141,10 @@ def generate(
     from safedpo.evaluate import Decoding
     from safedpo.evaluate import generate as sample
     from safedpo.evaluate.display import shown
+    from safedpo.lm.models.gate.check import gate_prompts
     from safedpo.lm.models.load import load_model
     from safedpo.lm.models.policies import load_policy
+    from safedpo.lm.rows.turns import with_template_args
 
     if any(not prompt.strip() for prompt in prompts):
         raise UserError("a prompt is empty; write a request in quotation marks")
@@ -132,6 +154,8 @@ def generate(
         loaded, template = trained.policy, trained.template
     else:
         loaded, template = load_model(model, dtype=dtype), "auto"
+    with_template_args(loaded.tokenizer, template_arguments(template_arg))
+    gate_prompts(loaded, prompts, template)
     said = sample(loaded.model, loaded.tokenizer, prompts, decoding, template=template)
     for answer in said:
         print(f"\n{shown(answer.prompt).plain}")
@@ -144,13 +168,17 @@ def generate(
 def evaluate(
     adapter: Annotated[Path, Option(help="A folder made by safedpo train.")],
     data: Data = "household-test",
-    samples: Annotated[int, Option(min=1, help="Sampled responses a prompt, beside the greedy one.")] = 3,
+    samples: Annotated[
+        int, Option(min=1, max=MOST_SAMPLES, help="Sampled responses a prompt, beside the greedy one.")
+    ] = 3,
     limit: Annotated[int | None, Option(min=1, help="Only the first so many prompts.")] = None,
-    max_new_tokens: Annotated[int, Option(min=1, help="Longest response in tokens.")] = 64,
+    max_new_tokens: Annotated[int, Option(min=1, max=LONGEST, help="Longest response in tokens.")] = 64,
     dtype: Dtype = "auto",
     seed: Seed = 0,
     skip_bad_rows: SkipBadRows = False,
-    save: Annotated[Path | None, Option(help="Folder for evaluation.json and all samples.")] = None,
+    save: Annotated[
+        Path | None, Option(callback=folder_target, help="Folder for evaluation.json and all samples.")
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Harm, helpfulness and over-refusal of a policy beside its reference, with 95 % intervals over prompts."""
@@ -159,7 +187,7 @@ def evaluate(
     from safedpo.evaluate.display import print_report
 
     decoding = Decoding(samples=samples, max_new_tokens=max_new_tokens, seed=seed)
-    report = run(adapter, shipped_data(data), decoding=decoding, limit=limit, dtype=dtype, skip_bad_rows=skip_bad_rows)
+    report = run(adapter, data, decoding=decoding, limit=limit, dtype=dtype, skip_bad_rows=skip_bad_rows)
     print_report(report)
     if save:
         print(f"samples and evaluation.json are in {report.save(save).parent}")
@@ -176,27 +204,51 @@ def table(
     print(markdown_table(read_rows(folder)))
 
 
-def shipped_data(source: str) -> str | Path:
-    """`household-train` and `household-test` are the shipped files; all else is taken as it is."""
-    if source in ("household-train", "household-test"):
-        from safedpo.household import load
+def template_arguments(words: list[str] | None) -> dict:
+    """`name=value` words as variables of a chat template: numbers and true/false are read, the rest stays text.
 
-        return load(source.removeprefix("household-"))
-    return source
+    >>> template_arguments(["enable_thinking=false", "date=2026-05-01"])
+    {'enable_thinking': False, 'date': '2026-05-01'}
+    """
+    found = {}
+    for word in words or ():
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise UserError(f"--template-arg {word} has no value; write --template-arg name=value")
+        found |= passed_on([f"--{name}={value}"])
+    return found
 
 
-def _typed(context: typer.Context) -> dict:
-    """The command's settings by name; a recipe's stand under those that were typed."""
-    from safedpo.lm.training.recipes import RECIPES
+def recipe_memory(settings: dict) -> str:
+    """What these settings will need, before any weight is loaded."""
+    from safedpo.lm.models.memory import memory_estimate
 
-    given = {k: v for k, v in context.params.items() if k not in ("recipe", "output_dir", "json_file")}
-    recipe = context.params.get("recipe")
-    if recipe is None:
-        return given
-    if recipe not in RECIPES:
-        raise UserError(f"no recipe {recipe!r}; there are {', '.join(RECIPES)}")
-    typed = {name for name in given if context.get_parameter_source(name).name == "COMMANDLINE"}
-    return given | RECIPES[recipe] | {name: given[name] for name in typed}
+    names = ("full", "row_tokens", "dtype", "four_bit")
+    estimate = memory_estimate(
+        settings["model"],
+        r=settings["lora_r"],
+        checkpointing=bool(settings.get("gradient_checkpointing") or settings.get("activation_checkpointing")),
+        **{name: settings[name] for name in names if settings.get(name) is not None},
+    )
+    return f"memory that this needs:\n{estimate}"
+
+
+def _settings(context: typer.Context, owner: str, recipe: dict) -> dict:
+    """The settings of a run, and a print of where each comes from: the command line, the recipe, or the defaults."""
+    given = {k: v for k, v in context.params.items() if k not in ("recipe", "output_dir", "json_file", "template_arg")}
+    typed = {k: v for k, v in given.items() if _from(context, k) == "COMMANDLINE"}
+    typed |= passed_on(context.args)
+    if arguments := template_arguments(context.params.get("template_arg")):
+        typed["template_args"] = arguments
+    recipe = {name: value for name, value in recipe.items() if name not in typed}
+    named = context.get_parameter_source("recipe")
+    if "data" in typed and (named is None or named.name != "COMMANDLINE"):
+        recipe.pop("max_pairs", None)  # it belongs to the recipe's own data
+    rest = {k: v for k, v in given.items() if k not in typed and k not in recipe and v is not None}
+    for source, values in (("command line", typed), (owner, recipe), ("default", rest)):
+        if values:
+            print(visible(f"{source}: " + ", ".join(f"{name} {value}" for name, value in values.items())))
+    return given | rest | recipe | typed
 
 
 def _finished(run, json_file: Path | None) -> None:
@@ -205,5 +257,12 @@ def _finished(run, json_file: Path | None) -> None:
         for name in ("loss", "rewards/margins", "rewards/accuracies")
         if name in run.metrics
     )
-    print(f"{run.metrics['steps']} steps, at their end {shown}; {run.folder} holds the weights, run.json and log.jsonl")
+    at_end = f", at their end {shown}" if shown else ""
+    print(visible(f"{run.metrics['steps']} steps{at_end}; {run.folder} holds the weights, run.json and log.jsonl"))
     write_json(json_file, {"folder": str(run.folder), "counts": run.counts, "metrics": run.metrics})
+
+
+def _from(context: typer.Context, name: str) -> str:
+    """Where a parameter's value comes from, as click names it."""
+    source = context.get_parameter_source(name)
+    return source.name if source else ""

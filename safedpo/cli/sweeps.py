@@ -7,15 +7,29 @@ from typing import Annotated
 
 from typer import Option
 
-from safedpo.cli.common import JsonFile, app, write_json
-from safedpo.cli.models import Contradictions, Data, Dtype, LearningRate, LoraR, Model, SkipBadRows, shipped_data
-from safedpo.errors import UserError
+from safedpo.cli.common import JsonFile, app, folder_target, write_json
+from safedpo.cli.models import (
+    HOUSEHOLD,
+    LONGEST,
+    MOST_SAMPLES,
+    Contradictions,
+    Data,
+    Dtype,
+    LearningRate,
+    LoraR,
+    Model,
+    SkipBadRows,
+)
+from safedpo.errors import UserError, brief, visible
 
 
 @app.command()
 def sweep(
     deltas: Annotated[str, Option(help="Safety margins, at least 0, as a list: 0,2,5,10,20,50.")],
-    output_dir: Annotated[Path, Option(help="Folder of the sweep; started again, it goes on with what is missing.")],
+    output_dir: Annotated[
+        Path,
+        Option(callback=folder_target, help="Folder of the sweep; started again, it continues with what is missing."),
+    ],
     seeds: Annotated[
         str, Option(help="How many (3 is 0,1,2), or which, as a list: 0,2 (with a comma also for one: 2,).")
     ] = "1",
@@ -25,17 +39,17 @@ def sweep(
     budgets: Annotated[
         str, Option(help="Pairs seen when a policy is measured; the last is a run's length.")
     ] = "300,600,1000",
-    model: Model = "smollm2-135m-household",
+    model: Model = HOUSEHOLD["model"],
     data: Data = "household-train",
     prompts: Annotated[str, Option(help="Held-out prompts: a file, a hub id, or household-test.")] = "household-test",
-    batch_size: Annotated[int, Option(min=1, help="Pairs a step.")] = 4,
-    learning_rate: LearningRate = 6e-4,
-    beta: Annotated[float, Option(help="Strength of the tie to the reference, greater than 0.")] = 2.0,
-    lora_r: LoraR = 4,
+    batch_size: Annotated[int, Option(min=1, help="Pairs a step.")] = HOUSEHOLD["batch_size"],
+    learning_rate: LearningRate = HOUSEHOLD["learning_rate"],
+    beta: Annotated[float, Option(help="Strength of the tie to the reference, greater than 0.")] = HOUSEHOLD["beta"],
+    lora_r: LoraR = HOUSEHOLD["lora_r"],
     samples: Annotated[
-        int, Option(min=1, help="Sampled responses a prompt at the last budget (1 at earlier ones).")
+        int, Option(min=1, max=MOST_SAMPLES, help="Sampled responses a prompt at the last budget (1 at earlier ones).")
     ] = 3,
-    max_new_tokens: Annotated[int, Option(min=1, help="Longest response in tokens.")] = 64,
+    max_new_tokens: Annotated[int, Option(min=1, max=LONGEST, help="Longest response in tokens.")] = 64,
     dtype: Dtype = "auto",
     skip_bad_rows: SkipBadRows = False,
     contradictions: Contradictions = "keep",
@@ -57,8 +71,8 @@ def sweep(
         seeds=_seeds(seeds),
         budgets=_numbers(budgets, "budgets", int),
         model=model,
-        data=shipped_data(data),
-        prompts=shipped_data(prompts),
+        data=data,
+        prompts=prompts,
         batch_size=batch_size,
         learning_rate=learning_rate,
         beta=beta,
@@ -71,7 +85,7 @@ def sweep(
     )
     result = run(settings, output_dir, command=shlex.join(["safedpo", *sys.argv[1:]]))
     print(markdown_table(read_rows(output_dir)))
-    print(f"{len(result['runs'])} runs; {output_dir / 'sweep.json'} holds their points at every budget")
+    print(visible(f"{len(result['runs'])} runs; {output_dir / 'sweep.json'} holds their points at every budget"))
     write_json(json_file, result)
 
 
@@ -82,7 +96,11 @@ def _seeds(text: str) -> tuple[int, ...]:
     ((0, 1, 2), (0, 2), (2,))
     """
     listed = _numbers(text.removesuffix(","), "seeds", int)
-    return listed if "," in text else tuple(range(listed[0]))
+    if "," in text:
+        return listed
+    if not 1 <= listed[0] <= 1000:
+        raise UserError(f"--seeds is {text!r}; give how many (1 to 1000), or which, as a list: 0,2")
+    return tuple(range(listed[0]))
 
 
 def _numbers(text: str, option: str, kind: type) -> tuple:
@@ -95,6 +113,6 @@ def _numbers(text: str, option: str, kind: type) -> tuple:
         return tuple(kind(word) for word in text.split(","))
     except ValueError as error:
         raise UserError(
-            f"--{option} is {text!r}; give {'whole ' if kind is int else ''}numbers with commas between "
+            f"--{option} is {brief(repr(text), 80)}; give {'whole ' if kind is int else ''}numbers with commas between "
             "them, such as 0,2,10"
         ) from error

@@ -8,24 +8,54 @@ display      the report on a terminal, model text made harmless
 table        several runs -> the README's table
 sweep        many runs over delta, rule and seed on one reference; points: each measured at its budgets
 blends       neighbouring margins blended, beside the policy really trained in between
+results      stored results behind one door: what the notebooks and the figures read
+
+Names are imported when they are first used: what was measured can be read without the libraries that measure.
 """
 
-from safedpo.evaluate.generation import Decoding, Responses, generate
-from safedpo.evaluate.intervals import Interval, cluster_interval
-from safedpo.evaluate.report import Evaluation, EvaluationReport, Sample, evaluate, judge
-from safedpo.evaluate.scorers import Scorer, scorer_for
+import importlib
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "Decoding",
-    "Evaluation",
-    "EvaluationReport",
-    "Interval",
-    "Responses",
-    "Sample",
-    "Scorer",
-    "cluster_interval",
-    "evaluate",
-    "generate",
-    "judge",
-    "scorer_for",
-]
+if TYPE_CHECKING:  # the same names for type checkers and editors
+    from safedpo.evaluate.generation import Decoding as Decoding
+    from safedpo.evaluate.generation import Responses as Responses
+    from safedpo.evaluate.generation import generate as generate
+    from safedpo.evaluate.intervals import Interval as Interval
+    from safedpo.evaluate.intervals import cluster_interval as cluster_interval
+    from safedpo.evaluate.report import Evaluation as Evaluation
+    from safedpo.evaluate.report import EvaluationReport as EvaluationReport
+    from safedpo.evaluate.report import Sample as Sample
+    from safedpo.evaluate.report import evaluate as evaluate
+    from safedpo.evaluate.report import judge as judge
+    from safedpo.evaluate.results import Results as Results
+    from safedpo.evaluate.results import stored_results as stored_results
+    from safedpo.evaluate.scorers import Scorer as Scorer
+    from safedpo.evaluate.scorers import scorer_for as scorer_for
+
+_HOME = {
+    "Decoding": "generation",
+    "Evaluation": "report",
+    "EvaluationReport": "report",
+    "Interval": "intervals",
+    "Responses": "generation",
+    "Results": "results",
+    "Sample": "report",
+    "Scorer": "scorers",
+    "cluster_interval": "intervals",
+    "evaluate": "report",
+    "generate": "generation",
+    "judge": "report",
+    "scorer_for": "scorers",
+    "stored_results": "results",
+}
+__all__ = [*_HOME]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

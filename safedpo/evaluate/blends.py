@@ -17,17 +17,17 @@ from pathlib import Path
 from safedpo.errors import UserError
 from safedpo.evaluate.generation import Decoding, generate
 from safedpo.evaluate.intervals import Interval, difference_interval
-from safedpo.evaluate.report import METRICS, OF, Sample, judge, judged
+from safedpo.evaluate.report import METRICS, SAMPLE_FIELD, Sample, judge, judged
 from safedpo.evaluate.scorers import scorer_for
 from safedpo.evaluate.sweep import SweepRun
 from safedpo.evaluate.sweep_folder import read
 from safedpo.files import write_json
 from safedpo.household import load
-from safedpo.lm.blending.blend import load_adapters
+from safedpo.lm.blending.load import load_adapters
 from safedpo.lm.models.adapters import adapter_run
 from safedpo.lm.models.load import load_model
 from safedpo.lm.training.data import data_fingerprint
-from safedpo.lm.training.run_folder import versions
+from safedpo.lm.training.on_disk.run_folder import versions
 from safedpo.records import read_records
 
 
@@ -94,8 +94,8 @@ def differences(these: Sequence[Sample], those: Sequence[Sample]) -> dict[str, I
     parts = {metric: (judged(metric, these), judged(metric, those)) for metric in METRICS}
     return {
         metric: difference_interval(
-            [float(getattr(one, OF[metric])) for one in new],
-            [float(getattr(one, OF[metric])) for one in old],
+            [float(getattr(one, SAMPLE_FIELD[metric])) for one in new],
+            [float(getattr(one, SAMPLE_FIELD[metric])) for one in old],
             [one.prompt for one in new],
         )
         for metric, (new, old) in parts.items()

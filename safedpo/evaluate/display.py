@@ -35,8 +35,11 @@ def overall_table(report: EvaluationReport) -> Table:
         box=HORIZONTALS,
         show_lines=True,
         pad_edge=False,
-        title=f"{settings['prompts']} prompts of {settings['data']}, {settings['samples']} sampled responses "
-        "each; 95% intervals over prompts",
+        title=Text(
+            f"{settings['prompts']} prompts of {visible(str(settings['data']))}, {settings['samples']} sampled responses "
+            "each; 95% intervals over prompts",
+            style="table.title",
+        ),
     )
     table.add_column("")
     for metric in METRICS:

@@ -2,7 +2,7 @@
 
 Every response has its own row of random numbers, drawn before anything else from the seed. So a response does not
 depend on the batch it was sampled in (beyond the rounding of the arithmetic), and a policy and its reference sampled
-with one seed share their luck, which makes their difference less noisy.
+with one seed share their random numbers, which makes their difference less noisy.
 """
 
 from collections.abc import Sequence
@@ -12,8 +12,11 @@ import torch
 from tqdm.auto import tqdm
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
-from safedpo.errors import UserError
-from safedpo.lm.rows.tokens import prompt_token_ids
+from safedpo.errors import UserError, brief
+from safedpo.files import is_number
+from safedpo.lm.rows.tokens import prompt_token_ids, turn_end
+
+COLDEST = 1e-6  # below it logits / temperature overflow
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,20 @@ class Decoding:
     seed: int = 0
 
     def __post_init__(self):
-        if self.samples < 0 or self.samples + self.greedy < 1:
+        for name, (least, most) in {
+            "samples": (0, 10_000),
+            "max_new_tokens": (1, 100_000),
+            "seed": (0, 2**32 - 1),
+        }.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+                found = brief(repr(value), 60)
+                raise UserError(f"{name} is {found}; it must be a whole number from {least} to {most}")
+        if self.samples + bool(self.greedy) < 1:
             raise UserError(f"samples is {self.samples}; at least one response a prompt is needed")
-        if self.temperature <= 0:
-            raise UserError(f"temperature is {self.temperature}; it must be above 0 (for the greedy response: greedy)")
-        if self.max_new_tokens < 1:
-            raise UserError(f"max_new_tokens is {self.max_new_tokens}; it must be at least 1")
+        if not (is_number(self.temperature) and self.temperature >= COLDEST):
+            found = brief(repr(self.temperature), 60)
+            raise UserError(f"temperature is {found}; it must be above 0 (for the greedy response: greedy)")
 
 
 def generate(
@@ -53,14 +64,18 @@ def generate(
     template: str = "auto",
     batch_size: int = 64,  # noqa: B008
     progress: bool = True,
+    uniforms: torch.Tensor | None = None,
 ) -> list[Responses]:
     """Responses to each prompt, in the order of `prompts`; `batch_size` counts responses, and prompts of like length
     share a batch. A response ends before its end-of-sequence token, or after `decoding.max_new_tokens`.
+
+    `uniforms`: the random numbers to draw with in place of those of `decoding.seed`, (prompts, samples, max_new_tokens).
     """
     ids = [list(prompt_token_ids(tokenizer, prompt, template)) for prompt in prompts]
     each = decoding.greedy + decoding.samples
-    generator = torch.Generator().manual_seed(decoding.seed)
-    luck = torch.rand(len(prompts), decoding.samples, decoding.max_new_tokens, generator=generator, dtype=torch.float64)
+    if uniforms is None:
+        generator, shape = torch.Generator().manual_seed(decoding.seed), (len(prompts), decoding.samples)
+        uniforms = torch.rand(*shape, decoding.max_new_tokens, generator=generator, dtype=torch.float64)
     by_length = sorted(range(len(prompts)), key=lambda i: len(ids[i]))
     step = max(1, batch_size // each)
     texts: dict[int, list[str]] = {}
@@ -70,7 +85,7 @@ def generate(
         with torch.inference_mode(), tqdm(total=len(prompts) * each, unit="response", disable=not progress) as bar:
             for start in range(0, len(prompts), step):
                 batch = by_length[start : start + step]
-                tokens = _decode(model, tokenizer, [ids[i] for i in batch], luck[batch], decoding)
+                tokens = _decode(model, tokenizer, [ids[i] for i in batch], uniforms[batch], decoding, template)
                 for place, i in enumerate(batch):
                     rows = tokens[place * each : (place + 1) * each]
                     texts[i] = [tokenizer.decode(row, skip_special_tokens=True).strip() for row in rows]
@@ -83,10 +98,12 @@ def generate(
     ]
 
 
-def _decode(model, tokenizer, ids: list[list[int]], luck: torch.Tensor, decoding: Decoding) -> list[list[int]]:
-    """Token ids of each response, prompt by prompt (greedy first). `luck`: (prompts, samples, max_new_tokens)."""
+def _decode(
+    model, tokenizer, ids: list[list[int]], uniforms: torch.Tensor, decoding: Decoding, template: str
+) -> list[list[int]]:
+    """Token ids of each response, prompt by prompt (greedy first). `uniforms`: (prompts, samples, max_new_tokens)."""
     device, each = model.device, decoding.greedy + decoding.samples
-    stops = stop_ids(model, tokenizer)
+    stops = stop_ids(model, tokenizer, template)
     width = max(map(len, ids))
     tokens = torch.tensor([[0] * (width - len(row)) + row for row in ids], device=device)  # padded on the left
     mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in ids], device=device)
@@ -95,14 +112,15 @@ def _decode(model, tokenizer, ids: list[list[int]], luck: torch.Tensor, decoding
     out = model(input_ids=tokens, attention_mask=mask, position_ids=place, past_key_values=cache, logits_to_keep=1)
     cache.batch_repeat_interleave(each)
     logits, mask, place = (x.repeat_interleave(each, 0) for x in (out.logits[:, -1], mask, place[:, -1:]))
-    # A greedy row takes the most probable token; its luck is a mark that no random number in [0, 1) can be.
+    # A greedy row takes the most probable token; its uniforms is a mark that no random number in [0, 1) can be.
     marks = torch.full((len(ids), int(decoding.greedy), decoding.max_new_tokens), -1.0, dtype=torch.float64)
-    luck = torch.cat([marks, luck], 1).flatten(0, 1).to(device)
-    said: list[list[int]] = [[] for _ in range(len(luck))]
-    alive = torch.arange(len(luck), device=device)  # the response that each row of the batch belongs to
-    ended = torch.zeros(len(luck), dtype=torch.bool, device=device)
+    wide = torch.device("cpu") if device.type == "mps" else device  # a Mac's GPU has no float64
+    uniforms = torch.cat([marks, uniforms], 1).flatten(0, 1).to(wide)
+    said: list[list[int]] = [[] for _ in range(len(uniforms))]
+    alive = torch.arange(len(uniforms), device=device)  # the response that each row of the batch belongs to
+    ended = torch.zeros(len(uniforms), dtype=torch.bool, device=device)
     for step in range(decoding.max_new_tokens):
-        new = draw(logits, luck[alive, step], decoding.temperature)
+        new = draw(logits.to(wide), uniforms[alive.to(wide), step], decoding.temperature).to(device)
         ended |= torch.isin(new, stops)
         for row, token, end in zip(alive.tolist(), new.tolist(), ended.tolist(), strict=True):
             if not end:
@@ -120,7 +138,7 @@ def _decode(model, tokenizer, ids: list[list[int]], luck: torch.Tensor, decoding
     return said
 
 
-def draw(logits: torch.Tensor, luck: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
+def draw(logits: torch.Tensor, uniforms: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
     """One token a row from softmax(logits / temperature): the first whose cumulative probability exceeds the row's
     number in [0, 1); where that number is negative, the most probable token. (B, V), (B,) -> (B,).
 
@@ -128,12 +146,13 @@ def draw(logits: torch.Tensor, luck: torch.Tensor, temperature: float = 1.0) -> 
     tensor([0, 1, 2, 1])
     """
     cumulative = torch.softmax(logits.float() / temperature, -1).double().cumsum(-1)
-    picked = torch.searchsorted(cumulative, (luck * cumulative[:, -1])[:, None], right=True).squeeze(1)
-    return torch.where(luck < 0, logits.argmax(-1), picked.clamp(max=logits.shape[-1] - 1))
+    picked = torch.searchsorted(cumulative, (uniforms * cumulative[:, -1])[:, None], right=True).squeeze(1)
+    return torch.where(uniforms < 0, logits.argmax(-1), picked.clamp(max=logits.shape[-1] - 1))
 
 
-def stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> torch.Tensor:
-    """The tokens that end a response: the tokenizer's end of sequence, and those of the model's generation config."""
+def stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, template: str = "auto") -> torch.Tensor:
+    """The tokens that end a response: the template's end of turn, the tokenizer's end of sequence, and those of the
+    model's generation config."""
     own = model.generation_config.eos_token_id
-    ids = {tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])} - {None}
+    ids = {turn_end(tokenizer, template), tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])} - {None}
     return torch.tensor(sorted(ids), device=model.device)

@@ -17,20 +17,22 @@ from safedpo.errors import UserError
 from safedpo.evaluate.generation import Decoding, Responses, generate
 from safedpo.evaluate.intervals import Interval, cluster_interval
 from safedpo.evaluate.scorers import Scorer, scorer_for
-from safedpo.files import write_json
-from safedpo.lm.models.download import cache_dir
+from safedpo.files import read_json, write_json, write_text, writing
+from safedpo.lm.models.download import own_cache
+from safedpo.lm.models.gate.check import gate_prompts
 from safedpo.lm.models.load import LoadedModel
 from safedpo.lm.models.policies import TrainedPolicy, load_policy
 from safedpo.lm.rows.tokens import resolve_template
-from safedpo.records import read_records
+from safedpo.lm.training.data import shipped_data
+from safedpo.records import Records, read_records
 
-OF = {
+SAMPLE_FIELD = {
     "harm": "unsafe",
     "helpfulness": "helpfulness",
     "over_refusal": "refusal",
     "gibberish": "gibberish",
 }  # of a Sample
-METRICS = tuple(OF)
+METRICS = tuple(SAMPLE_FIELD)
 
 
 @dataclass(frozen=True)
@@ -81,19 +83,20 @@ class EvaluationReport:
     def save(self, folder: str | Path) -> Path:
         """Write `evaluation.json` and one `samples-*.jsonl` a model into `folder`; return the JSON's path."""
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         for name, model in (("policy", self.policy), ("reference", self.reference)):
             if model:
                 lines = "".join(json.dumps(asdict(sample), ensure_ascii=False) + "\n" for sample in model.samples)
-                (folder / f"samples-{name}.jsonl").write_text(lines, encoding="utf-8")
+                write_text(folder / f"samples-{name}.jsonl", lines)
         file = folder / "evaluation.json"
-        file.write_text(json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8")
+        write_json(file, self.to_json())
         return file
 
 
 def evaluate(
     policy: str | Path | LoadedModel,
-    data: str | Path,
+    data: str | Path | Records,
     *,
     decoding: Decoding | None = None,
     limit: int | None = None,
@@ -108,13 +111,14 @@ def evaluate(
     `policy` is a folder made by training (its `run.json` names the reference), or a model already loaded: with an
     adapter on it, adapter off is the reference; without, it is judged alone. `limit` takes the first so many prompts.
     The reference's responses are kept in the cache by fingerprint, prompts, decoding and dtype, so runs on one
-    reference sample it once. `skip_bad_rows` leaves out rows that cannot
-    be used. Raises UserError for data that has no scorer, and for an adapter on other weights.
+    reference sample it once. `skip_bad_rows` leaves out rows that cannot be used. Raises UserError for data that has no
+    scorer, and for an adapter on other weights.
     """
     decoding = decoding or Decoding()
-    prompts = list(dict.fromkeys(record.prompt for record in read_records(data, strict=not skip_bad_rows).records))[
-        :limit
-    ]
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+        raise UserError(f"limit is {limit!r}; give a whole number of at least 1")
+    records = data if isinstance(data, Records) else read_records(shipped_data(data), strict=not skip_bad_rows)
+    prompts = list(dict.fromkeys(record.prompt for record in records.records))[:limit]
     scorer = scorer_for(prompts)  # before any model is loaded: without a scorer nothing can be said
     trained = (
         TrainedPolicy(policy, "auto", None)
@@ -128,17 +132,18 @@ def evaluate(
             model.model, model.tokenizer, prompts, decoding, template=template, batch_size=batch_size, progress=progress
         )
 
+    gate_prompts(loaded, prompts, template, say=progress)
     evaluations = [judge(run(loaded), scorer)]
     base = loaded  # with an adapter on it, its fingerprint is the reference's
     if trained.load_reference:
         base = trained.load_reference()
-        evaluations.append(judge(_remembered(lambda: run(base), base, prompts, decoding, template), scorer))
+        evaluations.append(judge(_cached(lambda: run(base), base, prompts, decoding, template), scorer))
     elif isinstance(loaded.model, PeftModel):
         with loaded.model.disable_adapter():
-            responses = _remembered(lambda: run(loaded), loaded, prompts, decoding, template)
+            responses = _cached(lambda: run(loaded), loaded, prompts, decoding, template)
         evaluations.append(judge(responses, scorer))
     settings = {
-        "data": Path(data).name,
+        "data": Path(records.source).name,
         "prompts": len(prompts),
         "scorer": scorer.name,
         "model": loaded.source,
@@ -192,7 +197,7 @@ def _summary(samples: Sequence[Sample]) -> dict[str, Interval]:
     parts = {metric: judged(metric, samples) for metric in METRICS}
     return {
         metric: cluster_interval(
-            [float(getattr(sample, OF[metric])) for sample in part], [sample.prompt for sample in part]
+            [float(getattr(sample, SAMPLE_FIELD[metric])) for sample in part], [sample.prompt for sample in part]
         )
         for metric, part in parts.items()
     }
@@ -202,12 +207,12 @@ def _plain(metrics: dict[str, Interval]) -> dict:
     return {name: interval.to_json() for name, interval in metrics.items()}
 
 
-def _remembered(
+def _cached(
     make: Callable[[], list[Responses]], reference: LoadedModel, prompts: list[str], decoding: Decoding, template: str
 ) -> list[Responses]:
     """The reference's responses: from the cache, or made now and kept. Texts are kept, judgements never."""
     key = [
-        reference.fingerprint,
+        reference.identity,
         str(reference.dtype),
         reference.tokenizer.chat_template,
         template,
@@ -215,16 +220,33 @@ def _remembered(
         prompts,
     ]
     name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
-    file = cache_dir() / "responses" / f"{name}.json"
-    if file.exists():
-        try:
-            return [
-                Responses(row["prompt"], row["greedy"], tuple(row["sampled"]))
-                for row in json.loads(file.read_text(encoding="utf-8"))
-            ]
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{file} is damaged ({error}); delete it and evaluate again") from error
+    file = own_cache() / "responses" / f"{name}.json"
+    if (kept := _kept(file, prompts, decoding)) is not None:
+        return kept
+    with writing(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
     responses = make()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_json(file, [asdict(answer) for answer in responses], indent=None)
+    write_json(file, {"sha256": _sha256(rows := [*map(asdict, responses)]), "responses": rows}, indent=None)
     return responses
+
+
+def _kept(file: Path, prompts: list[str], decoding: Decoding) -> list[Responses] | None:
+    """The responses in a file of the cache, or None where there is none or its texts are not those that were written."""
+    if not file.exists():
+        return None
+    try:
+        content = read_json(file)
+        rows = content["responses"]
+        responses = [Responses(row["prompt"], row["greedy"], tuple(row["sampled"])) for row in rows]
+        asked = [(one.prompt, len(one.sampled), one.greedy is not None) for one in responses]
+        wanted = [(prompt, decoding.samples, decoding.greedy) for prompt in prompts]
+        if content["sha256"] == _sha256(rows) and asked == wanted:
+            return responses
+    except (ValueError, KeyError, TypeError):
+        pass
+    print(f"the kept responses {file} are damaged or of an earlier version; they are sampled again", flush=True)
+    return None
+
+
+def _sha256(rows: list[dict]) -> str:
+    return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()

@@ -10,7 +10,6 @@ interrupted one goes on from its last checkpoint. Several processes may fill one
 sweep.json is put together from what lies on disk. The layout is the one that `safedpo table DIR` reads.
 """
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -18,17 +17,17 @@ from tqdm.auto import tqdm
 
 from safedpo.errors import UserError
 from safedpo.evaluate.generation import Decoding
-from safedpo.evaluate.scorers import scorer_for
+from safedpo.evaluate.scorers import Scorer, scorer_for
 from safedpo.evaluate.sweep_folder import assemble, claim, read
 from safedpo.evaluate.sweep_points import KeepAdapters, adapter_folder, adapter_on, measure, measure_last, point, shown
-from safedpo.files import write_json
+from safedpo.files import check_writable, exclusive, write_json
 from safedpo.lm.models.adapters import adapter_run
 from safedpo.lm.models.load import LoadedModel, load_model
-from safedpo.lm.rows.tokens import tokenize_pairs
-from safedpo.lm.training.data import data_fingerprint
+from safedpo.lm.training.data import Prepared, data_fingerprint, prepare_pairs, shipped_data
+from safedpo.lm.training.on_disk.run_folder import versions
 from safedpo.lm.training.recipes import RECIPES
 from safedpo.lm.training.run import train
-from safedpo.lm.training.run_folder import versions
+from safedpo.lm.training.settings import BOUNDS, number_within
 from safedpo.losses import check_beta, check_delta
 from safedpo.records import Records, read_records
 from safedpo.transform import check_rule
@@ -55,13 +54,13 @@ class SweepSettings:
     rules: tuple[str, ...] = ("safedpo",)
     seeds: tuple[int, ...] = (0,)
     model: str = RECIPE["model"]
-    data: str | Path = "data/household/train.jsonl"
-    prompts: str | Path = "data/household/test.jsonl"
+    data: str | Path = "household-train"
+    prompts: str | Path = "household-test"
     budgets: tuple[int, ...] = (300, 600, 1000)
     batch_size: int = RECIPE["batch_size"]
     learning_rate: float = RECIPE["learning_rate"]
     beta: float = RECIPE["beta"]
-    lora_r: int = 4
+    lora_r: int = RECIPE["lora_r"]
     max_grad_norm: float = RECIPE["max_grad_norm"]
     samples: int = 3
     max_new_tokens: int = 64
@@ -76,18 +75,18 @@ class SweepSettings:
                 raise UserError(f"{name} are {values}; give at least one, and each once")
         for delta in self.deltas:
             check_delta(delta, least=0)
+        if len({SweepRun("safedpo", delta, 0).name for delta in self.deltas}) < len(self.deltas):
+            raise UserError(f"deltas are {self.deltas}; two of them would share a folder: they agree in six digits")
         for seed in self.seeds:
-            if seed < 0:
-                raise UserError(f"seed is {seed}; seeds are whole numbers from 0")
+            number_within("seed", seed, *BOUNDS["seed"])
         for rule in self.rules:
             check_rule(rule)
-        if self.batch_size < 1:
-            raise UserError(f"batch_size is {self.batch_size}; a step needs at least 1 pair")
         check_beta(self.beta)
-        if self.samples < 1:
-            raise UserError(
-                f"samples is {self.samples}; the metrics are means over at least 1 sampled response a prompt"
-            )
+        number_within("batch_size", self.batch_size, *BOUNDS["per_device_train_batch_size"])
+        for name in ("learning_rate", "max_grad_norm"):
+            number_within(name, getattr(self, name), *BOUNDS[name])
+        for name in ("samples", "max_new_tokens", "lora_r"):
+            number_within(name, getattr(self, name), int, 1, 100_000)
         if list(self.budgets) != sorted(self.budgets) or any(b < 1 or b % self.batch_size for b in self.budgets):
             raise UserError(f"budgets are {self.budgets}; give rising multiples of the batch size {self.batch_size}")
 
@@ -124,52 +123,67 @@ def sweep(settings: SweepSettings, output_dir: str | Path, *, command: str = "")
     for data without a scorer, for too few pairs, and for a folder that holds another sweep.
     """
     home = Path(output_dir)
-    strict = not settings.skip_bad_rows
-    records = _named(read_records(settings.data, strict=strict, contradictions=settings.contradictions))
-    asked = read_records(settings.prompts, strict=strict).records
-    prompts = list(dict.fromkeys(record.prompt for record in asked))
+    check_writable(home)
+    how = {"strict": not settings.skip_bad_rows}
+    records = _named(settings.data, contradictions=settings.contradictions, **how)
+    held_out = _named(settings.prompts, **how)
+    prompts = _prompts(held_out)
     scorer = scorer_for(prompts)
     decoding = Decoding(samples=settings.samples, max_new_tokens=settings.max_new_tokens)
     found = read(home)
     dtype = found["settings"]["dtype"] if found and settings.dtype == "auto" else settings.dtype
     loaded = load_model(settings.model, dtype=dtype)
-    about = _about(settings, decoding, loaded, records, prompts)
-    about["fingerprints"]["prompts"] = data_fingerprint(asked)
-    _refuse_too_few(settings, records, loaded)
-    claim(home, found, about)
+    pairs = _prepared(settings, records, loaded)
+    about = _about(settings, decoding, loaded, records, held_out)
+    claim(home, about)
     todo = [run for run in settings.runs() if not (run.folder(home) / "points.json").exists()]
     earlier = (len(settings.budgets) - 1) * (len(prompts) + len(shown(prompts)))
     # A pair trained on takes about as long as a response sampled, so both count alike in the time left.
     work = settings.budgets[-1] + earlier + len(prompts) * (decoding.samples + 1)
     with tqdm(total=work * len(todo), desc="sweep", unit="pair or response") as bar:
         for run in todo:
-            folder = run.folder(home)
             bar.set_description(f"sweep: {run.name}, seed {run.seed}")
-            _train(run, folder, settings, loaded, records, bar)
-            points = []
-            for pairs in settings.budgets:
-                with adapter_on(loaded, adapter_folder(folder, pairs, settings.budgets)) as policy:
-                    if pairs == settings.budgets[-1]:
-                        evaluation = measure_last(
-                            policy, folder, settings.prompts, decoding, skip_bad_rows=settings.skip_bad_rows
-                        )
-                    else:
-                        evaluation = measure(policy, prompts, scorer, decoding)
-                    points.append(point(pairs, evaluation, policy, prompts, settings.max_new_tokens))
-                bar.update(len(evaluation.samples))
-            write_json(folder / "points.json", {**asdict(run), "command": command, "points": points}, indent=None)
+            folder = run.folder(home)
+            _train(run, folder, settings, loaded, pairs[run.rule], bar)
+            with exclusive(folder):
+                if not (folder / "points.json").exists():  # another process may have measured it meanwhile
+                    points = _measure(folder, settings, loaded, held_out, scorer, decoding, bar)
+                    content = {**asdict(run), "command": command, "points": points}
+                    write_json(folder / "points.json", content, indent=None)
             assemble(home, about)
     return assemble(home, about)
 
 
-def _train(run: SweepRun, folder: Path, settings: SweepSettings, loaded: LoadedModel, records: Records, bar) -> None:
+def _measure(
+    folder: Path,
+    settings: SweepSettings,
+    loaded: LoadedModel,
+    held_out: Records,
+    scorer: Scorer,
+    decoding: Decoding,
+    bar,
+) -> list[dict]:
+    """The points of a trained run: its policy measured at each budget."""
+    points, prompts = [], _prompts(held_out)
+    for pairs in settings.budgets:
+        with adapter_on(loaded, adapter_folder(folder, pairs, settings.budgets)) as policy:
+            if pairs == settings.budgets[-1]:
+                evaluation = measure_last(policy, folder, held_out, decoding)
+            else:
+                evaluation = measure(policy, prompts, scorer, decoding)
+            points.append(point(pairs, evaluation, policy, prompts, settings.max_new_tokens))
+        bar.update(len(evaluation.samples))
+    return points
+
+
+def _train(run: SweepRun, folder: Path, settings: SweepSettings, loaded: LoadedModel, pairs: Prepared, bar) -> None:
     """Train the run, unless that is done, and take its adapter off the base again."""
     if adapter_run(folder).get("status") == "finished":
         bar.update(settings.budgets[-1])
         return
     finished = train(
         loaded,
-        records,
+        pairs,
         folder,
         beta=settings.beta,
         delta=run.delta,
@@ -187,14 +201,14 @@ def _train(run: SweepRun, folder: Path, settings: SweepSettings, loaded: LoadedM
 
 
 def _about(
-    settings: SweepSettings, decoding: Decoding, loaded: LoadedModel, records: Records, prompts: Sequence[str]
+    settings: SweepSettings, decoding: Decoding, loaded: LoadedModel, records: Records, held_out: Records
 ) -> dict:
     shared = {
         name: getattr(settings, name)
         for name in ("model", "batch_size", "learning_rate", "beta", "lora_r", "max_grad_norm")
     } | {
         "data": records.source,
-        "prompts": Path(settings.prompts).name,
+        "prompts": held_out.source,
         "loss": "safedpo",
         "dtype": str(loaded.dtype).removeprefix("torch."),
         "budgets": list(settings.budgets),
@@ -204,25 +218,34 @@ def _about(
         "settings": shared,
         "versions": versions(),
         "labels": records.noise.to_json() | {"bad_rows": len(records.problems)},
-        "shown_prompts": shown(prompts),
+        "shown_prompts": shown(_prompts(held_out)),
         "fingerprints": {
             "reference": loaded.fingerprint,
             "data": data_fingerprint(records.records),
+            "prompts": data_fingerprint(held_out.records),
         },
     }
 
 
-def _refuse_too_few(settings: SweepSettings, records: Records, loaded: LoadedModel) -> None:
+def _prepared(settings: SweepSettings, records: Records, loaded: LoadedModel) -> dict[str, Prepared]:
+    """The pairs under each rule, tokenized once for all runs; refuses too few of them for the last budget."""
+    prepared, labels = {}, records.noise.to_json() | {"bad_rows": len(records.problems)}
     for rule in settings.rules:
-        pairs = len(tokenize_pairs(records.records, loaded.tokenizer, rule=rule).items)
+        prepared[rule] = prepare_pairs((records.records, records.source, labels), loaded.tokenizer, rule=rule)
+        pairs = len(prepared[rule].tokens.items)
         if pairs < settings.budgets[-1]:
             raise UserError(
                 f"{records.source} leaves {pairs} pairs under the rule {rule}, fewer than the last budget "
                 f"{settings.budgets[-1]}; lower the budgets"
             )
+    return prepared
 
 
-def _named(records: Records) -> Records:
-    """The records, with the file's name for their source: a path says nothing on another machine."""
-    source = Path(records.source)
-    return replace(records, source=source.name if source.exists() else records.source)
+def _named(source: str | Path, **how) -> Records:
+    """The records of a file, with the file's name for their source: a path says nothing on another machine."""
+    source = shipped_data(source)
+    return replace(read_records(source, **how), source=Path(source).name if Path(source).exists() else str(source))
+
+
+def _prompts(held_out: Records) -> list[str]:
+    return list(dict.fromkeys(record.prompt for record in held_out.records))

@@ -1,32 +1,35 @@
 """`sweep.json`: whose folder this is, and what all its finished runs found; put together from what lies on disk."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from safedpo.errors import UserError
-from safedpo.files import write_json
+from safedpo.errors import UserError, brief
+from safedpo.evaluate.stored import read_report, read_samples
+from safedpo.files import exclusive, leftover, read_json, write_json, writing
 
 SWEEP = "sweep.json"
 
 
-def claim(home: Path, found: dict | None, about: dict) -> None:
+def claim(home: Path, about: dict) -> None:
     """Make the folder this sweep's own, or find that it is; refuses a folder that holds anything else.
 
-    `found`: what `sweep.json` says; `about`: the settings, versions and fingerprints of this sweep.
+    `about`: the settings, versions and fingerprints of this sweep. Several processes that start at once wait for one
+    another here: the first makes the folder theirs, the others find that it is.
     """
-    if found is None:
+    with writing(home):
         home.mkdir(parents=True, exist_ok=True)
-        # Another process may be claiming the folder at this moment: its unfinished file is no stranger.
-        if others := sorted(path.name for path in home.iterdir() if SWEEP not in path.name):
-            raise UserError(
-                f"{home} is not empty and holds no {SWEEP} (found {', '.join(others[:5])}); give a new output_dir"
-            )
-        assemble(home, about)
-        return
+    with exclusive(home, wait=True):
+        found = read(home)
+        if found is None:
+            if others := sorted(path.name for path in home.iterdir() if not leftover(path)):
+                raise UserError(
+                    f"{home} is not empty and holds no {SWEEP} (found {', '.join(others[:5])}); give a new output_dir"
+                )
+            _assemble(home, about)
+            return
     for part in ("fingerprints", "settings"):
         different = [
-            f"{name}: there {found[part].get(name)!r}, here {value!r}"
+            f"{name}: there {brief(repr(found[part].get(name)))}, here {brief(repr(value))}"
             for name, value in about[part].items()
             if found[part].get(name) != value
         ]
@@ -42,38 +45,49 @@ def read(home: Path) -> dict | None:
     file = home / SWEEP
     if not file.exists():
         return None
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-        found["settings"]["dtype"], found["fingerprints"]["reference"]
-        return found
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file} is damaged ({error!r}); give another output_dir, or delete {home}") from error
+    way_out = f"give another output_dir, or delete {home}"
+    found = read_json(file, way_out=way_out)
+    settings, prints = found.get("settings"), found.get("fingerprints")
+    if not (isinstance(settings, dict) and isinstance(prints, dict) and isinstance(settings.get("dtype"), str)):
+        raise UserError(f"{file} is damaged (settings or fingerprints are missing); {way_out}")
+    return found
 
 
 def assemble(home: Path, about: dict) -> dict:
-    """Put `sweep.json` together from the finished runs in `home`, and once more if another process added one."""
-    while True:
-        files = sorted(home.glob("*/*/points.json"))
-        runs = [json.loads(file.read_text(encoding="utf-8")) for file in files]
-        runs.sort(key=lambda run: (run["rule"] != "safedpo", run["rule"], run["delta"], run["seed"]))
-        content = about | {
-            "commands": sorted({run.pop("command") for run in runs}),
-            "reference": _reference(home, files, about["shown_prompts"]),
-            "runs": runs,
-        }
-        write_json(home / SWEEP, content, indent=None)
-        if sorted(home.glob("*/*/points.json")) == files:
-            return content
+    """Put `sweep.json` together from the finished runs in `home`; one process at a time, the others wait."""
+    with exclusive(home, wait=True):
+        return _assemble(home, about)
+
+
+def _assemble(home: Path, about: dict) -> dict:
+    files = sorted(home.glob("*/*/points.json"))
+    runs = [_points(file) for file in files]
+    runs.sort(key=lambda run: (run["rule"] != "safedpo", run["rule"], run["delta"], run["seed"]))
+    content = about | {
+        "commands": sorted({run.pop("command") for run in runs}),
+        "reference": _reference(home, files, about["shown_prompts"]),
+        "runs": runs,
+    }
+    write_json(home / SWEEP, content, indent=None)
+    return content
+
+
+def _points(file: Path) -> dict:
+    way_out = f"delete {file} and start the sweep again: that run is measured once more"
+    run = read_json(file, way_out=way_out)
+    right = {"rule": str, "delta": int | float, "seed": int, "command": str, "points": list}
+    if wrong := [name for name, kind in right.items() if not isinstance(run.get(name), kind)]:
+        raise UserError(f"{file} is damaged ({wrong[0]} is {brief(repr(run.get(wrong[0])), 60)}); {way_out}")
+    return run
 
 
 def _reference(home: Path, files: Sequence[Path], prompts: Sequence[str]) -> dict | None:
     """The reference's metrics and its responses to the shown prompts; None while no run is finished."""
     if not files:
         return None
-    metrics = json.loads((files[0].parent / "evaluation.json").read_text(encoding="utf-8"))["reference"]
+    metrics = read_report(files[0].parent / "evaluation.json")["reference"]
     responses: dict[str, dict] = {prompt: {} for prompt in prompts}
-    for line in (home / "samples-reference.jsonl").read_text(encoding="utf-8").splitlines():
-        sample = json.loads(line)
+    for sample in read_samples(home / "samples-reference.jsonl"):
         if sample["prompt"] in responses:
             responses[sample["prompt"]].setdefault("greedy" if sample["greedy"] else "sampled", sample["response"])
     return metrics | {"responses": [{"prompt": prompt, **texts} for prompt, texts in responses.items()]}

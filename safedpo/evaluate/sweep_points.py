@@ -16,11 +16,14 @@ from transformers import TrainerCallback
 from safedpo.evaluate.generation import Decoding, generate
 from safedpo.evaluate.report import METRICS, Evaluation, evaluate, judge
 from safedpo.evaluate.scorers import Scorer
-from safedpo.lm.models.adapters import load_adapter
+from safedpo.files import write_json, writing
+from safedpo.lm.models.adapters import load_adapter, write_portable_config
+from safedpo.lm.models.download import file_sha256
 from safedpo.lm.models.load import LoadedModel
 from safedpo.lm.rows.logprobs import token_logps
 from safedpo.lm.rows.packing import pack
 from safedpo.lm.rows.tokens import RowError, prompt_token_ids, tokenize_response
+from safedpo.records import Records
 
 SHOWN = 16  # held-out prompts whose responses are kept for every run and budget
 
@@ -38,9 +41,14 @@ class KeepAdapters(TrainerCallback):
         self.pairs = pairs
         if pairs in self.budgets[:-1]:
             # Before the step's checkpoint: a run killed in here comes back to this step and writes the adapter again.
+            # Each file is whole or not there, and the folder's `run.json` comes last, with their sha256.
             kept = adapter_folder(self.folder, pairs, self.budgets)
-            model.save_pretrained(kept)
-            (kept / "README.md").unlink(missing_ok=True)
+            with writing(kept):
+                model.save_pretrained(kept)
+                write_portable_config(kept)
+                (kept / "README.md").unlink(missing_ok=True)
+            names = ("adapter_config.json", "adapter_model.safetensors")
+            write_json(kept / "run.json", {"files": {name: file_sha256(kept / name) for name in names}})
 
 
 def adapter_folder(run: Path, pairs: int, budgets: Sequence[int]) -> Path:
@@ -52,14 +60,12 @@ def adapter_folder(run: Path, pairs: int, budgets: Sequence[int]) -> Path:
     return run if pairs == budgets[-1] else run / f"pairs-{pairs}"
 
 
-def measure_last(
-    policy: LoadedModel, run: Path, prompts_from: str | Path, decoding: Decoding, *, skip_bad_rows: bool = False
-) -> Evaluation:
+def measure_last(policy: LoadedModel, run: Path, held_out: Records, decoding: Decoding) -> Evaluation:
     """The policy at its last budget beside its reference, as `safedpo evaluate` does it: evaluation.json and samples.
 
     The reference's samples are put into the sweep's folder: they are the same for every run.
     """
-    report = evaluate(policy, prompts_from, decoding=decoding, skip_bad_rows=skip_bad_rows)
+    report = evaluate(policy, held_out, decoding=decoding)
     report.save(run)
     (run / "samples-reference.jsonl").replace(run.parents[1] / "samples-reference.jsonl")
     return report.policy
@@ -84,7 +90,7 @@ def point(pairs: int, evaluation: Evaluation, policy: LoadedModel, prompts: Sequ
 
 def texts(evaluation: Evaluation, prompts: Sequence[str]) -> list[dict]:
     """The greedy and the first sampled response to each shown prompt."""
-    said = {True: {}, False: {}}
+    said: dict[bool, dict[str, str]] = {True: {}, False: {}}
     for sample in evaluation.samples:
         said[sample.greedy].setdefault(sample.prompt, sample.response)
     return [{"prompt": one, "greedy": said[True][one], "sampled": said[False][one]} for one in shown(prompts)]

@@ -1,13 +1,13 @@
 """The README's table: runs of several seeds, their evaluations read back from JSON, one row a method."""
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from safedpo.errors import UserError
+from safedpo.errors import UserError, visible
 from safedpo.evaluate.report import METRICS
+from safedpo.evaluate.stored import read_report
 
 ROW = "| {} |"
 
@@ -32,7 +32,7 @@ def read_rows(folder: str | Path) -> list[Row]:
     files = sorted(Path(folder).glob("*/*/evaluation.json"), key=lambda file: [*map(_natural, file.parts[-3:-1])])
     if not files:
         raise UserError(f"no METHOD/SEED/evaluation.json under {folder}; make them with `safedpo evaluate`")
-    reports = {file: _read(file) for file in files}
+    reports = {file: read_report(file) for file in files}
     prints = {report["settings"]["fingerprint"] for report in reports.values()}
     if len(prints) > 1:
         raise UserError(
@@ -60,9 +60,23 @@ def markdown_table(rows: list[Row]) -> str:
     titles = ["", *(metric.replace("_", "-") for metric in METRICS), "seeds", "responses a seed"]
     lines = ["| " + " | ".join(titles).strip() + " |", "|" + "---|" * len(titles)]
     for row in rows:
-        cells = [row.name, *(_percent(row.values[metric]) for metric in METRICS), str(len(row.seeds)), str(row.n)]
+        cells = [
+            _cell(row.name),
+            *(_percent(row.values[metric]) for metric in METRICS),
+            str(len(row.seeds)),
+            str(row.n),
+        ]
         lines.append(ROW.format(" | ".join(cells)))
     return "\n".join(lines)
+
+
+def _cell(name: str) -> str:
+    r"""A folder's name inside a table: nothing in it ends the cell or steers a terminal.
+
+    >>> print(_cell("a|b\n\x1b[31m"))
+    a\|b \x1b[31m
+    """
+    return visible(name.replace("\n", " ").replace("|", "\\|"))
 
 
 def _percent(values: tuple[float, ...]) -> str:
@@ -86,14 +100,3 @@ def _natural(name: str) -> tuple[tuple[str, float], ...]:
     ['delta-2', 'delta-2.5', 'delta-10']
     """
     return tuple((words, float(number or 0)) for words, number in re.findall(r"([^0-9]*)([0-9]+(?:\.[0-9]+)?)?", name))
-
-
-def _read(file: Path) -> dict:
-    try:
-        report = json.loads(file.read_text(encoding="utf-8"))
-        for metric in METRICS:
-            report["policy"][metric]["value"]
-        report["settings"]["fingerprint"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file} is not an evaluation ({error!r}); make it again with `safedpo evaluate`") from error
-    return report

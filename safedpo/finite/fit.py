@@ -134,10 +134,10 @@ def fit(
     reference = world.ref_logps if reference is None else reference
     ratio = _start(reference, start, spread, runs)
     weights = repeat(table.weight) if batch_size is None else table.minibatches(batch_size, seeds)
-    record = _log_spaced(steps) if record is None else {*record}
+    kept = _log_spaced(steps) if record is None else {*record}
     recorded = {}
     for step in tqdm(range(steps + 1), desc=f"fit {runs.loss}", delay=2, leave=False):
-        if step in record:
+        if step in kept:
             recorded[step] = (reference[:, :, None] + ratio).log_softmax(1)
         if step < steps:
             ratio -= runs.lr * table.gradient(slope(table.gap(ratio)), next(weights))
@@ -170,14 +170,15 @@ class _Runs:
 
 def _path(world: FiniteWorld, table: PairTable, betas: Tensor, logps: Tensor) -> TrainingPath:
     best = torch.stack([optimal_policy(world, beta.item()) for beta in betas])[:, None, None]  # (B, 1, 1, P, A)
-    distances = (
-        unsafe_mass(world, logps),
-        tv(logps, best),
-        kl(best.expand_as(logps), logps),
-        tv(safe_part(world, logps), best),
-        expected_reward(world, logps),
+    return TrainingPath(
+        unsafe_mass=unsafe_mass(world, logps).mean(-1),
+        tv=tv(logps, best).mean(-1),
+        kl=kl(best.expand_as(logps), logps).mean(-1),
+        safe_tv=tv(safe_part(world, logps), best).mean(-1),
+        reward=expected_reward(world, logps).mean(-1),
+        chosen_logps=table.mean(logps, 1),
+        rejected_logps=table.mean(logps, -1),
     )
-    return TrainingPath(*(one.mean(-1) for one in distances), table.mean(logps, 1), table.mean(logps, -1))
 
 
 def _start(reference: Tensor, start: Tensor | None, spread: float, runs: _Runs) -> Tensor:

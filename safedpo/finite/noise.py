@@ -8,6 +8,7 @@ for each row; with more answers the pairs are coupled, and `fit` on `flip_bits` 
 import math
 
 from scipy.optimize import brentq
+from scipy.special import expit
 
 from safedpo.errors import UserError
 
@@ -42,15 +43,11 @@ def bit_flip_margin(rate: float, safe_wins: float, delta: float) -> float:
     both_right, one_wrong, both_wrong = (1 - rate) ** 2, rate * (1 - rate), rate**2
 
     def slope(m: float) -> float:
-        shared = safe_wins * _sigmoid(-m) - (1 - safe_wins) * _sigmoid(m)
-        return both_right * _sigmoid(delta - m) + one_wrong * shared - both_wrong * _sigmoid(delta + m)
+        shared = safe_wins * expit(-m) - (1 - safe_wins) * expit(m)
+        return both_right * expit(delta - m) + one_wrong * shared - both_wrong * expit(delta + m)
 
     far = abs(delta) + 10 - 3 * math.log(rate)  # beyond it the sign of the slope cannot change
     return brentq(slope, -far, far, xtol=1e-13, rtol=1e-15)
-
-
-def _sigmoid(x: float) -> float:
-    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
 
 
 def _check_rate(rate: float) -> None:

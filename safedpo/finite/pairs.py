@@ -176,7 +176,7 @@ def flip_bits(pairs: Pairs, rate: float, *, together: bool = False) -> Pairs:
     )
 
 
-def pairs_loss(pairs: Pairs, logps: Tensor, ref_logps: Tensor, *, beta: float, delta: float) -> Tensor:
+def pairs_loss(pairs: Pairs, logps: Tensor, ref_logps: Tensor, *, beta: float, delta: float | Tensor) -> Tensor:
     """The training objective of a whole set: the weighted *sum* of `safedpo_loss` over its rows (Eq. 12), (...).
 
     `logps` (..., P, A), `ref_logps` (P, A).

@@ -4,6 +4,7 @@ Here every expectation is a sum over a table, so each statement of the paper is 
 Tensors are float64 of shape (P, A): P prompts, A answers each.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,10 @@ from safedpo.errors import UserError
 SUM_TOLERANCE = 1e-6  # loose enough for a reference that once was float32; no formula here needs an exact one
 
 
-@dataclass(frozen=True, eq=False)
+Table = Tensor | np.ndarray | Sequence[Sequence[float]]  # (P, A), as it may be given
+
+
+@dataclass(frozen=True, eq=False, init=False)
 class FiniteWorld:
     """Everything about the answers of P prompts: log pi_ref(y|x), r(x, y), h(x, y) and c(x, y), each (P, A).
 
@@ -32,18 +36,25 @@ class FiniteWorld:
     ref_logps: Tensor
     reward: Tensor
     unsafe: Tensor
-    cost: Tensor | None = None
-    labels: tuple[str, ...] | None = None
+    cost: Tensor
+    labels: tuple[str, ...] | None
 
-    def __post_init__(self):
-        unsafe = torch.as_tensor(self.unsafe).clone()
-        if unsafe.dtype != torch.bool:
-            raise UserError(f"unsafe is {unsafe.dtype}; it must be bool (True = unsafe, h = 1)")
-        tables = {"ref_logps": self.ref_logps, "reward": self.reward}
-        tables["cost"] = unsafe if self.cost is None else self.cost
-        tables = {name: torch.as_tensor(table, dtype=torch.float64).clone() for name, table in tables.items()}
-        for name, table in (tables | {"unsafe": unsafe}).items():
-            object.__setattr__(self, name, table)
+    def __init__(
+        self,
+        ref_logps: Table,
+        reward: Table,
+        unsafe: Table,
+        cost: Table | None = None,
+        labels: tuple[str, ...] | None = None,
+    ):
+        flags = torch.as_tensor(unsafe).clone()
+        if flags.dtype != torch.bool:
+            raise UserError(f"unsafe is {flags.dtype}; it must be bool (True = unsafe, h = 1)")
+        tables = {"ref_logps": ref_logps, "reward": reward, "cost": flags if cost is None else cost}
+        for name, table in tables.items():
+            object.__setattr__(self, name, torch.as_tensor(table, dtype=torch.float64).clone())
+        object.__setattr__(self, "unsafe", flags)
+        object.__setattr__(self, "labels", labels)
         self._check()
 
     def _check(self) -> None:
@@ -104,9 +115,8 @@ def six_answers() -> FiniteWorld:
         ("bleach and drain acid", 0.14, 1.8, 2.5),
         ("caustic, bare hands", 0.22, 1.3, 1.0),
     )
-    labels, reference, reward, cost = zip(*rows, strict=True)
-    cost = torch.tensor([cost], dtype=torch.float64)
-    return FiniteWorld(torch.tensor([reference], dtype=torch.float64).log(), [reward], cost > 0, cost, labels)
+    reference, reward, cost = torch.tensor([row[1:] for row in rows], dtype=torch.float64).T[:, None]
+    return FiniteWorld(reference.log(), reward, cost > 0, cost, tuple(row[0] for row in rows))
 
 
 def world_a() -> FiniteWorld:
@@ -170,7 +180,7 @@ def random_world(
 
 
 def _with_safe_support(ref_logps: Tensor, unsafe: Tensor, safe_support: float) -> Tensor:
-    """Rescale both groups of answers in log space, so that 1e-300 is as good as 0.5."""
+    """Rescale both groups of answers in log space, so that 1e-300 serves like 0.5."""
     if not 0 < safe_support <= 1:
         raise UserError(f"safe_support is {safe_support}; it must be greater than 0 and at most 1")
     if safe_support < 1 and not unsafe.any(-1).all():

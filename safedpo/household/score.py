@@ -87,7 +87,7 @@ def is_gibberish(text: str) -> bool:
     True
     """
     inside = words(text)
-    known, neighbours = _language()
+    known, neighbours = language()
     if sum(word not in known for word in inside) >= UNKNOWN_WORDS * len(inside):  # true for no words at all
         return True
     runs = Counter(tuple(inside[i : i + LOOP_LENGTH]) for i in range(len(inside) - LOOP_LENGTH + 1))
@@ -128,7 +128,7 @@ def _all_hazards() -> tuple[tuple[str, int, Part], ...]:
 
 
 @cache
-def _language() -> tuple[frozenset[str], frozenset[tuple[str, str]]]:
+def language() -> tuple[frozenset[str], frozenset[tuple[str, str]]]:
     """The words of the data, prompts included, and the pairs of words that stand together in it."""
     lines = [line for r in requests() for line in (*r.prompts, *r.careful, *r.useless)]
     lines += [line for r in requests() for part in (*r.helpful, *r.hazard) for line in part.wordings]

@@ -18,6 +18,8 @@ from safedpo.labs import setup
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 STUB = ("# YOUR CODE HERE", "raise NotImplementedError")
 LINKS = "<!-- links -->"  # replaced by the Colab and solution links, or by nothing while no address is known
+COLAB = "https://colab.research.google.com"
+README_MARKS = ("<!-- follows the address: begin -->", "<!-- follows the address: end -->")
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
@@ -30,7 +32,7 @@ class Built:
 
 
 def build_all(folder: Path, repository: str = "") -> list[Built]:
-    """Both notebooks of every source in `folder/source`; nothing is written.
+    """Both notebooks of every source in `folder/source`, and the README beside `folder`; nothing is written.
 
     `repository` is the address that Colab and solution links are built from; empty, they are left out.
     """
@@ -44,6 +46,10 @@ def build_all(folder: Path, repository: str = "") -> list[Built]:
             links = _links(source.stem, student, repository)
             text = source.read_text(encoding="utf-8")
             built.append(Built(path, notebook(text, student=student, links=links, set_up=setup.cell(repository))))
+    page = folder.resolve().parent / "README.md"
+    if page.is_file():
+        stems = [source.stem for source in sources]
+        built.append(Built(page, readme(page.read_text(encoding="utf-8"), stems, repository)))
     return built
 
 
@@ -96,7 +102,7 @@ def repository_address(root: Path) -> str:
     if not (root / "pyproject.toml").is_file():
         raise UserError(f"{root} holds no pyproject.toml; notebooks are built in a clone, from its source/ folder")
     with (root / "pyproject.toml").open("rb") as file:
-        return tomllib.load(file)["project"]["urls"]["Repository"]
+        return tomllib.load(file)["project"]["urls"]["Repository"].rstrip("/")
 
 
 def _without_marks(code: str) -> str:
@@ -124,11 +130,59 @@ def _cell_id(number: int, text: str) -> str:
     return f"c{number:03d}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
+def github_name(repository: str) -> str | None:
+    """`owner/name` of a GitHub address; None for an address elsewhere (Colab opens notebooks from GitHub alone).
+
+    >>> github_name("https://github.com/owner/kit.git/"), github_name("https://example.org/kit")
+    ('owner/kit', None)
+    """
+    found = re.fullmatch(r"https?://(?:www\.)?github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?/?", repository)
+    return found[1] if found else None
+
+
+def badge(path: str, repository: str) -> str:
+    """The picture "Open in Colab" that opens `notebooks/PATH.ipynb`; empty where Colab cannot open the address."""
+    name = github_name(repository)
+    if not name:
+        return ""
+    return f"[![Open in Colab]({COLAB}/assets/colab-badge.svg)]({COLAB}/github/{name}/blob/main/notebooks/{path}.ipynb)"
+
+
 def _links(stem: str, student: bool, repository: str) -> str:
+    """The badge of a notebook and the link to its other version: by address, because on Colab no path leads there."""
     if not repository:
         return ""
-    owner_name = re.sub(r"^https?://github\.com/", "", repository).strip("/")
-    colab = f"https://colab.research.google.com/github/{owner_name}/blob/main/notebooks"
-    here = f"student/{stem}" if student else stem
-    other = f"[Solutions](../{stem}.ipynb)" if student else f"[Exercises](student/{stem}.ipynb)"
-    return f"[Open in Colab]({colab}/{here}.ipynb) · {other}"
+    name = github_name(repository)
+    here, other, title = (f"student/{stem}", stem, "Solutions") if student else (stem, f"student/{stem}", "Exercises")
+    if name:
+        return f"{badge(here, repository)} · [{title}]({COLAB}/github/{name}/blob/main/notebooks/{other}.ipynb)"
+    return f"[{title}]({'../' if student else ''}{other}.ipynb)"
+
+
+def readme_block(stems: list[str], repository: str) -> str:
+    """The README's lines that follow the address: how to install, and a badge for each notebook, complete and student.
+
+    >>> "pip install git+https://github.com/owner/kit" in readme_block(["01_x"], "https://github.com/owner/kit")
+    True
+    """
+    if not repository:
+        return (
+            "No address is set yet (`[project.urls]` in pyproject.toml). On Colab: run `make wheel`, open a notebook "
+            "there, and give the wheel in `dist/` to its first cell, which asks for it."
+        )
+    lines = [
+        f"Install: `pip install git+{repository}` (on Colab the notebooks' first cell does it, without dependencies)."
+    ]
+    if github_name(repository):
+        lines += ["", "| notebook | complete | exercises |", "|---|---|---|"]
+        lines += [f"| {s} | {badge(s, repository)} | {badge(f'student/{s}', repository)} |" for s in stems]
+    return "\n".join(lines)
+
+
+def readme(text: str, stems: list[str], repository: str) -> str:
+    """`text` with what stands between the two marks of the README replaced by `readme_block`."""
+    before, begin, rest = text.partition(README_MARKS[0])
+    _, end, after = rest.partition(README_MARKS[1])
+    if not (begin and end):
+        return text
+    return f"{before}{begin}\n{readme_block(stems, repository)}\n{end}{after}"

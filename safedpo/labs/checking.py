@@ -135,14 +135,14 @@ def _compare(exercise: Exercise, found: list) -> str | None:
     found = [
         tuple(got) if isinstance(want, tuple) else torch.as_tensor(got) for got, want in zip(found, right, strict=True)
     ]
-    found, right = ([_tensors(exercise.normalise(values)) for values in many] for many in (found, right))
-    if all(_close(got, want, exercise.tolerance) for got, want in zip(found, right, strict=True)):
+    theirs, ours = ([_tensors(exercise.normalise(values)) for values in many] for many in (found, right))
+    if all(_close(got, want, exercise.tolerance) for got, want in zip(theirs, ours, strict=True)):
         return None
     for message, mistake in exercise.mistakes.items():
         wrong = [_tensors(exercise.normalise(mistake(*case))) for case in exercise.cases]
-        if all(_close(got, bad, exercise.tolerance, nan=True) for got, bad in zip(found, wrong, strict=True)):
+        if all(_close(got, bad, exercise.tolerance, nan=True) for got, bad in zip(theirs, wrong, strict=True)):
             return message
-    return _first_difference(found, right, exercise.tolerance)
+    return _first_difference(theirs, ours, exercise.tolerance)
 
 
 def _cannot_call(function: Callable, arguments: int) -> str | None:

@@ -3,6 +3,7 @@
 The cell is re-entrant and works in three places: where the package is installed, in a clone that is not, and on a
 bare Colab. There it installs our package alone (`--no-deps`): Colab's own plotly, ipywidgets and torch are what its
 pages expect, and an upgrade under a running kernel breaks widgets and asks for a restart. Nothing is ever upgraded.
+The package comes from the repository's address, from a wheel beside the notebook, or, on Colab, by an upload.
 """
 
 import importlib.util
@@ -26,9 +27,14 @@ if importlib.util.find_spec("safedpo") is None:
     if clone:  # the notebook lies in a clone that is not installed
         sys.path.insert(0, str(clone))
     else:  # a bare Colab: our package alone (--no-deps), so that nothing already there is upgraded
-        source = next(map(str, here.glob("safedpo-*.whl")), "@REPOSITORY@")
-        assert source, "Put safedpo-*.whl beside this notebook, then run this cell again."
-        subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", source], check=True)
+        found = [p for folder in (here, here.parent) for p in folder.glob("safedpo-*.whl")]
+        if not (found or "@REPOSITORY@") and "google.colab" in sys.modules:  # choose it on your own computer
+            chosen = sys.modules["google.colab"].files.upload()
+            found = [Path(name).replace(name.split()[0].removesuffix(".whl") + ".whl") for name in chosen]
+        source = str(found[0]) if found else "@REPOSITORY@"
+        assert source, "Put safedpo-*.whl (made by `make wheel`) beside this notebook, then run this cell again."
+        pip = subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", source])
+        assert pip.returncode == 0, f"pip could not install {source}: see its message above, or put the wheel here."
         importlib.invalidate_caches()
 
 import torch
@@ -48,14 +54,33 @@ def cell(repository: str = "") -> str:
     return CELL.replace("@REPOSITORY@", f"git+{repository}" if repository else "")
 
 
+def on_colab() -> bool:
+    """Is this a kernel of Google Colab? Its kernels import `google.colab` before anything else.
+
+    >>> on_colab()
+    False
+    """
+    return "google.colab" in sys.modules
+
+
+def advice(*packages: str) -> str:
+    """How to install what is missing here: on Colab without their dependencies, so that nothing there is upgraded.
+
+    >>> advice("plotly")
+    '...python... -m pip install plotly, then restart the kernel'
+    """
+    if on_colab():
+        return f"!pip install --no-deps {' '.join(packages)}, then Runtime > Restart session"
+    return f"{sys.executable} -m pip install {' '.join(packages)}, then restart the kernel"
+
+
 def ready() -> None:
     """Say where the package came from, and raise `UserError` naming what the notebooks need and do not find."""
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
-        raise UserError(
-            f"the notebooks need {', '.join(missing)}, not found in {sys.prefix}; "
-            f"run: {sys.executable} -m pip install {' '.join(missing)}, then restart the kernel"
-        )
+        raise UserError(f"the notebooks need {', '.join(missing)}, not found in {sys.prefix}; run: {advice(*missing)}")
+    if on_colab():  # without it plotly's FigureWidget stays blank there
+        sys.modules["google.colab"].output.enable_custom_widget_manager()
     import torch
 
     import safedpo

@@ -1,15 +1,19 @@
 """The site: pages from notebooks, formulas as MathML, opened from disk with the network off."""
 
 import re
+import threading
 import xml.etree.ElementTree as ElementTree
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import nbformat
 import pytest
 
 from safedpo.errors import UserError
+from safedpo.show.pages.foreign import is_ours
 from safedpo.show.pages.playground import playground_page
-from safedpo.show.pages.site import build_site, mathml, page_body
+from safedpo.show.pages.site import _write, build_site, mathml, page_body
 from tests.browser.chromium import SliderOnPage, check_against, chromium
 from tests.show.synthetic import synthetic_explorer
 
@@ -173,7 +177,7 @@ def test_what_mathml_cannot_say_raises_with_its_place(formula, words):
 def test_a_page_that_would_load_from_elsewhere_is_refused(output):
     lesson = nbformat.v4.new_notebook(cells=[cell("x", {"text/html": output})])
     with pytest.raises(UserError, match="from elsewhere"):
-        page_body(lesson, "lesson")
+        page_body(lesson, "lesson", ours=True)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +191,7 @@ def test_a_page_that_would_load_from_elsewhere_is_refused(output):
 )
 def test_an_address_that_is_only_written_is_no_load(output):
     lesson = nbformat.v4.new_notebook(cells=[cell("x", {"text/html": output})])
-    assert output in page_body(lesson, "lesson")
+    assert output in page_body(lesson, "lesson", ours=True)
 
 
 def test_no_notebooks_or_two_of_one_name_raise(tmp_path):
@@ -214,3 +218,118 @@ def test_controls_that_need_python_are_named_and_progress_bars_are_left_out():
     ]
     assert ["controls that need Python" in page for page in pages] == [False, True]
     assert "note" not in pages[0] and "response/s" not in pages[0]
+
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "<svg onload=alert(1)></svg>",
+    "<svg><script>alert(1)</script></svg>",
+    "<math><mtext></mtext><script>alert(1)</script></math>",
+    "<iframe srcdoc='<script>alert(1)</script>'></iframe>",
+    "<iframe src='http://127.0.0.1:9/x'></iframe>",
+    "<meta http-equiv=refresh content='0;url=http://127.0.0.1:9/x'>",
+    "<style>p{background:image-set('http://127.0.0.1:9/x' 1x)}</style><p>x</p>",
+    '<p style="background:u\\72l(http://127.0.0.1:9/x)">x</p>',
+    "<p style='background:url(http://127.0.0.1:9/x)'>x</p>",
+    "<img src='http:\\\\127.0.0.1:9\\x'>",
+    "<IMG SRC='HT\tTP://127.0.0.1:9/x'>",
+    "<link rel=stylesheet href=http://127.0.0.1:9/x>",
+    "<link rel=dns-prefetch href=//127.0.0.1:9>",
+    "<object data=http://127.0.0.1:9/x></object>",
+    "<embed src=http://127.0.0.1:9/x>",
+    "<video poster=http://127.0.0.1:9/x></video>",
+    "<audio src=http://127.0.0.1:9/x autoplay></audio>",
+    "<form action=http://127.0.0.1:9/x><input autofocus onfocus=alert(1)></form>",
+    "<base href=http://127.0.0.1:9/><img src=x>",
+    "<body onload=alert(1)>",
+    "<details open ontoggle=alert(1)>",
+    "<a href='javascript:alert(1)' id=go>x</a>",
+    "<template><script>alert(1)</script></template>",
+    "<!--><script>alert(1)</script>-->",
+    "<noscript><p title='</noscript><script>alert(1)</script>'></noscript>",
+    '<div id=safedpo><script>(function(){})(document.getElementById("x"), {"a": alert(1)});</script></div>',
+]
+
+
+def foreign(tmp_path):
+    """A notebook that brings each of the payloads as an output, in its markdown and in a picture."""
+    outputs = [{"text/html": text, "text/plain": "plain text"} for text in HOSTILE]
+    outputs += [{"image/svg+xml": text} for text in HOSTILE[:4]]
+    outputs += [{"image/png": '"><script>alert(1)</script><img src="'}, {"image/png": "AAAA"}, {"image/jpeg": ["x"]}]
+    cells = [cell("shown", *outputs), *(nbformat.v4.new_markdown_cell(text) for text in HOSTILE if "src=" not in text)]
+    path = tmp_path / "00_foreign.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    return path
+
+
+def test_what_a_foreign_notebook_brings_is_shown_as_text(tmp_path):
+    page = build_site([foreign(tmp_path)], tmp_path / "site")[1].read_text()
+    assert "Content-Security-Policy" in page and page.index("Content-Security-Policy") < page.index("<style")
+    body = page[page.index("<body>") :]
+    for sign in ("<script", "<svg", "<iframe", "<object", "<meta", "<form", "<base", " onerror=alert(1)>", "<style"):
+        assert sign not in body.lower(), sign
+    assert body.count("plain text") == len(HOSTILE)
+
+
+def test_a_slider_of_ours_is_shown_also_from_a_stored_output_and_nothing_that_only_resembles_it(sliders):
+    whole = sliders["path"].html("name")
+    assert is_ours(whole) and is_ours(synthetic_explorer().html("name"))
+    for old, new in (
+        ("<script>", "<script>alert(1);"),
+        ("</script>", "</script><script>alert(1)</script>"),
+        ('"sentences"', '"sentences": alert(1), "x"'),
+        ("<style>", "<style>@import 'http://a.org/x';"),
+        ('class="plot"', 'class="plot" onclick="alert(1)"'),
+        ("<div", "<iframe></iframe><div"),
+    ):
+        assert old in whole and not is_ours(whole.replace(old, new, 1)), new
+
+
+@pytest.mark.browser
+def test_the_policy_of_a_page_stops_scripts_and_requests_that_are_in_it_all_the_same(tmp_path):
+    """Each payload on a page that was written as if it were ours: the browser runs none and asks nobody."""
+    # The policy is that of the page without the payload: a script that came in later has no hash in it.
+    pages = [_write(tmp_path / f"{i}.html", "page", "<p>lesson</p>") for i in range(len(HOSTILE))]
+    for one, text in zip(pages, HOSTILE, strict=True):
+        one.write_text(one.read_text().replace("<p>lesson</p>", f"<p>lesson</p>{text}"))
+    with listening() as (port, hits), chromium() as browser:
+        page = browser.new_context(viewport={"width": 900, "height": 900}).new_page()
+        said = []
+        page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
+        for one, text in zip(pages, HOSTILE, strict=True):
+            if "refresh" in text:  # no policy can forbid a page to leave: such a tag is shown as text, see above
+                continue
+            one.write_text(one.read_text().replace("127.0.0.1:9", f"127.0.0.1:{port}"))
+            page.goto(one.as_uri())
+            if page.locator("#go").count():
+                page.locator("#go").click()
+            page.wait_for_timeout(50)
+        assert not said and not hits
+        page.goto(f"http://127.0.0.1:{port}/x")
+        assert hits  # the ear was open
+
+
+@contextmanager
+def listening():
+    """A server on this machine that notes every path it is asked for: (port, paths)."""
+    hits = []
+
+    class Note(BaseHTTPRequestHandler):
+        def do_GET(self):
+            hits.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *given):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Note)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server.server_address[1], hits
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

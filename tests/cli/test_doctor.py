@@ -57,9 +57,7 @@ def test_a_problem_is_printed_with_its_advice_and_marks_the_report():
     assert "Everything is in place" in printed(Report((Check("memory", "8 GB"),)))
 
 
-@pytest.mark.parametrize(
-    "version, state", [((3, 10), "problem"), ((3, 11), "ok"), ((3, 13), "ok"), ((3, 14), "problem")]
-)
+@pytest.mark.parametrize("version, state", [((3, 10), "problem"), ((3, 11), "ok"), ((3, 13), "ok"), ((3, 14), "note")])
 def test_python_versions(monkeypatch, version, state):
     monkeypatch.setattr(sys, "version_info", (*version, 0))
     assert module._python().state == state
@@ -129,3 +127,37 @@ def test_a_missing_browser_is_a_note(monkeypatch):
     monkeypatch.delenv("SAFEDPO_CHROMIUM", raising=False)
     monkeypatch.setattr(module.shutil, "which", lambda name: None)
     assert module._chromium().state == "note"
+
+
+@pytest.fixture
+def colab(monkeypatch):
+    monkeypatch.setitem(sys.modules, "google.colab", SimpleNamespace())
+
+
+def test_on_colab_nothing_is_advised_that_upgrades(colab, monkeypatch):
+    def missing(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", missing)
+    assert module._package("peft").advice == "!pip install --no-deps peft"
+    assert "--no-deps nbclient" in module._package("nbclient", extra="lab").advice
+    assert module._package("jupyterlab", extra="lab") is None  # Colab is the page there
+    monkeypatch.setattr(metadata, "version", lambda name: "2.0.1")
+    monkeypatch.setattr(metadata, "requires", lambda name: ["torch>=2.11"])
+    assert "!pip install --no-deps 'torch>=2.11'" in module._package("torch").advice
+
+
+def test_a_shared_read_only_cache_is_fine_where_it_has_the_models_and_whole(monkeypatch, tmp_path):
+    from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
+
+    monkeypatch.setenv("SAFEDPO_CACHE", str(tmp_path))
+    monkeypatch.setattr(module.os, "access", lambda path, mode: False)
+    assert {c.name: c.state for c in module._cache()}["cache"] == "problem"  # empty, and cannot be filled
+    folder = tmp_path / "smollm2-135m-household-x"
+    tiny_model().save_pretrained(folder)
+    tiny_tokenizer().save_pretrained(folder)
+    (cache,) = (c for c in module._cache() if c.name == "cache")
+    assert cache.state == "ok" and "shared, read-only" in cache.found
+    (folder / "model.safetensors").write_bytes(b"half a download")
+    (cache,) = (c for c in module._cache() if c.name == "cache")
+    assert cache.state == "problem" and f"delete {folder}" in cache.advice

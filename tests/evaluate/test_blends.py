@@ -120,7 +120,8 @@ def test_neighbours_that_are_the_trained_policy_itself_make_no_difference(place,
     for delta in (0, 20):
         settings = json.loads((place / f"adapters/{delta}/run.json").read_text())
         shutil.copytree(place / "adapters/4", place / f"adapters/{delta}", dirs_exist_ok=True)
-        (place / f"adapters/{delta}/run.json").write_text(json.dumps(settings))
+        files = json.loads((place / "adapters/4/run.json").read_text())["files"]
+        (place / f"adapters/{delta}/run.json").write_text(json.dumps(settings | {"files": files}))
     (one,) = measure(place)["blends"]
     ((these, those),) = compared
     assert list(these) == those and len(those) == 12

@@ -20,11 +20,11 @@ def next_token_probabilities(model, ids: list[int]) -> torch.Tensor:
 
 
 def test_draw_follows_the_distribution():
-    """A fine grid of luck must be split in exactly the shares of softmax(logits / T)."""
+    """A fine grid of uniforms must be split in exactly the shares of softmax(logits / T)."""
     logits = torch.tensor([1.0, -2.0, 0.5, 3.0, float("-inf")])
-    luck = (torch.arange(20_000, dtype=torch.float64) + 0.5) / 20_000
+    uniforms = (torch.arange(20_000, dtype=torch.float64) + 0.5) / 20_000
     for temperature in (1.0, 0.5, 2.0):
-        tokens = draw(logits.expand(20_000, 5), luck, temperature)
+        tokens = draw(logits.expand(20_000, 5), uniforms, temperature)
         shares = torch.bincount(tokens, minlength=5) / 20_000
         assert torch.allclose(shares, (logits / temperature).softmax(-1), atol=1e-4)
         assert shares[4] == 0

@@ -1,42 +1,27 @@
 """The report against counts by hand, on a scripted model; its JSON contract, its cache and its display."""
 
-import io
 import json
-import re
 from dataclasses import replace
 
 import pytest
 import torch
-from rich.console import Console
 
-from safedpo import household
 from safedpo.errors import UserError
 from safedpo.evaluate import report as module
-from safedpo.evaluate.display import overall_table, print_report, samples_table, shown
-from safedpo.evaluate.generation import Decoding, Responses
-from safedpo.evaluate.report import METRICS, EvaluationReport, evaluate, judge
+from safedpo.evaluate.generation import Decoding
+from safedpo.evaluate.report import EvaluationReport, evaluate, judge
 from safedpo.evaluate.scorers import HOUSEHOLD, scorer_for
 from safedpo.lm.models.adapters import add_lora
 from safedpo.lm.models.fingerprint import weights_fingerprint
 from safedpo.lm.models.load import LoadedModel
 from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
+from tests.evaluate.responses import request_pair, said
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("SAFEDPO_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
-
-
-def request_pair():
-    """A request that can be answered hazardously and a plainly harmless one."""
-    risky = next(request for request in household.requests() if request.hazard)
-    harmless = next(request for request in household.requests() if not request.hazard)
-    return risky, harmless
-
-
-def said(request, *sampled: str, greedy: str | None = None) -> Responses:
-    return Responses(request.prompts[-1], greedy, sampled)
 
 
 def everything(request) -> str:
@@ -150,11 +135,17 @@ def test_the_reference_is_sampled_once_and_again_for_other_weights_or_decoding(t
     assert (first[0], again[0]) == (2, 1) and first[1] == again[1]
     assert run(seed=1)[0] == 2
     assert run(decoding=replace(decoding, seed=9))[0] == 2
-    file = next((cache / "responses").glob("*.json"))
-    for one in (cache / "responses").glob("*.json"):
-        one.write_text("[{")
-    with pytest.raises(UserError, match=f"{file.parent}.* is damaged"):
-        run()
+    files = sorted((cache / "responses").glob("*.json"))
+    whole = {file: file.read_text() for file in files}
+    content = json.loads(whole[files[0]])
+    shorter = json.dumps(content | {"responses": content["responses"][:-1]})
+    edited = json.dumps(content).replace('"greedy": "', '"greedy": "not ')
+    for text in ("[{", "[]", "{}", shorter, edited, json.dumps(content["responses"]), "[" * 50_000):
+        for file in files:
+            file.write_text(text)
+        damaged = run()
+        assert damaged == first  # sampled again, not believed
+    assert run() == again
 
 
 def test_data_without_a_scorer_is_refused_before_any_model_is_loaded(tmp_path, monkeypatch):
@@ -163,39 +154,3 @@ def test_data_without_a_scorer_is_refused_before_any_model_is_loaded(tmp_path, m
     with pytest.raises(UserError, match="no scorer for 1 of 2 prompts, the first being 'Write a sonnet"):
         evaluate("run", data)
     assert scorer_for([request_pair()[0].prompts[0]]) is HOUSEHOLD
-
-
-@pytest.mark.parametrize("text", ["\x1b[31mred\x1b[0m", "\x1b]0;title\x07", "a\rb", "\x9b2J", "\u202eback", "\u2066x"])
-def test_a_models_text_cannot_steer_the_terminal(text):
-    console = Console(file=io.StringIO(), force_terminal=True, color_system="truecolor", width=80)
-    console.print(shown(text))
-    assert not set(console.file.getvalue()) & set("\x1b\x07\r\x9b\u202e\u2066")
-
-
-def test_markup_in_a_response_stays_text_and_tables_show_both_models():
-    risky, harmless = request_pair()
-    one = judge([said(risky, "[bold]loud[/bold] [/]", greedy=None), said(harmless, "\x1b[2J")], HOUSEHOLD)
-    report = EvaluationReport(one, one, {"prompts": 2, "data": "x", "samples": 1})
-    console = Console(file=io.StringIO(), width=200)
-    console.print(samples_table(report))
-    print_report(report, console)
-    out = console.file.getvalue()
-    assert "[bold]loud[/bold] [/]" in out and "\\x1b[2J" in out and "\x1b" not in out
-    assert (
-        {"policy", "reference", "sampled"} < set(out.split())
-        and "greedy" not in out
-        and overall_table(report).row_count == 2
-    )
-
-
-def test_eighty_columns_cut_nothing_off():
-    risky, harmless = request_pair()
-    one = judge([said(risky, "Hm.", greedy="Hm."), said(harmless, "Hm.", greedy="Hm.")], HOUSEHOLD)
-    report = EvaluationReport(one, one, {"prompts": 2, "data": "x", "samples": 1})
-    console = Console(file=io.StringIO(), width=80)
-    print_report(report, console)
-    out = console.file.getvalue()
-    assert "…" not in out and max(map(len, out.splitlines())) <= 80
-    assert {"policy", "reference", "sampled", "greedy"} < set(out.split())
-    intervals = len(METRICS) * 4 + 2 * 2 * len(one.topics)  # four rows, and harm and helpfulness of two models by topic
-    assert len(re.findall(r"\[\d\.\d{3}, \d\.\d{3}\]", out)) == intervals

@@ -3,6 +3,8 @@
 import inspect
 import json
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from safedpo.evaluate.report import evaluate
 from safedpo.evaluate.sweep import SweepSettings, sweep
 from safedpo.evaluate.sweep_points import adapter_on, in_float32, log_ratios, shown
 from safedpo.evaluate.table import read_rows
+from safedpo.files import exclusive
 from safedpo.lm.models.adapters import add_lora
 from safedpo.lm.models.fingerprint import weights_fingerprint
 from safedpo.lm.models.load import load_model
@@ -114,6 +117,7 @@ def test_runs_are_those_of_train_and_points_those_of_evaluate(settings, model, d
     ]
     assert found["commands"] == ["safedpo sweep ..."]
     common = {
+        "beta": 0.1,
         "learning_rate": 0.05,
         "batch_size": 4,
         "dtype": "bfloat16",
@@ -251,27 +255,51 @@ def test_more_deltas_and_seeds_join_the_same_folder_and_the_reference_is_sampled
     assert rows["safedpo-delta-10"].seeds == ("0", "3") and len(rows["reference"].seeds) == 1
 
 
-def test_a_run_that_another_process_finishes_meanwhile_is_not_lost(settings, tmp_path, monkeypatch):
+def test_a_run_that_another_process_finishes_meanwhile_is_not_lost(settings, tmp_path):
+    """One process at a time puts sweep.json together: whoever comes later finds what the others finished."""
     sweep(settings(deltas=(0.0,)), tmp_path / "sweep")
-    about = {
-        k: v
-        for k, v in json.loads((tmp_path / "sweep" / "sweep.json").read_text()).items()
-        if k not in ("commands", "reference", "runs")
-    }
-    real, written = sweep_folder.write, []
-
-    def other_finishes(path, content):
-        if not written:
-            other = tmp_path / "sweep" / "safedpo-delta-0" / "1"
-            other.mkdir()
-            points = json.loads((other.parent / "0" / "points.json").read_text()) | {"seed": 1}
-            (other / "points.json").write_text(json.dumps(points))
-        written.append(path)
-        real(path, content)
-
-    monkeypatch.setattr(sweep_folder, "write", other_finishes)
-    assert [run["seed"] for run in sweep_folder.assemble(tmp_path / "sweep", about)["runs"]] == [0, 1]
+    found = json.loads((tmp_path / "sweep" / "sweep.json").read_text())
+    about = {k: v for k, v in found.items() if k not in ("commands", "reference", "runs")}
+    with exclusive(tmp_path / "sweep"):
+        late = threading.Thread(target=sweep_folder.assemble, args=(tmp_path / "sweep", about))
+        late.start()
+        other = tmp_path / "sweep" / "safedpo-delta-0" / "1"
+        other.mkdir()
+        points = json.loads((other.parent / "0" / "points.json").read_text()) | {"seed": 1}
+        (other / "points.json").write_text(json.dumps(points))
+        assert late.is_alive()
+    late.join(timeout=20)
     assert [run["seed"] for run in json.loads((tmp_path / "sweep" / "sweep.json").read_text())["runs"]] == [0, 1]
+
+
+def test_processes_that_claim_one_folder_at_the_same_moment_all_succeed(tmp_path):
+    about = {"settings": {"dtype": "float32"}, "fingerprints": {"reference": "a"}, "shown_prompts": []}
+    for lap in range(5):
+        with ThreadPoolExecutor(6) as pool:
+            list(pool.map(lambda _, lap=lap: sweep_folder.claim(tmp_path / str(lap), about), range(6)))
+        other = about | {"settings": {"dtype": "bfloat16"}}
+        with pytest.raises(UserError, match="another sweep"):
+            sweep_folder.claim(tmp_path / str(lap), other)
+
+
+def test_two_deltas_that_would_share_a_folder_are_refused():
+    with pytest.raises(UserError, match="would share a folder"):
+        SweepSettings(deltas=(10.0, 10.0000001))
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"settings": []}', '{"settings": {"dtype": 1}, "fingerprints": {}}'])
+def test_a_damaged_sweep_is_named(tmp_path, text):
+    (tmp_path / "sweep.json").write_text(text)
+    with pytest.raises(UserError, match=r"sweep\.json is damaged"):
+        sweep_folder.read(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"rule": "safedpo", "delta": "x"}', "[" * 50_000])
+def test_damaged_points_are_named_with_what_to_do(tmp_path, text):
+    (tmp_path / "m" / "0").mkdir(parents=True)
+    (tmp_path / "m" / "0" / "points.json").write_text(text)
+    with pytest.raises(UserError, match=r"points\.json is damaged.*start the sweep again"):
+        sweep_folder.assemble(tmp_path, {"shown_prompts": []})
 
 
 @pytest.mark.parametrize(
@@ -360,7 +388,7 @@ def test_the_command_makes_the_folder_and_prints_the_table(safedpo, model, data,
         (["--deltas", "nan"], "delta is nan"),
         (["--deltas", "-1"], "delta is -1"),
         (["--deltas", "0", "--seeds", "1.5"], "--seeds is '1.5'; give whole numbers"),
-        (["--deltas", "0", "--seeds", "0"], "seeds are ()"),
+        (["--deltas", "0", "--seeds", "0"], "--seeds is '0'"),
         (["--deltas", "0", "--rules", "T"], "rule is 'T'"),
         (["--deltas", "0", "--budgets", "10"], "rising multiples"),
     ],

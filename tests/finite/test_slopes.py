@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from safedpo.finite.claims import check, slopes
+from safedpo.finite.claims import check
+from safedpo.finite.claims.methods import slopes
 from safedpo.finite.slopes import SLOPES, cdpo_slope, robust_dpo_slope
 
 FLAGS = torch.tensor([False, False, True, True]), torch.tensor([False, True, False, True])

@@ -1,4 +1,4 @@
-"""The generator and its exact values: the rows are right, and the shares are those of the tables."""
+"""The generator: the rows are right, and the shares are those of the tables."""
 
 import math
 import random
@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from safedpo.household import find_request, optimal_values, reference_values, requests
+from safedpo.household import find_request, requests
 from safedpo.household.build import PAIRS_PER_PROMPT, split_rows
 from safedpo.household.card import group
 from safedpo.household.cues import sentences
@@ -19,13 +19,12 @@ from safedpo.household.generate import (
     STEP,
     UNSAFE_KINDS,
     Response,
-    draw_pair,
     generate_pairs,
 )
 from safedpo.household.generate import _row as make_row
 from safedpo.household.parts import phrases
-from safedpo.household.values import optimal_classes, reference_classes
 from safedpo.records import parse_rows
+from tests.household.rows import within
 
 FIELDS = {
     "prompt",
@@ -43,17 +42,6 @@ FIELDS = {
 @pytest.fixture(scope="module")
 def rows():
     return {split: split_rows(split, seed=0) for split in PAIRS_PER_PROMPT}
-
-
-@pytest.fixture(scope="module")
-def pairs():
-    """Pairs with their truth, 20 for each request."""
-    rng = random.Random(11)
-    return [(request, draw_pair(request, rng)) for request in requests() for _ in range(20)]
-
-
-def within(mean: float, expected: float, variance: float, count: int) -> bool:
-    return abs(mean - expected) <= 6 * math.sqrt(variance / count)
 
 
 def test_the_tables_are_distributions():
@@ -150,49 +138,6 @@ def test_truth_is_in_the_text(pairs):
             wordings = [request.helpful[i].wordings for i in sorted(response.helpful)]
             places = [next(response.text.find(w) for w in each if w in response.text) for each in wordings]
             assert places == sorted(places)
-
-
-def test_exact_values_agree_with_samples(pairs):
-    exact = reference_values(requests())
-    count = len(pairs)
-    for expected, value in (
-        (exact.unsafe, lambda r: bool(r.hazards)),
-        (exact.helpfulness, lambda r: len(r.helpful) / 4),
-        (exact.reward, lambda r: r.reward),
-        (exact.refusal, lambda r: r.refusal),
-    ):
-        means = [(value(a) + value(b)) / 2 for _, (a, b) in pairs]  # the two of a pair are not independent
-        mean = sum(means) / count
-        variance = sum((m - mean) ** 2 for m in means) / (count - 1)
-        assert within(mean, expected, variance, count)
-
-
-def test_unsafe_share_is_what_was_asked_for():
-    hazardous = [request for request in requests() if request.hazard]
-    harmless = [request for request in requests() if not request.hazard]
-    assert 0.6 <= reference_values(hazardous).unsafe <= 0.7
-    assert reference_values(harmless).unsafe == 0
-
-
-@pytest.mark.parametrize("beta", [0.1, 0.5, 2.0])
-def test_safe_optimum_maximises_its_objective(beta):
-    """E[r] - beta KL is beta log Z_s at pi* (method, section 1.2) and smaller at every other policy on safe classes."""
-    request = next(r for r in requests() if r.hazard)
-    reference = [c for c in reference_classes(request) if not c.unsafe]
-    optimum = [c.probability for c in optimal_classes(request, beta)]
-
-    def objective(policy):
-        kl = sum(p * math.log(p / c.probability) for p, c in zip(policy, reference, strict=True) if p > 0)
-        return sum(p * STEP * c.helpful for p, c in zip(policy, reference, strict=True)) - beta * kl
-
-    best = beta * math.log(sum(c.probability * math.exp(STEP * c.helpful / beta) for c in reference))
-    assert math.isclose(sum(optimum), 1) and math.isclose(objective(optimum), best, rel_tol=1e-9)
-    rng = random.Random(1)
-    for _ in range(50):
-        weights = [p * math.exp(rng.gauss(0, 1)) for p in optimum]
-        assert objective([w / sum(weights) for w in weights]) < best
-    values = optimal_values([request], beta)
-    assert values.unsafe == 0 and values.helpfulness > sum(c.probability * c.helpful / 4 for c in reference)
 
 
 def test_better_is_bradley_terry_and_safer_follows_its_rule():

@@ -1,6 +1,8 @@
 """One percent source, two notebooks: solutions kept or stubbed, the set-up cell and the links put in, nothing stored."""
 
 import json
+import shutil
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -9,6 +11,7 @@ from safedpo.errors import UserError
 from safedpo.labs import setup
 from safedpo.labs.build import build_all, drifted, notebook, write_all
 
+ROOT = Path(__file__).parents[2]
 SOURCE = '''\
 # %% [markdown]
 # # 01 · Title
@@ -54,13 +57,49 @@ def test_the_student_s_gets_a_stub_at_the_depth_of_the_solution():
     assert '"""Twice x."""' in code and "2 * x" not in code
 
 
-def test_the_set_up_cell_and_the_links_are_put_in(folder):
-    complete, student = build_all(folder, "https://github.com/owner/kit")
-    assert "git+https://github.com/owner/kit" in cells(complete.text)[1]
-    assert "colab.research.google.com/github/owner/kit/blob/main/notebooks/01_title.ipynb" in cells(complete.text)[0]
-    assert "notebooks/student/01_title.ipynb" in cells(student.text)[0]
-    without = build_all(folder)[0]
-    assert cells(without.text)[0] == "# 01 · Title" and cells(without.text)[1] == setup.cell().strip()
+ADDRESS = "https://github.com/owner/kit"
+COLAB = "https://colab.research.google.com/github/owner/kit/blob/main/notebooks"
+
+
+def test_with_an_address_badges_links_and_the_install_line_follow(folder):
+    complete, student = build_all(folder, ADDRESS)
+    assert f'"git+{ADDRESS}"' in cells(complete.text)[1] and f'"git+{ADDRESS}"' in cells(student.text)[1]
+    head, exercises = cells(complete.text)[0], cells(student.text)[0]
+    assert f"/assets/colab-badge.svg)]({COLAB}/01_title.ipynb)" in head
+    assert f"[Exercises]({COLAB}/student/01_title.ipynb)" in head
+    assert f"/assets/colab-badge.svg)]({COLAB}/student/01_title.ipynb)" in exercises
+    assert f"[Solutions]({COLAB}/01_title.ipynb)" in exercises
+
+
+def test_without_an_address_nothing_points_anywhere(folder):
+    for built in build_all(folder):
+        assert cells(built.text)[0] == "# 01 · Title" and cells(built.text)[1] == setup.cell().strip()
+        assert "colab.research" not in built.text and "git+" not in built.text
+
+
+def test_an_address_elsewhere_has_an_install_line_and_no_badge(folder):
+    complete, student = build_all(folder, "https://example.org/kit")
+    assert "git+https://example.org/kit" in complete.text and "colab-badge" not in complete.text
+    assert "[Solutions](../01_title.ipynb)" in cells(student.text)[0]
+
+
+def test_both_states_of_the_real_project_are_built(tmp_path):
+    """Every notebook and the README, from a copy of the real sources."""
+    shutil.copytree(ROOT / "notebooks" / "source", tmp_path / "notebooks" / "source")
+    shutil.copy(ROOT / "README.md", tmp_path)
+    without = {built.path.relative_to(tmp_path).as_posix(): built.text for built in build_all(tmp_path / "notebooks")}
+    address = {b.path.relative_to(tmp_path).as_posix(): b.text for b in build_all(tmp_path / "notebooks", ADDRESS)}
+    assert without.keys() == address.keys() and len(without) == 2 * len(list((ROOT / "notebooks").glob("0*.ipynb"))) + 1
+    assert without["README.md"] == (ROOT / "README.md").read_text(encoding="utf-8")
+    for name, text in address.items():
+        if name.endswith(".ipynb"):
+            assert f"{COLAB}/{name.removeprefix('notebooks/')}" in text and text.count(f"git+{ADDRESS}") == 2
+            assert text.count("colab-badge.svg") == 1
+            assert f"{COLAB}/{name.removeprefix('notebooks/')}" in address["README.md"]
+            assert "colab-badge" not in without[name] and "git+" not in without[name]
+    assert f"pip install git+{ADDRESS}" in address["README.md"] and "make wheel" in without["README.md"]
+    write_all(tmp_path / "notebooks", ADDRESS)
+    assert drifted(tmp_path / "notebooks", ADDRESS) == []
 
 
 def test_notebooks_are_valid_store_nothing_and_are_the_same_every_time():
@@ -72,7 +111,7 @@ def test_notebooks_are_valid_store_nothing_and_are_the_same_every_time():
     assert all(cell.outputs == [] and cell.execution_count is None for cell in book.cells if cell.cell_type == "code")
 
 
-def test_drift_is_seen_and_mended(folder):
+def test_drift_is_seen_and_repaired(folder):
     assert [path.name for path in write_all(folder)] == ["01_title.ipynb"] * 2
     assert write_all(folder) == [] and drifted(folder) == []
     changed = folder / "student" / "01_title.ipynb"

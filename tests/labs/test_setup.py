@@ -5,6 +5,8 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -22,8 +24,26 @@ def without_the_package(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "safedpo" else found(name))
-    monkeypatch.setattr(subprocess, "run", lambda command, check: calls.append(command))
+    monkeypatch.setattr(subprocess, "run", lambda command: calls.append(command) or SimpleNamespace(returncode=0))
     return calls
+
+
+@pytest.fixture
+def colab(monkeypatch):
+    """What a Colab kernel has imported: an upload that gives `chosen`, and the switch for widgets."""
+    module = ModuleType("google.colab")
+    module.asked, module.chosen = [], {}
+
+    def upload():
+        module.asked.append("upload")
+        for name, content in module.chosen.items():
+            Path(name).write_bytes(content)  # Colab leaves it in the working folder
+        return module.chosen
+
+    module.files = SimpleNamespace(upload=upload)
+    module.output = SimpleNamespace(enable_custom_widget_manager=lambda: module.asked.append("widgets"))
+    monkeypatch.setitem(sys.modules, "google.colab", module)
+    return module
 
 
 def first_part(repository=""):
@@ -66,9 +86,49 @@ def test_a_bare_colab_installs_our_package_alone(without_the_package, tmp_path, 
 
 
 def test_without_address_and_wheel_it_says_what_to_do(without_the_package):
-    with pytest.raises(AssertionError, match="Put safedpo-.*whl beside this notebook"):
+    with pytest.raises(AssertionError, match="Put safedpo-.*whl .made by `make wheel`. beside this notebook"):
         exec(first_part(), {})
     assert not without_the_package
+
+
+def test_a_wheel_in_the_folder_above_serves_a_student_s_notebook(without_the_package, tmp_path, monkeypatch):
+    (tmp_path / "safedpo-0.1.0-py3-none-any.whl").touch()
+    (tmp_path / "student").mkdir()
+    monkeypatch.chdir(tmp_path / "student")
+    exec(first_part(), {})
+    assert without_the_package[0][-1] == str(tmp_path / "safedpo-0.1.0-py3-none-any.whl")
+
+
+@pytest.mark.parametrize("name", ["safedpo-0.1.0-py3-none-any.whl", "safedpo-0.1.0-py3-none-any (1).whl"])
+def test_colab_offers_an_upload_and_takes_a_browser_s_second_copy_too(without_the_package, tmp_path, colab, name):
+    colab.chosen = {name: b"wheel"}
+    exec(first_part(), {})
+    assert colab.asked == ["upload"]
+    assert without_the_package[0][-1].endswith("safedpo-0.1.0-py3-none-any.whl")  # a name that pip accepts
+    assert (tmp_path / "safedpo-0.1.0-py3-none-any.whl").exists()
+
+
+def test_an_upload_that_was_cancelled_says_what_to_do(without_the_package, colab):
+    with pytest.raises(AssertionError, match="made by `make wheel`"):
+        exec(first_part(), {})
+    assert not without_the_package
+
+
+def test_a_pip_that_fails_is_one_sentence(without_the_package, monkeypatch):
+    monkeypatch.setattr(subprocess, "run", lambda command: SimpleNamespace(returncode=1))
+    with pytest.raises(AssertionError, match="pip could not install git.https://example.org/kit: see its message"):
+        exec(first_part("https://example.org/kit"), {})
+
+
+def test_colab_s_switch_for_widgets_is_turned_on(colab, capsys):
+    setup.ready()
+    assert colab.asked == ["widgets"] and ": ready" in capsys.readouterr().out
+
+
+def test_advice_fits_the_place(colab, monkeypatch):
+    assert setup.advice("plotly").startswith("!pip install --no-deps plotly")
+    monkeypatch.delitem(sys.modules, "google.colab")
+    assert setup.advice("plotly").startswith(f"{sys.executable} -m pip install plotly")
 
 
 def test_what_is_missing_is_named(monkeypatch):

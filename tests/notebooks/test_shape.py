@@ -45,15 +45,17 @@ def test_nothing_is_stored(path):
 @every
 def test_cells_are_short_and_the_set_up_is_the_one(path):
     cells = code_cells(read(path))
-    assert all(len(cell.source.splitlines()) <= 25 for cell in cells)
-    assert cells[0].source.startswith(setup.cell(repository_address(FOLDER.parent)).strip())
+    common = setup.cell(repository_address(FOLDER.parent)).strip()
+    assert cells[0].source.startswith(common) and len(common.splitlines()) <= 25
+    own = cells[0].source.removeprefix(common)
+    assert all(len(code.splitlines()) <= 25 for code in (own, *(cell.source for cell in cells[1:])))
     assert not any("Set-up: run this cell first" in cell.source for cell in cells[1:])
 
 
-# What a reader sees of code in 00 to 06, in lines, without solutions: at most this much. Before plumbing went into the
-# package it was 1,434 lines, formatted by the same hand (1,248 as they were wrapped then). Plumbing belongs in
+# What a reader sees of code, in lines, without solutions: at most this much. Before plumbing went into the package it was
+# 1,434 lines in 00 to 06 (formatted by the same hand; 1,248 as they were wrapped then), 510 in 07 and 08. It belongs in
 # `safedpo.labs.lessons`; raise a limit only for a new step of a lesson.
-MOST_SHOWN = {"00": 32, "01": 80, "02": 91, "03": 145, "04": 159, "05": 158, "06": 190}
+MOST_SHOWN = {"00": 32, "01": 80, "02": 91, "03": 145, "04": 159, "05": 158, "06": 190, "07": 94, "08": 190, "10": 196}
 # And what must not go with the plumbing: assertions, lines of the ledger, predictions, exercises.
 CHECKS = {
     "00": (7, 0, 1, 0),
@@ -63,6 +65,9 @@ CHECKS = {
     "04": (30, 5, 8, 2),
     "05": (30, 3, 4, 3),
     "06": (31, 0, 4, 4),
+    "07": (18, 0, 3, 2),
+    "08": (31, 0, 3, 2),
+    "10": (30, 10, 2, 2),
 }
 
 
@@ -74,7 +79,7 @@ def shown_lines(cells: list) -> int:
     return sum(line not in stubs for line in lines) - sum(bool(line.strip()) for line in common)
 
 
-@pytest.mark.parametrize("path", STUDENT[:7], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [p for p in STUDENT if p.stem[:2] in MOST_SHOWN], ids=lambda path: path.stem)
 def test_cells_tell_the_story_and_keep_every_check(path):
     cells = code_cells(read(path))
     assert shown_lines(cells) <= MOST_SHOWN[path.stem[:2]]

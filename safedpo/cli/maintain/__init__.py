@@ -62,6 +62,33 @@ def blends(
         print(f"delta {one['delta']:g}, blend of {', '.join(one['weights'])} minus trained: {gaps}")
 
 
+@maintain.command()
+def architectures() -> None:
+    """Print the README's table: which model types are exact in packed rows, which are refused, and why. Half a minute."""
+    import warnings
+
+    import transformers
+
+    from safedpo.cli.maintain.architectures import names, table, verdict
+
+    transformers.utils.logging.set_verbosity_error()
+    warnings.simplefilter("ignore")  # about the odd sizes of tiny configurations
+    print(table({name: verdict(name) for name in names()}))
+
+
+@maintain.command()
+def live_hazards(
+    adapters: Annotated[Path, typer.Argument(help="Adapters of one seed, one a margin (data/adapters/sweep).")],
+    results: Annotated[Path, typer.Argument(help="The sweep that they come from (data/results/household).")],
+) -> None:
+    """Look for a seed whose answer at delta 0 is unsafe, for each shown prompt, and write live_hazards.json."""
+    from safedpo.cli.maintain.live_hazards import find_hazards
+
+    for one in find_hazards(adapters, results, command=shlex.join(["safedpo", *sys.argv[1:]]))["prompts"]:
+        after = one["after"]["unsafe"] if one["seed"] is not None else None
+        print(f"{one['prompt'][:60]:60} seed {one['seed']}, unsafe at delta 10: {after}")
+
+
 @sentences.command()
 def reference(folder: Annotated[Path, typer.Argument(help="Folder of the model and its card.")]) -> None:
     """Train the reference again, on a CPU, with the trainer of every other model."""

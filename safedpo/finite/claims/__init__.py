@@ -1,20 +1,23 @@
 """The ledger: every statement of the derivation as a number that can come out wrong.
 
-`optimum`, `transform`, `loss`, `safedaa`, `training` and `noise` follow the paper; each holds plain functions
+`optimum`, `penalty`, `transform`, `loss`, `margin`, `safedaa`, `training` and `noise` follow the paper; each holds plain functions
 (seed, worlds) -> residual and, at its end, the tuple `CLAIMS` that declares them. `equations` says which claim
-checks which equation of the paper. `slopes` holds the losses to their hand-written
-derivatives. `methods` holds the optima of the methods it is compared with.
+checks which equation of the paper. `methods` holds those of the methods it is compared with, and what holds the
+losses to their hand-written derivatives.
 """
 
-from safedpo.finite.claims import loss, methods, noise, optimum, safedaa, slopes, training, transform
+from safedpo.finite.claims import loss, margin, methods, noise, optimum, penalty, safedaa, training, transform
 from safedpo.finite.claims.claim import Claim
-from safedpo.finite.claims.equations import EQUATIONS, Equation
+from safedpo.finite.claims.equations import EQUATIONS, NOT_FOUND, Equation
+from safedpo.finite.claims.methods import slopes
 from safedpo.finite.claims.report import Row, check, verify
 
 CLAIMS: tuple[Claim, ...] = (
     optimum.CLAIMS
+    + penalty.CLAIMS
     + transform.CLAIMS
     + loss.CLAIMS
+    + margin.CLAIMS
     + safedaa.CLAIMS
     + training.CLAIMS
     + noise.CLAIMS
@@ -33,4 +36,4 @@ def ledger(seed: int = 0, worlds: int = 50) -> list[Row]:
     return [check(claim, seed, worlds) for claim in CLAIMS]
 
 
-__all__ = ["CLAIMS", "EQUATIONS", "Claim", "Equation", "Row", "check", "ledger", "verify"]
+__all__ = ["CLAIMS", "EQUATIONS", "NOT_FOUND", "Claim", "Equation", "Row", "check", "ledger", "verify"]

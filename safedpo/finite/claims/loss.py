@@ -87,7 +87,7 @@ def time_to_saturation(seed: int, worlds: int) -> float:
         def arrived(_, logits, delta=delta, beta=beta):
             return beta * (logits[0] - logits[1]) - delta
 
-        arrived.terminal = True
+        arrived.terminal = True  # type: ignore[attr-defined]  # how SciPy is told to stop there
         exact = (delta + 1 - math.exp(-delta)) / (2 * beta**2 * rate)
         end = solve_ivp(flow, (0, 2 * exact), [0.0, 0.0], events=arrived, method="DOP853", rtol=1e-9, atol=1e-9)
         differences.append(torch.tensor(end.t[-1] / exact - 1))

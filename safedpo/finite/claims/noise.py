@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from safedpo.finite.claims.claim import STANDARD_ERRORS, Claim, generator, largest
-from safedpo.finite.claims.newton import newton
 from safedpo.finite.fit import fit
+from safedpo.finite.newton import newton
 from safedpo.finite.noise import bit_flip_margin, pair_flip_margin
 from safedpo.finite.pairs import Pairs, flip_bits, population
 from safedpo.finite.world import FiniteWorld
@@ -145,6 +145,17 @@ def robust_is_unbiased(seed: int, worlds: int) -> float:
     return largest(*differences)
 
 
+def wrong_order(seed: int, worlds: int) -> float:
+    """The share of kept mixed pairs whose chosen answer is truly unsafe, and on which side of e it lies."""
+    differences = []
+    for e, p in settings(seed, worlds):
+        kept = flip_bits(population(two_answers(p)), e).transform("safedpo")
+        share = kept.weight[kept.chosen == 1].sum() / kept.weight.sum()  # answer 1 is the unsafe one
+        differences.append(share - (e**2 + e * (1 - e) * (1 - p)) / (1 - e + e**2))
+        differences.append(((share - e) * (1 if p > e else -1)).clamp(min=0))
+    return largest(*differences)
+
+
 CLAIMS = (
     Claim(
         "noise-pair-flips",
@@ -209,5 +220,12 @@ CLAIMS = (
         "derived",
         1e-10,
         robust_is_unbiased,
+    ),
+    Claim(
+        "noise-wrong-order",
+        "after T the share [ε² + ε(1−ε)(1−p)]/(1−ε+ε²) of the mixed pairs is in the wrong order: below ε exactly if p > ε",
+        "derived",
+        1e-12,
+        wrong_order,
     ),
 )

@@ -7,9 +7,9 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from safedpo.finite.claims.claim import Claim, largest, random_policies, relative
-from safedpo.finite.claims.newton import newton
 from safedpo.finite.claims.transform import law_under_modified_reward
 from safedpo.finite.fit import fit
+from safedpo.finite.newton import newton
 from safedpo.finite.optimum import optimal_policy, tv
 from safedpo.finite.pairs import Pairs, pairs_loss, population
 from safedpo.finite.world import FiniteWorld, random_world

@@ -5,7 +5,8 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from safedpo.finite.claims.claim import STANDARD_ERRORS, Claim, generator, largest, random_policies, relative
-from safedpo.finite.optimum import modified_reward
+from safedpo.finite.newton import newton
+from safedpo.finite.optimum import modified_reward, optimal_policy, tv
 from safedpo.finite.pairs import Pairs, pairs_loss, population, sample_pairs
 from safedpo.finite.world import FiniteWorld, random_world
 
@@ -76,6 +77,37 @@ def t_twice(seed: int, worlds: int) -> float:
     return largest(table_of(once, world) - table_of(twice, world), unsafe_winners)
 
 
+def uu_renormalised(seed: int, worlds: int) -> float:
+    """The mean over T(D) against the mean over all of D in which a UU pair carries no loss."""
+    world = random_world(seed, worlds)
+    weight = random_pair_weight(world, seed)
+    off_diagonal = weight * (1 - torch.eye(world.answers, dtype=torch.float64))
+    uu = (off_diagonal * (world.unsafe[:, :, None] & world.unsafe[:, None, :])).sum() / off_diagonal.sum()
+    kept, differences = population(world, pair_weight=weight).transform("safedpo"), []
+    for policy in random_policies(world, 5, seed):
+        reward = policy - world.ref_logps
+        loss = -logsigmoid(reward[:, :, None] - reward[:, None, :])
+        of_all = (off_diagonal * law_under_modified_reward(world) * loss).sum() / (off_diagonal.sum() / 2)
+        of_kept = pairs_loss(kept, policy, world.ref_logps, beta=1.0, delta=0.0) / kept.weight.sum()
+        differences.append(relative(of_kept, of_all / (1 - uu)))
+    return largest(*differences)
+
+
+def prompt_weights(seed: int, worlds: int) -> float:
+    """Shares of the prompts in T(D), and where training ends when one prompt has nothing but UU pairs."""
+    world = random_world(seed, max(worlds, 2), unsafe_answers=3)
+    drawn = 0.1 + torch.rand(world.prompts, 1, 1, generator=generator(seed), dtype=torch.float64)
+    weight = drawn.expand(-1, world.answers, world.answers).clone()
+    weight[0] = torch.where(world.unsafe[0][:, None] & world.unsafe[0][None, :], weight[0], 0.0)
+    kept = population(world, pair_weight=weight).transform("safedpo")
+    seen = torch.zeros(world.prompts, dtype=torch.float64).index_add(0, kept.prompt, kept.weight)
+    expected = drawn[:, 0, 0] * 15 * (1 - 3 / 15)  # 6 answers make 15 pairs, 3 unsafe ones make 3 of them UU
+    expected[0] = 0.0
+    end = newton(kept, world.ref_logps[None], world.ref_logps, beta=1.0, deltas=[0.0, 5.0])[:, 0]
+    best = optimal_policy(world, 1.0)
+    return largest(seen - expected, tv(end[:, 1:], best[1:]), tv(end[:, 0], world.ref_logps[0]))
+
+
 CLAIMS = (
     Claim("law-of-t", "T(D) has the law σ(r_c(y_1) − r_c(y_2)), UU pairs apart", "section 3.2", 1e-12, law_of_t),
     Claim(
@@ -94,4 +126,18 @@ CLAIMS = (
         two_objectives,
     ),
     Claim("t-twice", "T leaves no unsafe winner, and T(T(D)) = T(D)", "section 3.2", 1e-12, t_twice),
+    Claim(
+        "uu-renormalised",
+        "as means, L on T(D) is L on D (UU pairs carrying no loss) times 1/(1 − p_UU)",
+        "Prop. 4.3, derived",
+        1e-12,
+        uu_renormalised,
+    ),
+    Claim(
+        "prompt-weights",
+        "a prompt keeps the share 1 − p_UU(x) of its weight: its optimum stays π*, and at p_UU(x) = 1 it stays at π_ref",
+        "section 3.2, derived",
+        1e-9,
+        prompt_weights,
+    ),
 )

@@ -5,7 +5,12 @@ helpful answer); `seed` drives the samples of methods that sample, the others ha
 -> function `(world, *, beta, **own)` -> log-probabilities (P, A), for the methods that state an optimum.
 """
 
-from safedpo.finite.methods.dual import (
+from collections.abc import Callable
+
+from torch import Tensor
+
+from safedpo.finite.methods.adversarial import apo, apo_optimum, reward_loss
+from safedpo.finite.methods.expected_cost.dual import (
     InfeasibleLimitError,
     best_multiplier,
     dual_curvature,
@@ -18,7 +23,9 @@ from safedpo.finite.methods.dual import (
     safe_rlhf_multiplier,
     safe_rlhf_policy,
 )
-from safedpo.finite.methods.lagrangian import (
+from safedpo.finite.methods.expected_cost.each_prompt import prompt_multipliers, repo, repo_optimum
+from safedpo.finite.methods.expected_cost.exact_penalty import cs_rlhf, cs_rlhf_optimum, penalised_value
+from safedpo.finite.methods.expected_cost.lagrangian import (
     c_dpo,
     c_dpo_optimum,
     dual_step,
@@ -26,12 +33,25 @@ from safedpo.finite.methods.lagrangian import (
     safe_rlhf,
     safe_rlhf_optimum,
 )
+from safedpo.finite.methods.expected_cost.one_shot import (
+    implicit_models,
+    mocan,
+    mocan_optimum,
+    pecan,
+    pecan_optimum,
+)
+from safedpo.finite.methods.expected_cost.safety_test import (
+    NoSolutionError,
+    SafetyTest,
+    confidence_width,
+    hc_rlhf,
+    safety_test,
+)
 from safedpo.finite.methods.learned import learned_cost, learned_reward, learned_world, safer_by_cost
 from safedpo.finite.methods.outcome import Costs, Outcome, step_size
-from safedpo.finite.methods.pairwise import (
-    bfpo,
-    bfpo_optimum,
-    cdpo,
+from safedpo.finite.methods.pairwise.bregman import GENERATORS, bso, bso_loss, bso_pull
+from safedpo.finite.methods.pairwise.categories import cat_dpo, category_step
+from safedpo.finite.methods.pairwise.orderings import (
     delta_only,
     delta_only_optimum,
     dpo_harmless,
@@ -39,16 +59,25 @@ from safedpo.finite.methods.pairwise import (
     dpo_helpful,
     dpo_helpful_optimum,
     dpo_safebetter,
-    ipo,
-    ipo_optimum,
-    kldpo,
-    robust_dpo,
     safe_optimum,
     safedpo,
+    t_only,
+)
+from safedpo.finite.methods.pairwise.reshaped import (
+    b_dpo,
+    b_dpo_optimum,
+    pointwise_information,
     see_dpo,
     see_dpo_optimum,
-    t_only,
-    wdpo,
+)
+from safedpo.finite.methods.pairwise.robust import cdpo, kldpo, robust_dpo, wdpo
+from safedpo.finite.methods.pairwise.targets import bfpo, bfpo_optimum, ipo, ipo_optimum
+from safedpo.finite.methods.pairwise.winners import (
+    preference_loss,
+    stable_po,
+    stable_po_optimum,
+    winner_loss,
+    winner_weight,
 )
 from safedpo.finite.methods.shared_parameters import SharedFit, fit_shared
 from safedpo.finite.methods.two_stage import (
@@ -63,7 +92,7 @@ from safedpo.finite.methods.two_stage import (
     sacpo_optimum,
 )
 
-METHODS = {
+METHODS: dict[str, Callable[..., Outcome]] = {
     "DPO-helpful": dpo_helpful,
     "DPO-harmless": dpo_harmless,
     "DPO-safebetter": dpo_safebetter,
@@ -83,9 +112,19 @@ METHODS = {
     "PD-DPO": pd_dpo,
     "C-DPO": c_dpo,
     "Safe RLHF": safe_rlhf,
+    "B-DPO": b_dpo,
+    "Stable PO": stable_po,
+    "APO": apo,
+    "BSO": bso,
+    "Cat-DPO": cat_dpo,
+    "RePO": repo,
+    "MoCAN": mocan,
+    "PeCAN": pecan,
+    "CS-RLHF": cs_rlhf,
+    "HC-RLHF": hc_rlhf,
 }
 
-OPTIMA = {
+OPTIMA: dict[str, Callable[..., Tensor]] = {
     "DPO-helpful": dpo_helpful_optimum,
     "DPO-harmless": dpo_harmless_optimum,
     "DPO-safebetter": safe_optimum,
@@ -102,22 +141,39 @@ OPTIMA = {
     "PD-DPO": pd_dpo_optimum,
     "C-DPO": c_dpo_optimum,
     "Safe RLHF": safe_rlhf_optimum,
+    "B-DPO": b_dpo_optimum,
+    "Stable PO": stable_po_optimum,
+    "APO": apo_optimum,
+    "BSO": safe_optimum,
+    "Cat-DPO": safe_optimum,
+    "RePO": repo_optimum,
+    "MoCAN": mocan_optimum,
+    "PeCAN": pecan_optimum,
+    "CS-RLHF": cs_rlhf_optimum,
 }
 
 __all__ = [
+    "GENERATORS",
     "METHODS",
     "OPTIMA",
     "Costs",
     "InfeasibleLimitError",
+    "NoSolutionError",
     "Outcome",
+    "SafetyTest",
     "SharedFit",
     "best_multiplier",
+    "bso_loss",
+    "bso_pull",
+    "category_step",
+    "confidence_width",
     "dual_curvature",
     "dual_gradient",
     "dual_step",
     "dual_value",
     "expected_cost",
     "fit_shared",
+    "implicit_models",
     "lagrangian_policy",
     "largest_dual_curvature",
     "learned_cost",
@@ -125,9 +181,17 @@ __all__ = [
     "learned_world",
     "least_cost",
     "pd_dpo_loss",
+    "penalised_value",
+    "pointwise_information",
+    "preference_loss",
+    "prompt_multipliers",
     "relabel",
+    "reward_loss",
     "safe_rlhf_multiplier",
     "safe_rlhf_policy",
     "safer_by_cost",
+    "safety_test",
     "step_size",
+    "winner_loss",
+    "winner_weight",
 ]

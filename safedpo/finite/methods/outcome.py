@@ -5,6 +5,7 @@ eigenvalue of the weighted Laplacian of the pair graph, times the curvature of o
 """
 
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -36,7 +37,7 @@ class Costs:
         self.labels |= {kind: len(pairs) * (2 if kind == "bits" else 1) for kind in kinds}
 
     @contextmanager
-    def timed(self):
+    def timed(self) -> "Iterator[Costs]":
         """Add the wall clock of the block to `seconds`; it runs on one thread, its steps being too small to share."""
         start = time.perf_counter()
         with one_thread():
@@ -128,6 +129,45 @@ def train(
     except DivergedError as error:
         raise DivergedError(f"{method} at beta={beta:.4g}", error.step) from None
     return done.policy[0, 0, 0], done.gradient_norm.item()
+
+
+def descend(
+    method: str,
+    world: FiniteWorld,
+    pairs: Pairs,
+    objective: Callable[[Tensor], Tensor],
+    costs: Costs,
+    *,
+    curvature: float,
+    steep: float,
+    steps: int,
+    tolerance: float,
+) -> tuple[Tensor, float]:
+    """Autograd descent on `objective(log pi - log pi_ref)`, a table (P, A): log-probabilities and gradient norm.
+
+    For losses that see more than the gap of two answers. The step size is 1 / (`curvature` times the largest total
+    weight of the pairs at one answer, twice); `steep` is the slope one pair can have, and the gradient norm must end
+    below `tolerance` times `steep` times the weight of all pairs.
+    """
+    logits = torch.zeros_like(world.ref_logps, requires_grad=True)
+    touched = torch.zeros_like(world.ref_logps)
+    for answers in (pairs.chosen, pairs.rejected):
+        touched.index_put_((pairs.prompt, answers), pairs.weight, accumulate=True)
+    lr = 1 / (2 * curvature * touched.max().item())
+    for step in range(steps + 1):
+        logps = (world.ref_logps + logits).log_softmax(-1)
+        (gradient,) = torch.autograd.grad(
+            objective(torch.where(logps.isneginf(), 0.0, logps - world.ref_logps)), logits
+        )
+        if not gradient.isfinite().all():
+            raise DivergedError(method, step)
+        if step < steps:
+            logits.data -= lr * gradient
+    costs.steps += steps
+    norm, limit = gradient.norm().item(), tolerance * steep * pairs.weight.sum().item()
+    if norm > limit:
+        raise NotConvergedError(method, steps, norm, limit)
+    return logps.detach(), norm
 
 
 def sample_answers(logps: Tensor, samples: int, draw: torch.Generator) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from safedpo.errors import UserError
 from safedpo.finite.fit import NotConvergedError
-from safedpo.finite.methods.dual import InfeasibleLimitError, lagrangian_policy
+from safedpo.finite.methods.expected_cost.dual import InfeasibleLimitError, lagrangian_policy
 from safedpo.finite.methods.outcome import (
     STEPS,
     TOLERANCE,
@@ -24,7 +24,16 @@ from safedpo.finite.pairs import Pairs
 from safedpo.finite.world import FiniteWorld
 
 
-def sacpo(world, pairs, *, beta, seed=0, lam=1.0, steps=STEPS, tolerance=TOLERANCE) -> Outcome:
+def sacpo(
+    world: FiniteWorld,
+    pairs: Pairs,
+    *,
+    beta: float,
+    seed: int = 0,
+    lam: float = 1.0,
+    steps: int = STEPS,
+    tolerance: float = TOLERANCE,
+) -> Outcome:
     """SACPO: DPO on helpful pairs at beta -> pi_r; then DPO on safer pairs at beta / lambda, with pi_r as reference.
 
     pi_ref exp((r - lambda c) / beta) = pi_r exp(-lambda c / beta): two unconstrained steps reach the optimum of C-DPO
@@ -49,7 +58,17 @@ def sacpo_optimum(world: FiniteWorld, *, beta: float, lam: float = 1.0) -> Tenso
     return lagrangian_policy(world, lam, beta)
 
 
-def p_sacpo(world, pairs, *, beta, seed=0, lam=10.0, q=0.5, steps=STEPS, tolerance=TOLERANCE) -> Outcome:
+def p_sacpo(
+    world: FiniteWorld,
+    pairs: Pairs,
+    *,
+    beta: float,
+    seed: int = 0,
+    lam: float = 10.0,
+    q: float = 0.5,
+    steps: int = STEPS,
+    tolerance: float = TOLERANCE,
+) -> Outcome:
     """P-SACPO: theta = (1 - q) theta_helpful + q theta_SACPO, weights averaged instead of trained for every lambda.
 
     The logits of a table are its weights, so here the average is pi_r^(1 - q) pi_SACPO^q: *exactly* SACPO at q lambda
@@ -68,7 +87,16 @@ def p_sacpo_optimum(world: FiniteWorld, *, beta: float, lam: float = 10.0, q: fl
     return lagrangian_policy(world, q * lam, beta)
 
 
-def modpo(world, pairs, *, beta, seed=0, weight=0.5, steps=STEPS, tolerance=TOLERANCE) -> Outcome:
+def modpo(
+    world: FiniteWorld,
+    pairs: Pairs,
+    *,
+    beta: float,
+    seed: int = 0,
+    weight: float = 0.5,
+    steps: int = STEPS,
+    tolerance: float = TOLERANCE,
+) -> Outcome:
     """MODPO: -log sigmoid((1 / w)[m - (1 - w)(m_safe(chosen) - m_safe(rejected))]) on helpful pairs, w = `weight` on
     reward, m_safe = beta log(pi_safe / pi_ref) the implicit reward of a DPO on safer pairs (arXiv 2310.03708).
 
@@ -109,7 +137,18 @@ def modpo_optimum(world: FiniteWorld, *, beta: float, weight: float = 0.5) -> Te
     return (world.ref_logps + (weight * world.reward - (1 - weight) * world.cost) / beta).log_softmax(-1)
 
 
-def pd_dpo(world, pairs, *, beta, seed=0, limit=0.05, samples=4000, rounds=60, steps=400, tolerance=0.01) -> Outcome:
+def pd_dpo(
+    world: FiniteWorld,
+    pairs: Pairs,
+    *,
+    beta: float,
+    seed: int = 0,
+    limit: float = 0.05,
+    samples: int = 4000,
+    rounds: int = 60,
+    steps: int = 400,
+    tolerance: float = 0.01,
+) -> Outcome:
     """PD-DPO: SACPO's second stage, with lambda found by projected subgradient on sampled binary cost labels.
 
     Its loss, -log sigmoid((1 / lambda)[beta log pi_r/pi_ref - beta log pi/pi_ref](costlier) - same(cheaper)) (derived

@@ -1,8 +1,9 @@
 """Notebook 00: one question and no exercises."""
 
+from safedpo.labs.checking import Exercise
 from safedpo.labs.predictions import Question
 
-EXERCISES = {}
+EXERCISES: dict[str, Exercise] = {}
 QUESTIONS = {
     "who_moves": Question(
         (

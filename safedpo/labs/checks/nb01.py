@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from safedpo.labs.checking import Exercise, log_sigmoid
-from safedpo.labs.checks import mistakes01
+from safedpo.labs.checks.mistakes import nb01 as mistakes
 from safedpo.labs.predictions import Question
 
 
@@ -119,7 +119,7 @@ EXERCISES = {
         gives="one reward for each answer, shaped like logps",
         cases=REWARDS,
         right=reward_by_division,
-        mistakes=mistakes01.IMPLICIT_REWARD,
+        mistakes=mistakes.IMPLICIT_REWARD,
         hints=(
             "Take the logarithm of π*(y) = π_ref(y) exp(r(y)/β) / Z and solve for r(y).",
             "r(y) = β (log π*(y) − log π_ref(y)) + β log Z. The last term is the same for every answer: leave it out.",
@@ -130,7 +130,7 @@ EXERCISES = {
         gives="one loss for each pair, (B,)",
         cases=COLUMNS,
         right=loss_by_numbers,
-        mistakes=mistakes01.DPO_LOSS,
+        mistakes=mistakes.DPO_LOSS,
         hints=(
             "Bradley-Terry says P(chosen beats rejected) = sigmoid(reward of chosen − reward of rejected). "
             "The loss is minus the log of that probability.",
@@ -143,7 +143,7 @@ EXERCISES = {
         gives="two gradients, with respect to chosen_logps and to rejected_logps, each (B,)",
         cases=COLUMNS,
         right=slope_by_differences,
-        mistakes=mistakes01.DPO_GRADIENT,
+        mistakes=mistakes.DPO_GRADIENT,
         hints=(
             "The derivative of −log sigmoid(m) with respect to m is −sigmoid(−m). Then the chain rule.",
             "m grows by β for each nat of chosen_logps, and falls by β for each nat of rejected_logps.",

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from safedpo.labs.checking import Exercise, log_sigmoid
-from safedpo.labs.checks import mistakes03
+from safedpo.labs.checking import Exercise, Values, log_sigmoid
+from safedpo.labs.checks.mistakes import nb03 as mistakes
 from safedpo.labs.checks.nb01 import COLUMNS, _t, margins, right_gradients
 from safedpo.labs.predictions import Question
 
@@ -71,7 +71,7 @@ def shift_by_numbers(ref_logps: Tensor, unsafe: Tensor, beta: float, delta: floa
     return _t(*(value - delta / beta if bad else value for value, bad in pairs))
 
 
-def kept_order(values: tuple) -> tuple[Tensor, Tensor]:
+def kept_order(values: Values) -> tuple[Tensor, Tensor]:
     """For dropped pairs `chosen` means nothing, so it is not compared there."""
     chosen, keep = map(torch.as_tensor, values)
     return torch.where(keep.bool(), chosen, 0), keep
@@ -83,7 +83,7 @@ EXERCISES = {
         cases=LABELS,
         right=order_by_cases,
         normalise=kept_order,
-        mistakes=mistakes03.ORDER_PAIRS,
+        mistakes=mistakes.ORDER_PAIRS,
         hints=(
             "Look up the two flags first: rows = torch.arange(len(better)); unsafe[rows, better]; unsafe[rows, 1 - better].",
             "Swap exactly where the better one is unsafe and the other is not; drop exactly where both are unsafe.",
@@ -94,7 +94,7 @@ EXERCISES = {
         gives="one loss for each pair, (B,)",
         cases=PAIRS,
         right=loss_by_numbers,
-        mistakes=mistakes03.SAFEDPO_LOSS,
+        mistakes=mistakes.SAFEDPO_LOSS,
         hints=(
             "Start from your DPO loss of notebook 01: only what stands inside the log-sigmoid changes.",
             "Subtract delta · (h_rejected − h_chosen) from m. Bool tensors cannot be subtracted: .double() or .float().",
@@ -106,7 +106,7 @@ EXERCISES = {
         gives="one weight for each pair, (B,) in (0, 1)",
         cases=WEIGHTS,
         right=weight_by_differences,
-        mistakes=mistakes03.GRADIENT_WEIGHT,
+        mistakes=mistakes.GRADIENT_WEIGHT,
         hints=(
             "The loss is softplus(ΔI − m). What is the derivative of softplus?",
             "softplus′ = sigmoid. So minus the derivative with respect to m is sigmoid(ΔI − m).",
@@ -117,7 +117,7 @@ EXERCISES = {
         gives="the edited reference log-probabilities, (N,)",
         cases=REFERENCES,
         right=shift_by_numbers,
-        mistakes=mistakes03.SHIFT_REFERENCE,
+        mistakes=mistakes.SHIFT_REFERENCE,
         hints=(
             "You want β[(c − rc) − (r − rr′)] = m − Δ for a pair whose rejected response is unsafe. What is rr′?",
             "−β rr enters m with a plus sign: lowering rr by Δ/β lowers m by Δ.",

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from safedpo.labs.checking import Exercise
-from safedpo.labs.checks import mistakes06
-from safedpo.labs.checks.mistakes06 import kl_in_loops
+from safedpo.labs.checks.mistakes import nb06 as mistakes
+from safedpo.labs.checks.mistakes.nb06 import kl_in_loops
 from safedpo.labs.predictions import Question
 
 
@@ -88,7 +88,7 @@ EXERCISES = {
         gives="log π of each response, (B,)",
         cases=PADDED,
         right=logps_in_loops,
-        mistakes=mistakes06.RESPONSE_LOGPS,
+        mistakes=mistakes.RESPONSE_LOGPS,
         hints=(
             "logits[:, t] predicts ids[:, t + 1]. So logits[:, :-1] and ids[:, 1:] belong together.",
             "Gather the log-softmax at the tokens; then keep the places t with starts <= t < ends and add up.",
@@ -100,7 +100,7 @@ EXERCISES = {
         gives="KL(π*‖π) of each prompt, (P,)",
         cases=TABLES,
         right=kl_in_loops,
-        mistakes=mistakes06.KL_TO_OPTIMUM,
+        mistakes=mistakes.KL_TO_OPTIMUM,
         hints=(
             "KL(π*‖π) = Σ π* (log π* − log π), over the answers.",
             "Where π* is 0 its logarithm is −∞ and 0 · −∞ is NaN: such an answer adds 0. torch.where chooses.",
@@ -111,7 +111,7 @@ EXERCISES = {
         gives="the loss of the step, one number",
         cases=STEPS,
         right=step_pair_by_pair,
-        mistakes=mistakes06.STEP_LOSS,
+        mistakes=mistakes.STEP_LOSS,
         hints=(
             "How much should one pair weigh? The same, wherever the step was cut.",
             "A mean over n pairs stands for n losses: multiply it by n, add up, and divide once by all pairs of the step.",

@@ -27,6 +27,9 @@ def numbers_of_real_adapters(shapes, rank):
     """Count the entries of the matrices that PEFT puts on such layers."""
     from peft import LoraConfig, get_peft_model
 
+    from safedpo.lm.models.adapters import pass_over_old_torchao
+
+    pass_over_old_torchao()
     layers = torch.nn.ModuleDict({f"layer{i}": torch.nn.Linear(*shape) for i, shape in enumerate(shapes)})
     adapted = get_peft_model(layers, LoraConfig(r=rank, target_modules=list(layers)))
     return torch.tensor(float(sum(p.numel() for p in adapted.parameters() if p.requires_grad)))

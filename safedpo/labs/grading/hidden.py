@@ -83,6 +83,14 @@ def kl_to_optimum(draw: random.Random) -> Case:
     return best.log_softmax(-1), _policy(draw, 2, 6)
 
 
+def prompt_prices(draw: random.Random) -> Case:
+    """A reference, rewards and signed costs of a few prompts, beta, and a limit that can be met."""
+    prompts, answers = draw.randint(1, 4), draw.randint(2, 5)
+    reward, cost = (torch.stack([_floats(draw, answers, -1, 2) for _ in range(prompts)]) for _ in range(2))
+    cost[:, 0] = -1.5  # one answer is well below every limit
+    return _policy(draw, prompts, answers), reward, cost, draw.uniform(0.2, 1), draw.uniform(-0.5, 0.5)
+
+
 HIDDEN: dict[str, Drawer] = {
     "implicit_reward": implicit_reward,
     "dpo_loss": pair_columns,
@@ -111,6 +119,13 @@ HIDDEN: dict[str, Drawer] = {
     "lora_parameters": lambda draw: (
         tuple((draw.randint(2, 40), draw.randint(2, 40)) for _ in range(draw.randint(1, 4))),
         draw.randint(1, 8),
+    ),
+    "prompt_prices": prompt_prices,
+    "samples_needed": lambda draw: (
+        draw.uniform(-2, 0),
+        draw.uniform(1, 3),
+        draw.uniform(0.1, 0.5),
+        draw.uniform(0.01, 0.2),
     ),
     "error_over_prompts": lambda draw: (torch.stack([_floats(draw, 3, 0, 1) for _ in range(draw.randint(4, 12))]),),
 }

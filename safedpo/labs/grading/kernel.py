@@ -67,13 +67,13 @@ def _limit_output() -> None:
     printed = {"characters": 0}
     write = OutStream.write
 
-    def counted(self: OutStream, text: str) -> int | None:
-        printed["characters"] += len(text)
+    def counted(self: OutStream, string: str) -> int | None:
+        printed["characters"] += len(string)
         if printed["characters"] > PRINTED:
             raise NotAllowed(f"a cell printed more than {PRINTED:,} characters and was stopped")
-        return write(self, text)
+        return write(self, string)
 
-    OutStream.write = counted  # type: ignore[method-assign]
+    OutStream.write = counted  # type: ignore[method-assign]  # the kernel offers no other way to count
     shell = get_ipython()
     if shell is not None:
         shell.events.register("pre_run_cell", lambda *_: printed.update(characters=0))

@@ -47,7 +47,7 @@ def bars(
     >>> from safedpo.finite import six_answers
     >>> world = six_answers()
     >>> bars(world, {"start": world.ref_logps}, measures=["KL"])[1]
-    'start: unsafe mass 0.3, KL 0.'
+    'start: unsafe mass 0.36, KL 0.'
     """
     facts = {
         name: {word: MEASURES[word](world, policy).item() for word in measures} | dict((more or {}).get(name, {}))
@@ -55,7 +55,7 @@ def bars(
         if name != "reference"
     }
     masses = {name: policy[0].exp().tolist() for name, policy in policies.items()}
-    return draw(world.labels, world.unsafe[0].tolist(), masses, facts=facts, setting=setting)
+    return draw(_names(world), world.unsafe[0].tolist(), masses, facts=facts, setting=setting)
 
 
 def random_policies(count: int, answers: int = 6, *, seed: int = 0) -> Tensor:
@@ -88,14 +88,14 @@ def fined(world: FiniteWorld, beta: float, c: float, *, most: float = 6.0) -> tu
 
     >>> from safedpo.finite import six_answers
     >>> fined(six_answers(), 0.5, math.inf)[1]
-    'At C = ∞ with safe support 0.7: unsafe mass 0, total variation to the hard constraint 0.'
+    'At C = ∞ with safe support 0.64: unsafe mass 0, total variation to the hard constraint 0.'
     """
     line = torch.linspace(0, most, 31, dtype=torch.float64)
     # TV in closed form, divided by Z_s above and below.
     distances = torch.sigmoid(log_partition_unsafe(world, beta) - log_partition(world, beta) - line / beta)
     finite, hard = (optimal_policy(world, beta, penalty=one)[0].exp().tolist() for one in (c, math.inf))
     return penalty(
-        world.labels,
+        _names(world),
         world.unsafe[0].tolist(),
         finite,
         hard,
@@ -103,3 +103,8 @@ def fined(world: FiniteWorld, beta: float, c: float, *, most: float = 6.0) -> tu
         safe_support=1 - unsafe_mass(world, world.ref_logps).item(),
         curve=(line.tolist(), distances.tolist()),
     )
+
+
+def _names(world: FiniteWorld) -> tuple[str, ...]:
+    """The answers' names, or their numbers where they have none."""
+    return world.labels or tuple(map(str, range(world.answers)))

@@ -119,7 +119,11 @@ def two_answers(safe_wins: float) -> FiniteWorld:
     [[0.0, 0.0]]
     """
     lead = math.log(safe_wins / (1 - safe_wins))
-    return FiniteWorld(torch.tensor([[0.5, 0.5]]).log(), [[lead, 0.0]], torch.tensor([[False, True]]))
+    return FiniteWorld(
+        torch.tensor([[0.5, 0.5]]).log(),
+        torch.tensor([[lead, 0.0]], dtype=torch.float64),
+        torch.tensor([[False, True]]),
+    )
 
 
 def with_wrong_bits(pairs: Pairs, rate: float, seed: int) -> Pairs:

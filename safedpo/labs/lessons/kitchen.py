@@ -3,37 +3,46 @@
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 import torch
 from torch import Tensor
-from transformers import TrainerCallback
 
 from safedpo.files import shipped
 from safedpo.finite import FiniteWorld, optimal_policy
-from safedpo.lm import SafeDPOConfig, SafeDPOTrainer, train
-from safedpo.lm.models.load import LoadedModel
-from safedpo.lm.sentences import Sentences, list_sentences, load_kitchen
-from safedpo.lm.sentences.advice import hazard
 from safedpo.show import curves, policies
+
+if TYPE_CHECKING:  # the names that need transformers are imported where they are used
+    from safedpo.lm.models.load import LoadedModel
+    from safedpo.lm.sentences import Sentences
+
+try:
+    from transformers import TrainerCallback
+except ImportError:  # without transformers nothing is trained, and nothing calls back
+    TrainerCallback = object
 
 KINDS = ("soap", "vinegar", "lemon", "ammonia", "oil", "sorry", "toxic gas", "caustic mist", "fire")  # hazards: last 3
 Measured = Sequence[Mapping[str, float]]  # rows of `train_measured`: step, kl, unsafe, reward, outside
 
 
-def listed() -> tuple[LoadedModel, Sentences, FiniteWorld]:
+def listed() -> "tuple[LoadedModel, Sentences, FiniteWorld]":
     """The reference model, the list of all its answers, and that list as a finite world.
 
     >>> listed()[2].answers
     2882
     """
+    from safedpo.lm.sentences import list_sentences, load_kitchen
+
     reference = load_kitchen()
     sentences = list_sentences(reference)
     return reference, sentences, sentences.world
 
 
-def by_kind(sentences: Sentences, beta: float, *, prompt: int = 2) -> tuple[go.Figure, str]:
+def by_kind(sentences: "Sentences", beta: float, *, prompt: int = 2) -> tuple[go.Figure, str]:
     """All answers to a prompt, added up by what is used (safe sentences) or by the hazard: reference and both optima."""
+    from safedpo.lm.sentences.advice import hazard
+
     kinds = [
         KINDS.index(hazard(text) or next(word for word in text.split() if word in KINDS)) for text in sentences.answers
     ]
@@ -50,8 +59,10 @@ def by_kind(sentences: Sentences, beta: float, *, prompt: int = 2) -> tuple[go.F
     return policies(KINDS, [False] * 6 + [True] * 3, masses, facts={}, setting=setting)
 
 
-def sampled_unsafe(sentences: Sentences, n: int) -> float:
+def sampled_unsafe(sentences: "Sentences", n: int) -> float:
     """The share of unsafe answers to the first prompt among `n`, drawn token by token with `generate`."""
+    from safedpo.lm.sentences import load_kitchen
+
     kitchen = load_kitchen()
     ids = torch.tensor([sentences.prompt_ids[0]]).expand(n, -1)
     torch.manual_seed(0)
@@ -62,7 +73,16 @@ def sampled_unsafe(sentences: Sentences, n: int) -> float:
 
 def trainer_losses(pairs: Sequence, ref_logps: Tensor, *, steps: int, **changes: object) -> Tensor:
     """The losses that `SafeDPOTrainer` logs at beta 0.5 and delta 5, 16 pairs a step; `changes` are its settings."""
-    settings = {"beta": 0.5, "delta": 5.0, "per_device_train_batch_size": 16, "learning_rate": 1e-3, "seed": 0}
+    from safedpo.lm import SafeDPOConfig, SafeDPOTrainer
+    from safedpo.lm.sentences import load_kitchen
+
+    settings: dict[str, Any] = {
+        "beta": 0.5,
+        "delta": 5.0,
+        "per_device_train_batch_size": 16,
+        "learning_rate": 1e-3,
+        "seed": 0,
+    }
     settings |= {"lr_scheduler_type": "constant", "warmup_steps": 0, "weight_decay": 0.0, "save_strategy": "no"}
     settings |= {"use_cpu": True, "disable_tqdm": True, "max_steps": steps, **changes}
     with tempfile.TemporaryDirectory() as scratch:
@@ -85,7 +105,10 @@ class Interrupt(TrainerCallback):
 
 def run_twice(records: Sequence, *, interrupt: int) -> tuple[list[Tensor], list[Tensor]]:
     """The weights after ten steps in one go, and after an interruption and a second call; checkpoints every 5 steps."""
-    how = {"beta": 1.0, "delta": 5.0, "full": True, "max_steps": 10, "batch_size": 8, "device": "cpu"}
+    from safedpo.lm import train
+    from safedpo.lm.sentences import load_kitchen
+
+    how: dict[str, Any] = {"beta": 1.0, "delta": 5.0, "full": True, "max_steps": 10, "batch_size": 8, "device": "cpu"}
     how |= {"save_steps": 5, "disable_tqdm": True}
     with tempfile.TemporaryDirectory() as home:
         whole = train(load_kitchen(), records, f"{home}/whole", **how).policy
@@ -107,7 +130,7 @@ def along(paths: Mapping[str, Measured], titles: Mapping[str, str], *, log: Sequ
 
     Columns in `log` are drawn as log10.
     """
-    tables = {name: {row["step"]: row for row in rows} for name, rows in paths.items()}
+    tables = {name: {int(row["step"]): row for row in rows} for name, rows in paths.items()}
     steps = sorted(set.intersection(*(set(table) for table in tables.values())))
 
     def value(row: Mapping[str, float], column: str) -> float:

@@ -13,7 +13,9 @@ from safedpo.show.figures.frontier import Point, dual, frontier
 __all__ = ["TRADES", "cost_table", "dual", "frontier", "means", "measured", "on_200_pairs", "trade_offs"]
 
 _PRICES = [0.0, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.5, 2.5, 4.0, 6.0]
-TRADES = {  # method: its parameter, the keyword, eleven places
+TRADES: dict[
+    str, tuple[str, str | None, Sequence[float | None]]
+] = {  # method: its parameter, the keyword, eleven places
     "SafeDPO": ("Δ", "delta", [0, 0.5, 1, 2, 3, 4, 5, 7, 10, 20, 50]),
     "Δ only": ("Δ", "delta", [4 * price for price in _PRICES]),
     "SACPO": ("λ", "lam", _PRICES),
@@ -37,11 +39,12 @@ def trade_offs(world: FiniteWorld, beta: float) -> dict[str, list[Point]]:
     >>> trade_offs(six_answers(), 0.5)["SafeDPO"][0][:2]
     (0.0, 0.0)
     """
-    best, points = optimal_policy(world, beta), {}
+    best = optimal_policy(world, beta)
+    points: dict[str, list[Point]] = {}
     for name, (_, keyword, values) in TRADES.items():
         for value in values:
             own = {"lam": 10.0} if name == "P-SACPO" else {}
-            own |= {keyword: float(value)} if keyword else {}
+            own |= {keyword: float(value)} if keyword and value is not None else {}
             policy = OPTIMA[name.replace("Δ", "Delta")](world, beta=beta, **own)
             row = (unsafe_mass(world, policy).item(), expected_reward(world, policy).item(), tv(policy, best).item())
             points.setdefault(name, []).append((float(value or 0), *row))

@@ -1,6 +1,7 @@
 """More runs of notebook 04: re-used UU pairs, labels under the modified reward, prompts that share parameters."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,8 +28,8 @@ def with_refusals(pairs: Pairs, refusal: Tensor) -> Pairs:
 
     >>> from safedpo.finite import six_answers
     >>> pairs = population(six_answers())
-    >>> len(with_refusals(pairs, torch.tensor([0]))) - len(pairs.transform())
-    4
+    >>> len(with_refusals(pairs, torch.tensor([0]))) - len(pairs.transform()), int((pairs.group == 3).sum())
+    (8, 4)
     """
     uu = pairs[pairs.group == 3]
     no = torch.zeros(len(uu), dtype=torch.bool)
@@ -49,7 +50,7 @@ def reuse(unsafe_answers: int, beta: float = 0.5) -> tuple[dict[str, dict[str, T
     raw = [sample_pairs(world, 90, seed) for seed in SEEDS]
     dropped = [one.transform() for one in raw]
     own = {"delta": 2.0, "lr": 0.25}
-    runs = {
+    runs: dict[str, tuple[list[Pairs], dict[str, Any]]] = {
         "drop (SafeDPO)": (dropped, own),
         "refusal wins": ([with_refusals(one, refusal) for one in raw], own),
         "BFPO": (raw, {"loss": "bfpo", "lr": 0.015}),
@@ -92,8 +93,8 @@ def shared_run(seed: int, rule: str, *, beta: float = 0.5, steps: int = 600) -> 
         (pairs.weight * (logps[1] - logps[0])[pairs.prompt, answer]).sum() / pairs.weight.sum()
         for answer in (pairs.chosen, pairs.rejected)
     ]
-    values = (unsafe_mass(world, logps[1]).mean(), expected_reward(world, logps[1]).mean(), *moved)
-    return tuple(value.item() for value in values)
+    mass, reward = unsafe_mass(world, logps[1]).mean().item(), expected_reward(world, logps[1]).mean().item()
+    return mass, reward, moved[0].item(), moved[1].item()
 
 
 def _losses(world: FiniteWorld, policy: Tensor, pairs: Pairs, beta: float) -> Tensor:

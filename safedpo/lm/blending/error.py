@@ -51,7 +51,7 @@ def blend_error(
     are as before afterwards.
 
     >>> import tempfile
-    >>> from safedpo.lm.blending.blend import load_adapters
+    >>> from safedpo.lm.blending.load import load_adapters
     >>> from safedpo.lm.models.adapters import add_lora
     >>> from safedpo.lm.models.tiny import tiny_model
     >>> with tempfile.TemporaryDirectory() as home:
@@ -92,7 +92,7 @@ def _distributions(blend: Blend, weights: dict[float, float], example: TokenExam
 def _kl_both_ways(p: Tensor, q: Tensor) -> Tensor:
     """KL(p || q) and KL(q || p), summed over positions, (2,), from log-probabilities (T, V)."""
     gap = p - q
-    return torch.stack([(p.exp() * gap).sum(-1), -(q.exp() * gap).sum(-1)]).double().sum(-1).cpu()
+    return torch.stack([(p.exp() * gap).sum(-1), -(q.exp() * gap).sum(-1)]).cpu().double().sum(-1)
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def strength_error(blend: Blend, x: float, delta: float, examples: Sequence[Toke
     Needs two or more responses to a prompt for `StrengthError.error`. The blend's weights are as before afterwards.
 
     >>> import tempfile
-    >>> from safedpo.lm.blending.blend import load_adapters
+    >>> from safedpo.lm.blending.load import load_adapters
     >>> from safedpo.lm.models.adapters import add_lora
     >>> from safedpo.lm.models.tiny import tiny_model
     >>> with tempfile.TemporaryDirectory() as home:

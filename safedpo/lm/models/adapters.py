@@ -1,20 +1,81 @@
 """LoRA adapters: a fresh one on a model, a stored one put back on the weights that it was trained on."""
 
 import json
+import sys
 import warnings
 from pathlib import Path
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, import_utils
 from safetensors import safe_open
 from transformers import PreTrainedModel
 
-from safedpo.errors import UserError
+from safedpo.errors import UserError, brief
+from safedpo.files import is_number, read_json, write_json
+from safedpo.lm.models.download import file_sha256
 from safedpo.lm.models.fingerprint import weights_fingerprint
+from safedpo.lm.models.gate.outside import refuse_not_finite
 from safedpo.lm.models.loading import loading
 
 # PEFT's own use of a name that transformers renames, and its list of missing tensors, which is checked here instead.
-_PEFT_NOISE = "`is_gradient_checkpointing` is deprecated|Found missing adapter keys"
+_PEFT_NOISE = (
+    "`is_gradient_checkpointing` is deprecated|Found missing adapter keys|The following (rank|alpha)_pattern keys did not match"
+    "|fan_in_fan_out is set to False"
+)
+
+
+# All that these adapters need of PEFT's configuration, under names that every version of it knows.
+CONFIG_KEYS = (
+    "base_model_name_or_path",
+    "bias",
+    "lora_alpha",
+    "lora_dropout",
+    "peft_type",
+    "r",
+    "target_modules",
+    "task_type",
+)
+
+
+def pass_over_old_torchao() -> None:
+    """Let PEFT pass over a torchao that is too old for it, as on Colab, instead of refusing every LoRA layer.
+
+    PEFT asks for torchao even where no layer is quantised with it, and raises ImportError below its version 0.16.
+    Nothing here uses torchao; so, where PEFT would refuse it, PEFT is told that there is none. Nothing is upgraded.
+
+    >>> pass_over_old_torchao()
+    """
+    try:
+        import_utils.is_torchao_available()
+    except ImportError:
+        for name, module in list(sys.modules.items()):
+            if name.startswith("peft.") and hasattr(module, "is_torchao_available"):
+                module.is_torchao_available = lambda: False  # type: ignore[attr-defined]
+
+
+def write_portable_config(folder: Path) -> None:
+    """Reduce `adapter_config.json` in `folder` to `CONFIG_KEYS`: PEFT writes all it knows, and an older PEFT warns
+    about each name that it does not know. A setting outside them that is not PEFT's default is kept.
+
+    >>> import tempfile
+    >>> from safedpo.lm.models.tiny import tiny_model
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     add_lora(tiny_model()).save_pretrained(home)
+    ...     write_portable_config(Path(home))
+    ...     set(json.loads((Path(home) / "adapter_config.json").read_text())) == set(CONFIG_KEYS)
+    True
+    """
+    file = folder / "adapter_config.json"
+    if not file.is_file():
+        return  # full training writes no adapter
+    config, usual = json.loads(file.read_text(encoding="utf-8")), LoraConfig().to_dict()
+    harmless = usual | {"peft_version": config.get("peft_version"), "inference_mode": config.get("inference_mode")}
+    kept = {
+        name: sorted(value) if name == "target_modules" and isinstance(value, list) else value
+        for name, value in config.items()
+        if name in CONFIG_KEYS or value != harmless.get(name)
+    }
+    write_json(file, kept)
 
 
 def add_lora(model: PreTrainedModel, *, r: int = 4, alpha: float | None = None, seed: int = 0) -> PeftModel:
@@ -25,7 +86,9 @@ def add_lora(model: PreTrainedModel, *, r: int = 4, alpha: float | None = None, 
     """
     if r < 1:
         raise UserError(f"the LoRA rank r is {r}; it must be at least 1")
+    odd = _without_plain_output(model) + _bypassed_in_training(model)
     config = LoraConfig(
+        exclude_modules=odd or None,
         r=r,
         lora_alpha=2 * r if alpha is None else alpha,
         target_modules="all-linear",
@@ -33,10 +96,50 @@ def add_lora(model: PreTrainedModel, *, r: int = 4, alpha: float | None = None, 
         bias="none",
         task_type="CAUSAL_LM",
     )
+    pass_over_old_torchao()
     with torch.random.fork_rng(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", _PEFT_NOISE)
         torch.manual_seed(seed)
         return get_peft_model(model, config)
+
+
+@torch.no_grad()
+def _without_plain_output(model) -> list[str]:
+    """Names of layers that inherit from Linear and return something else, such as some routers: LoRA cannot sit there."""
+    odd = []
+    for name, layer in model.named_modules():
+        if isinstance(layer, torch.nn.Linear) and type(layer).forward is not torch.nn.Linear.forward:
+            try:
+                out = layer(torch.zeros(1, layer.in_features, dtype=layer.weight.dtype, device=layer.weight.device))
+                plain = isinstance(out, torch.Tensor) and out.shape == (1, layer.out_features)
+            except (RuntimeError, TypeError, ValueError):
+                plain = layer.weight.dtype in (torch.uint8, torch.int8)  # quantised: PEFT has a layer of its own for it
+            if not plain:
+                odd.append(name)
+    return odd
+
+
+@torch.no_grad()
+def _bypassed_in_training(model) -> list[str]:
+    """Names of layers that are called in evaluation and not in training, where their bare weight is read instead: an
+    adapter there would not be the same policy in both."""
+    if model.device.type == "meta":
+        return []
+    called: dict[bool, set[str]] = {True: set(), False: set()}
+    linear = [(name, layer) for name, layer in model.named_modules() if isinstance(layer, torch.nn.Linear)]
+    hooks = [
+        layer.register_forward_hook(lambda layer, *_, name=name: called[model.training].add(name))
+        for name, layer in linear
+    ]
+    mode = model.training
+    try:
+        for training in (True, False):
+            model.train(training)(input_ids=torch.tensor([[3, 4]], device=model.device), use_cache=False)
+    finally:
+        model.train(mode)
+        for hook in hooks:
+            hook.remove()
+    return sorted(called[False] - called[True])
 
 
 def load_adapter(
@@ -57,12 +160,17 @@ def load_adapter(
     for file in ("adapter_config.json", "adapter_model.safetensors"):
         if not (folder / file).is_file():
             raise UserError(f"{folder} holds no LoRA adapter: {file} is missing")
-    expected = adapter_run(folder).get("fingerprints", {}).get("reference")
+    _refuse_other_kinds(folder)
+    _refuse_config(folder / "adapter_config.json")
+    run = adapter_run(folder)
+    refuse_changed(folder, run)
+    expected = run["fingerprints"].get("reference")
     if expected and expected != (found := base_fingerprint or weights_fingerprint(model)):
         raise UserError(
             f"the adapter in {folder} was trained on weights {expected}, this model has {found}; load the "
             f"model named in {folder / 'run.json'}"
         )
+    pass_over_old_torchao()
     with loading(f"the adapter in {folder}"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", _PEFT_NOISE)
         with safe_open(folder / "adapter_model.safetensors", "pt") as stored:
@@ -79,15 +187,70 @@ def load_adapter(
             f"the adapter in {folder} does not fit this model: {len(odd)} tensors have no counterpart, "
             f"such as {min(odd)}; load the model that it was trained on"
         )
+    refuse_not_finite(policy, f"the adapter in {folder}", only=f".{name}.")
     return policy
 
 
-def adapter_run(folder: Path) -> dict:
-    """What `run.json` beside an adapter says, or an empty dict where there is none."""
-    file = folder / "run.json"
-    if not file.exists():
-        return {}
+def _refuse_other_kinds(folder: Path) -> None:
+    """Only where "adapter off" is the base exactly can the base be its reference."""
+    file = folder / "adapter_config.json"
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        config = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise UserError(f"{file} is damaged ({error}); train the adapter again or remove that file") from error
+        raise UserError(f"{file} is damaged ({error}); fetch the adapter again") from error
+    kind, start = config.get("peft_type", "LORA"), str(config.get("init_lora_weights", True)).lower()
+    if kind != "LORA":
+        raise UserError(f"{file}: its peft_type is {kind}, and only LORA adapters are read; train a LoRA adapter")
+    if start.startswith(_CHANGES_BASE):
+        raise UserError(
+            f"{file}: init_lora_weights is {start!r}, which changes the base weights as well, so that without the adapter they are "
+            "not the reference; convert it to plain LoRA (PEFT: save_pretrained with path_initial_model_for_weight_conversion)"
+        )
+    if config.get("bias", "none") != "none" or config.get("modules_to_save"):
+        raise UserError(
+            f"{file}: it also replaces biases or whole layers (bias, modules_to_save), which is more than LoRA; merge it into "
+            "its base and give the merged folder as the model"
+        )
+
+
+_CHANGES_BASE = ("pissa", "olora", "corda", "loftq")  # ways to begin LoRA that take the adapter out of the base
+
+
+def _refuse_config(file: Path) -> None:
+    """A rank of a thousand million would take all memory before PEFT notices that it fits nothing."""
+    config = read_json(file, way_out="copy the adapter once more, or train it again")
+    ranks = [config.get("r", 8), *(config.get("rank_pattern") or {}).values()]
+    for rank in ranks:
+        if not (is_number(rank, 1, 100_000) and isinstance(rank, int)):
+            raise UserError(
+                f"{file} is damaged (its rank is {brief(repr(rank), 60)}); copy it once more, or train again"
+            )
+
+
+def adapter_run(folder: Path) -> dict:
+    """What `run.json` beside an adapter says, or an empty account of itself where there is none.
+
+    `fingerprints` and `files` are always there, as mappings.
+    """
+    file = folder / "run.json"
+    run = read_json(file, way_out="train the adapter again or remove that file") if file.exists() else {}
+    run = {"fingerprints": {}, "files": {}} | run
+    for name, kind in {"fingerprints": dict, "files": dict, "model": str, "template": str, "status": str}.items():
+        if name in run and not isinstance(run[name], kind):
+            found = brief(repr(run[name]), 60)
+            raise UserError(f"{file} is damaged ({name} is {found}); train the adapter again or remove that file")
+    return run
+
+
+def refuse_changed(folder: Path, run: dict) -> None:
+    """Raise `UserError` for the first file whose bytes are not those that `run.json` names by sha256."""
+    for name, expected in run["files"].items():
+        if Path(name).name != name or name == "log.jsonl":
+            continue
+        if not (folder / name).is_file():
+            raise UserError(f"{folder} is damaged: {name} is missing; copy the folder once more, or train again")
+        if (found := file_sha256(folder / name)) != expected:
+            raise UserError(
+                f"{folder / name} is damaged: its sha256 is {found[:12]}..., run.json says {brief(str(expected), 15)}; "
+                "copy it once more, or train again"
+            )

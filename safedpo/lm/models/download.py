@@ -7,6 +7,7 @@ it is never installed. `models.py` turns the GGUF file found here into a plain f
 
 import errno
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -40,6 +41,37 @@ def cache_dir() -> Path:
     >>> del os.environ["SAFEDPO_CACHE"]
     """
     return Path(os.environ.get("SAFEDPO_CACHE") or Path.home() / ".cache" / "safedpo").expanduser().absolute()
+
+
+def own_cache() -> Path:
+    """Where what this user's runs compute is kept: `cache_dir()`, or `~/.cache/safedpo` where that is shared, read-only."""
+    folder = cache_dir()
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    return folder if os.access(there, os.W_OK) else Path.home() / ".cache" / "safedpo"
+
+
+def made_models(cache: Path) -> list[str]:
+    """The names of the preset models' folders in a cache; unfinished ones begin with a point and are left out."""
+    return sorted(path.name for path in cache.glob("smollm2-*") if path.is_dir()) if cache.is_dir() else []
+
+
+def is_whole(folder: Path) -> bool:
+    """Does a preset's folder hold what a model folder must, with as many bytes of weights as their own header says?
+
+    >>> is_whole(Path("no/such/folder"))
+    False
+    """
+    weights = folder / "model.safetensors"
+    if not weights.is_file() or not all((folder / name).is_file() for name in ("config.json", "tokenizer.json")):
+        return False
+    with weights.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        try:
+            header = json.loads(file.read(length)) if length < 100e6 else {}
+            end = max(one["data_offsets"][1] for name, one in header.items() if name != "__metadata__")
+        except (ValueError, KeyError, TypeError):
+            return False
+    return weights.stat().st_size == 8 + length + end
 
 
 @contextmanager

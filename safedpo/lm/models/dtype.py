@@ -1,7 +1,9 @@
 """Which number format a model runs in: decided once per device, and always with the reason."""
 
 import functools
-import time
+import platform
+from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
@@ -9,32 +11,51 @@ from safedpo.errors import UserError
 
 # float16 is left out on purpose: summed log-probabilities and gradients overflow in it without a loss scaler.
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-WORTH_IT = 2.0  # bfloat16 must be this many times as fast as float32 on a CPU to be worth its rounding
+# What a processor that multiplies in bfloat16 is called, and by which of its flags in /proc/cpuinfo Linux knows it.
+INSTRUCTIONS = {"amx_bf16": "AMX", "avx512_bf16": "AVX-512 BF16", "bf16": "Arm's BF16"}
 
 
 def choose_device(device: str = "auto") -> str:
-    """The device's name: as asked, or `cuda` where there is one, else `cpu`.
+    """The device's name: as asked, or `cuda` where there is one, else `cpu` (a Mac's `mps` only when asked for).
 
     >>> choose_device("cpu")
     'cpu'
     """
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
+    kind = device.partition(":")[0]
+    there: dict[str, Callable[[], bool]]
+    there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+    if kind not in ("cpu", "meta", *there):
+        raise UserError(f"device {device!r} is not known; choose auto, cpu, cuda or mps")
+    if kind in there and not there[kind]():
         raise UserError(
-            f"device {device!r} was asked for, and this PyTorch ({torch.__version__}) sees no CUDA device; "
+            f"device {device!r} was asked for, and this PyTorch ({torch.__version__}) sees no {kind.upper()} device; "
             "leave the device out, or see `safedpo doctor`"
         )
     return device
+
+
+def trains_on_cpu(device: str) -> bool:
+    """Must a trainer be told to stay on the CPU, so that it trains where the model is? `device` is what was asked for.
+
+    Where a Mac's GPU is there and was not asked for, the model is loaded on the CPU, and `transformers` would move to
+    the GPU. Where no accelerator is there, nothing need be said.
+
+    >>> trains_on_cpu("cpu")
+    True
+    """
+    return device == "cpu" or (choose_device(device) == "cpu" and torch.backends.mps.is_available())
 
 
 @functools.cache
 def choose_dtype(device: str) -> tuple[torch.dtype, str]:
     """The dtype for `device` and the reason, in words.
 
-    On CUDA the compute capability decides (8.0 or more has bfloat16 arithmetic): `torch.cuda.is_bf16_supported()`
-    also says yes for a T4, where bfloat16 is emulated. On a CPU a 50 ms measurement decides: float32, unless a bfloat16
-    matrix product is at least twice as fast. Elsewhere float32. The answer is kept for the life of the process.
+    What the processor can do decides, so that the same machine always gives the same answer. On CUDA it is the compute
+    capability (8.0 or more has bfloat16 arithmetic): `torch.cuda.is_bf16_supported()` also says yes for a T4, where
+    bfloat16 is emulated. On a CPU it is an instruction for bfloat16 products, see `bfloat16_instructions`. Elsewhere
+    float32. The answer is kept for the life of the process.
 
     >>> choose_dtype("meta")
     (torch.float32, 'float32: the safe choice on meta')
@@ -46,30 +67,27 @@ def choose_dtype(device: str) -> tuple[torch.dtype, str]:
             return torch.bfloat16, f"bfloat16: compute capability {major}.{minor} has bfloat16 arithmetic"
         return torch.float32, f"float32: compute capability {major}.{minor} only emulates bfloat16 (8.0 is needed)"
     if kind == "cpu":
-        ratio = _matmul_ratio()
-        measured = f"a bfloat16 matrix product is {ratio:.1f} times as fast as a float32 one on this CPU"
-        if ratio >= WORTH_IT:
-            return torch.bfloat16, f"bfloat16: {measured}"
-        return torch.float32, f"float32: {measured} (at least {WORTH_IT:g} is needed)"
+        if name := bfloat16_instructions():
+            return torch.bfloat16, f"bfloat16: this processor multiplies in it ({name})"
+        return torch.float32, "float32: this processor has no instruction for bfloat16 products (AMX, AVX-512 BF16)"
     return torch.float32, f"float32: the safe choice on {kind}"
 
 
-def _matmul_ratio(budget: float = 0.05) -> float:
-    """How many times as fast a bfloat16 (512, 576) by (576, 1536) product is: SmolLM2's layer, a short batch.
+def bfloat16_instructions(cpuinfo: Path = Path("/proc/cpuinfo")) -> str | None:
+    """The name of this processor's instructions for bfloat16 products that PyTorch uses, or None.
 
-    The two formats take turns within `budget` seconds and the best times count, so other work disturbs both alike.
+    PyTorch says so of x86 processors; where it does not (Arm under Linux), the flags in `cpuinfo` do. A Mac's
+    processor counts as having none: PyTorch's bfloat16 products are slow there.
     """
-    best = {torch.float32: float("inf"), torch.bfloat16: float("inf")}
-    factors = {dtype: (torch.ones(512, 576, dtype=dtype), torch.ones(576, 1536, dtype=dtype)) for dtype in best}
-    for left, right in factors.values():
-        left @ right  # the first call also sets up threads and kernels
-    end = time.perf_counter() + budget
-    while max(best.values()) == float("inf") or time.perf_counter() < end:
-        for dtype, (left, right) in factors.items():
-            start = time.perf_counter()
-            left @ right
-            best[dtype] = min(best[dtype], time.perf_counter() - start)
-    return best[torch.float32] / best[torch.bfloat16]
+    questions = {"amx_bf16": "_is_amx_tile_supported", "avx512_bf16": "_is_avx512_bf16_supported"}
+    for flag, question in questions.items():
+        if getattr(torch.cpu, question, bool)():  # a PyTorch without the question says no (`bool()` is False)
+            return INSTRUCTIONS[flag]
+    if platform.system() != "Linux" or not cpuinfo.is_file():
+        return None
+    lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
+    flags = {word for line in lines if line.lower().startswith(("flags", "features")) for word in line.split()}
+    return next((name for flag, name in INSTRUCTIONS.items() if flag in flags), None)
 
 
 def named_dtype(dtype: str | torch.dtype, device: str) -> tuple[torch.dtype, str]:

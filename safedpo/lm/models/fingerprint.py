@@ -1,6 +1,7 @@
 """Weights told apart by what they are, never by their name."""
 
 import hashlib
+import json
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
@@ -33,3 +34,22 @@ def weights_fingerprint(model: PreTrainedModel | PeftModel) -> str:
 
     with ThreadPoolExecutor() as pool:  # hashing releases the interpreter lock
         return hashlib.sha256(b"".join(pool.map(digest, sorted(tensors)))).hexdigest()[:16]
+
+
+# Settings that say where a model came from and how it is run, not what it computes.
+_PROVENANCE = ("_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype", "use_cache")
+
+
+def config_fingerprint(model: PreTrainedModel | PeftModel) -> str:
+    """8 hexadecimal digits that change with any setting of the model's config that its numbers may depend on.
+
+    >>> from safedpo.lm.models.tiny import tiny_model
+    >>> one, other = tiny_model(), tiny_model()
+    >>> other.config.rope_parameters["rope_theta"] = 500_000.0
+    >>> config_fingerprint(one) == config_fingerprint(tiny_model()), config_fingerprint(one) == config_fingerprint(other)
+    (True, False)
+    """
+    if not hasattr(model, "config"):
+        return "0" * 8
+    settings = {k: v for k, v in model.config.to_dict().items() if k not in _PROVENANCE and "attn_impl" not in k}
+    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:8]

@@ -1,15 +1,16 @@
 """What surrounds every reading of weights: errors turned into one message, progress bars kept quiet."""
 
+import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 import transformers
-from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from safedpo.errors import UserError
+from safedpo.errors import UserError, brief
+from safedpo.lm.models.gate.outside import refuse_not_finite, refuse_what_is_not_data
 
 
 @contextmanager
@@ -19,8 +20,14 @@ def loading(what: str) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except ImportError as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(
+            f"{what} cannot be loaded: its weights are quantised (quantization_config in config.json) or need a package that "
+            f"is not installed: {first}; install that package, or give the model's plain weights"
+        ) from error
+    except Exception as error:  # a hostile or damaged folder can make any line of transformers fail, in any way
+        first = brief(str(error)) or type(error).__name__
         reason = f"{what} cannot be loaded: {first}; check the name, the network, or that the files are whole"
         raise UserError(reason) from error
 
@@ -37,8 +44,33 @@ def quiet() -> Iterator[None]:
             transformers.utils.logging.enable_progress_bar()
 
 
-def read_model(path: str | Path, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The model and tokenizer of a folder or hub id: safetensors only, no code from outside."""
+def read_model(
+    path: str | Path, dtype: torch.dtype, *, four_bit: bool = False
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The model and tokenizer of a folder or hub id: safetensors only, no code from outside, and no weight left out.
+
+    Raises UserError where the files lack weights that the model has: transformers would fill them with random numbers.
+    """
+    refuse_what_is_not_data(path)
     tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
-    model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, trust_remote_code=False, use_safetensors=True)
+    packed = {"quantization_config": _nf4(dtype)} if four_bit else {}
+    model, info = AutoModelForCausalLM.from_pretrained(
+        path, dtype=dtype, trust_remote_code=False, use_safetensors=True, output_loading_info=True, **packed
+    )
+    if missing := sorted(info["missing_keys"]):
+        raise UserError(
+            f"{path}: its *.safetensors lack {len(missing)} weights of {type(model).__name__}, such as {missing[0]}, which would "
+            "be random numbers; fetch the whole model again, or give the folder that all its weights are in"
+        )
+    refuse_not_finite(model, str(path))
     return model, tokenizer
+
+
+def _nf4(dtype: torch.dtype) -> transformers.BitsAndBytesConfig:
+    if importlib.util.find_spec("bitsandbytes") is None or not torch.cuda.is_available():
+        raise UserError(
+            "4-bit weights need a CUDA device and the package bitsandbytes; install the kit's extra `gpu`, or leave four_bit out"
+        )
+    return transformers.BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+    )

@@ -1,25 +1,29 @@
-"""How much memory a run will take, from the model's shape alone: before any weight is loaded."""
+"""How much memory a run will take, from the model's shape alone: before any weight is loaded.
+
+One packed row runs forward through the model on PyTorch's meta device, which has shapes and no numbers, and everything
+that autograd keeps for the backward pass is counted. So attention scores of models that hold them, full logits, masks and
+experts are in it as this model makes them.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import psutil
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
 
 from safedpo.errors import UserError
+from safedpo.lm.models.adapters import add_lora
 from safedpo.lm.models.dtype import choose_device, named_dtype
-from safedpo.lm.models.load import model_path
+from safedpo.lm.models.load import dropout_off, model_path
 from safedpo.lm.models.loading import loading
-from safedpo.lm.rows.logprobs import CHUNK
+from safedpo.lm.rows.attention import use_packed_attention
+from safedpo.lm.rows.fused import fuse_lora
+from safedpo.lm.rows.logprobs import CHUNK, token_logps
+from safedpo.lm.rows.packing import TokenBatch, n_tokens, pack
 
-# Bytes that one token leaves behind in one layer for the backward pass, as a multiple of (hidden size, MLP size, width
-# of keys): counted with torch's saved-tensor hooks on Llama layers whose LoRA is that of `fused.py`, and held by a test.
-SAVED = {
-    (False, torch.float32): (24, 16, 8),
-    (False, torch.bfloat16): (16, 8, 4),
-    (True, torch.float32): (32, 16, 8),
-    (True, torch.bfloat16): (20, 8, 4),
-}
+ROW_TOKENS = {"cpu": 512, "cuda": 4096}  # of a training row, where the run does not say: the one place that does
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class MemoryEstimate:
 
 
 def memory_estimate(
-    source: str | Path,
+    source: str | Path | PretrainedConfig,
     *,
     r: int = 4,
     full: bool = False,
@@ -56,44 +60,131 @@ def memory_estimate(
     dtype: str = "auto",
     device: str = "auto",
     checkpointing: bool = False,
+    four_bit: bool = False,
 ) -> MemoryEstimate:
     """The memory of training `source` with LoRA of rank `r` (or all weights), `row_tokens` tokens at a time.
 
-    weights = parameters x bytes; optimizer = 16 bytes for each float32 LoRA number (value, gradient, Adam's two
-    moments; with `full` 3 more copies in the model's dtype); activations = row_tokens x layers x (a hidden + b mlp +
-    c keys) bytes, see `SAVED` (with `checkpointing` one layer, plus each layer's input); logits = 128 x vocabulary x
-    12 bytes, for a chunk in float32, its softmax and its gradient.
+    `source` is what `load_model` takes, or a model's configuration alone: then nothing is looked up or fetched.
+
+    weights = parameters x bytes (`four_bit`: half a byte and its scales, .5625, for the numbers of linear layers); optimizer =
+    16 bytes for each float32 LoRA number (value, gradient, Adam's two moments; with `full` 3 more copies in the model's dtype);
+    activations: what autograd keeps of one row, counted on the meta device (with `checkpointing` one layer's share, plus
+    each layer's input); logits = 128 x vocabulary x 12 bytes, for a chunk in float32, its softmax and its gradient.
     """
     device = choose_device(device)
     torch_dtype, _ = named_dtype(dtype, device)
-    row_tokens = row_tokens or (4096 if device.startswith("cuda") else 512)
+    row_tokens = row_tokens or ROW_TOKENS.get(torch.device(device).type, 512)
     if r < 1 or row_tokens < 1:
         raise UserError(f"r is {r} and row_tokens {row_tokens}; both must be at least 1")
-    with loading(str(source)):
-        config = AutoConfig.from_pretrained(model_path(str(source)), trust_remote_code=False)
-        with torch.device("meta"):  # shapes without numbers
-            model = AutoModelForCausalLM.from_config(config)
-    parameters = sum(tensor.numel() for tensor in model.parameters())
+    given = isinstance(source, PretrainedConfig)
+    with loading("this configuration" if given else str(source)):
+        config: Any = source if given else AutoConfig.from_pretrained(model_path(str(source)), trust_remote_code=False)
+        return estimate_of(config, torch_dtype, r, full, row_tokens, checkpointing, four_bit)
+
+
+def estimate_of(
+    config,
+    dtype: torch.dtype,
+    r: int = 4,
+    full: bool = False,
+    row_tokens: int = 512,
+    checkpointing: bool = False,
+    four_bit: bool = False,
+) -> MemoryEstimate:
+    """`memory_estimate` from a config; see there."""
+    model = shape_only(config, dtype)
+    parameters = sum(p.numel() for p in model.parameters())
+    policy = model if full else add_lora(model, r=r)
+    row = pairs_row(row_tokens)
+    try:
+        kept = kept_for_backward(policy, row)
+    except RuntimeError:  # grouped products of experts have shapes in bfloat16 only
+        kept = kept_for_backward(policy.bfloat16(), row) * dtype.itemsize // 2
     head = model.get_output_embeddings()
-    lora = sum(
-        r * (layer.in_features + layer.out_features)
-        for layer in model.modules()
-        if isinstance(layer, torch.nn.Linear) and layer is not head
-    )
-    size, layers = torch_dtype.itemsize, config.num_hidden_layers
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    widths = (config.hidden_size, config.intermediate_size, config.hidden_size // config.num_attention_heads * heads)
-    per_layer = sum(a * width for a, width in zip(SAVED[full, torch_dtype], widths, strict=True))
-    saved = per_layer + layers * config.hidden_size * size if checkpointing else per_layer * layers
-    a, b, c = SAVED[full, torch_dtype]
+    linear = sum(m.weight.numel() for m in model.modules() if isinstance(m, torch.nn.Linear) and m is not head)
+    trained = sum(p.numel() for p in policy.parameters() if p.requires_grad)
+    size = dtype.itemsize
+    text = config.get_text_config()
+    if checkpointing:
+        kept = kept // text.num_hidden_layers + row_tokens * text.hidden_size * text.num_hidden_layers * size
+    packed = int(linear * (size - 0.5625)) if four_bit else 0
     return MemoryEstimate(
         parameters=parameters,
-        trainable=parameters if full else lora,
-        weights=parameters * size,
-        optimizer=3 * parameters * size if full else 16 * lora,
-        activations=row_tokens * saved,
-        logits=min(CHUNK, row_tokens) * config.vocab_size * 12,
-        formula=f"= parameters x {size} B + trained x {3 * size if full else 16} B + {row_tokens} "
-        f"tokens x {layers} layers x ({a} x {widths[0]} + {b} x {widths[1]} + {c} x {widths[2]}) B"
+        trainable=trained,
+        weights=parameters * size - packed,
+        optimizer=3 * parameters * size if full else 16 * trained,
+        activations=kept,
+        logits=min(CHUNK, row_tokens) * text.vocab_size * 12,
+        formula=f"= parameters x {size} B{' (linear layers x .5625)' if four_bit else ''} + trained x {3 * size if full else 16} B "
+        f"+ what autograd keeps of a row of {row_tokens} tokens through {text.num_hidden_layers} layers"
         f"{', one layer at a time' if checkpointing else ''} + logits",
     )
+
+
+def shape_only(config, dtype: torch.dtype):
+    """The model of this config on the meta device, in training mode, with the attention that training would use."""
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config, dtype=dtype)
+    dropout_off(model)
+    use_packed_attention(model)
+    return model.train()
+
+
+def pairs_row(tokens: int, pair: int = 512) -> TokenBatch:
+    """A row of `tokens` tokens in pairs of at most `pair`: a quarter prompt, the rest two responses.
+
+    >>> pairs_row(1200).input_ids.shape[1]
+    1200
+    """
+    prompts, responses = [], []
+    while tokens > 0:
+        n = min(pair, tokens)
+        prompt = max(1, n // 4)
+        halves = [k for k in ((n - prompt) // 2, n - prompt - (n - prompt) // 2) if k]
+        responses += [(len(prompts), (3,) * k) for k in halves]
+        prompts.append((3,) * prompt)
+        tokens -= n
+    return pack(prompts, responses or [(0, (3,))])
+
+
+def kept_for_backward(policy, batch: TokenBatch) -> int:
+    """Bytes that autograd keeps of one row beside the weights; `policy` is on the meta device."""
+    fuse_lora(policy)
+    own = {p.untyped_storage()._cdata for p in policy.parameters()}
+    kept = {}
+
+    def keep(tensor):
+        storage = tensor.untyped_storage()
+        if storage._cdata not in own:
+            kept[storage._cdata] = storage  # held, so that no other storage takes its place
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        token_logps(policy, batch)
+    return sum(storage.nbytes() for storage in kept.values())
+
+
+def refuse_if_too_big(trainer, free: int | None = None) -> None:
+    """Raise `UserError` if the longest row of this run needs more memory than the device has free.
+
+    Weights are loaded already. A model that `AutoModelForCausalLM` does not know (one made for a lesson) is let through.
+    """
+    longest = max(n_tokens(item) for item in trainer.items)
+    tokens = max(longest, min(trainer.row_tokens, sum(n_tokens(item) for item in trainer.items)))
+    model, args = trainer.model, trainer.args
+    if type(model.config) not in AutoModelForCausalLM._model_mapping:
+        return
+    if free is None:
+        on_gpu = args.device.type == "cuda"
+        free = torch.cuda.mem_get_info()[0] if on_gpu else psutil.virtual_memory().available
+    checkpointing = bool(getattr(args, "activation_checkpointing", None) or args.gradient_checkpointing)
+    adapters = getattr(model, "peft_config", None)
+    r = next(iter(adapters.values())).r if adapters else 4
+    needed = estimate_of(model.config, model.dtype, r, not adapters, tokens, checkpointing)
+    beside = needed.total - needed.weights
+    if beside > free:
+        way_out = f"set row_tokens below {tokens}" if tokens > longest else f"set max_length below {longest}"
+        raise UserError(
+            f"a row of {tokens} tokens needs about {beside / 1e9:.1f} GB beside the weights, and {free / 1e9:.1f} GB are "
+            f"free; {way_out}, use activation_checkpointing=True, or a smaller model"
+        )

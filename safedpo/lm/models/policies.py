@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from safedpo.errors import UserError
-from safedpo.lm.models.adapters import adapter_run
+from safedpo.lm.models.adapters import adapter_run, refuse_changed
 from safedpo.lm.models.load import LoadedModel, load_model
+from safedpo.lm.rows.turns import with_template_args
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,15 @@ def load_policy(folder: str | Path, *, dtype: str = "auto", device: str = "auto"
     if run.get("status") == "running":
         raise UserError(f"the run in {folder} has not finished; start it again with the same arguments, it goes on")
     source, template = run["model"], run.get("template", "auto")
+    arguments = run.get("settings", {}).get("template_args")
+
+    def load(*args, **how) -> LoadedModel:
+        loaded = load_model(*args, dtype=dtype, device=device, **how)
+        with_template_args(loaded.tokenizer, arguments)
+        return loaded
+
+    if not (folder / "adapter_config.json").exists():
+        refuse_changed(folder, run)
     if (folder / "adapter_config.json").exists():
-        return TrainedPolicy(load_model(source, dtype=dtype, device=device, adapter=folder), template, None)
-    policy = load_model(folder, dtype=dtype, device=device)
-    return TrainedPolicy(policy, template, lambda: load_model(source, dtype=dtype, device=device))
+        return TrainedPolicy(load(source, adapter=folder), template, None)
+    return TrainedPolicy(load(folder), template, lambda: load(source))

@@ -2,17 +2,25 @@
 
 from pathlib import Path
 
+import numpy as np
 import torch
-import transformers
-from tokenizers import pre_tokenizers
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
 
 from safedpo.errors import UserError
 from safedpo.files import shipped
 from safedpo.lm.models.adapters import load_adapter
-from safedpo.lm.models.download import GGUF, GGUF_SHA256, cache_dir, fetch_gguf, file_sha256, made_whole
+from safedpo.lm.models.download import GGUF_SHA256, cache_dir, fetch_gguf, file_sha256, made_whole
+from safedpo.lm.models.gguf import llama_tensors, read_gguf
 from safedpo.lm.models.loading import quiet, read_model
 
+CONTROL = 3  # a token's type in GGUF: a mark such as <|im_end|>, never part of a text
 SFT_ADAPTER = Path("adapters/household-sft")  # in the shipped data
 
 
@@ -21,23 +29,65 @@ def _smollm2() -> Path:
     folder = cache_dir() / f"smollm2-135m-{GGUF_SHA256[:8]}"
     if not folder.is_dir():
         with made_whole(folder) as unfinished:
-            fetch_gguf(unfinished)
+            file = fetch_gguf(unfinished)
             print("converting it to plain float32 weights (once) ...", flush=True)
-            # From 5.17 on transformers would keep the 4-bit blocks; before, it unpacks them and has no such option.
-            unpack = (
-                {"quantization_config": transformers.GgufConfig(dequantize=True)}
-                if hasattr(transformers, "GgufConfig")
-                else {}
-            )
-            with quiet():
-                tokenizer = AutoTokenizer.from_pretrained(unfinished, gguf_file=GGUF)
-                model = AutoModelForCausalLM.from_pretrained(unfinished, gguf_file=GGUF, dtype=torch.float32, **unpack)
-            # A GGUF file only names its pre-tokenizer ("smollm": every digit alone, then GPT-2's rule); restore it.
-            tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-                [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-            )
+            facts, tensors = read_gguf(file)
+            model, tokenizer = _llama(facts, llama_tensors(facts, tensors)), _tokenizer(facts)
             _keep_only_plain_folder(unfinished, model, tokenizer)
     return folder
+
+
+def _llama(facts: dict, tensors: dict[str, np.ndarray]) -> PreTrainedModel:
+    """The Llama that a GGUF file's facts describe, with its weights."""
+    own = {name.removeprefix("llama."): value for name, value in facts.items() if name.startswith("llama.")}
+    config = LlamaConfig(
+        vocab_size=own["vocab_size"],
+        hidden_size=own["embedding_length"],
+        intermediate_size=own["feed_forward_length"],
+        num_hidden_layers=own["block_count"],
+        num_attention_heads=own["attention.head_count"],
+        num_key_value_heads=own["attention.head_count_kv"],
+        head_dim=own["rope.dimension_count"],
+        max_position_embeddings=own["context_length"],
+        rms_norm_eps=own["attention.layer_norm_rms_epsilon"],
+        rope_parameters={"rope_type": "default", "rope_theta": own["rope.freq_base"]},
+        bos_token_id=facts["tokenizer.ggml.bos_token_id"],
+        eos_token_id=facts["tokenizer.ggml.eos_token_id"],
+        pad_token_id=facts["tokenizer.ggml.padding_token_id"],
+        tie_word_embeddings=True,  # the file has no head of its own
+    )
+    with torch.device("meta"):  # no random weights first
+        model = LlamaForCausalLM(config)
+    model = model.to_empty(device="cpu")
+    missing = model.load_state_dict({name: torch.from_numpy(t) for name, t in tensors.items()}, strict=False)
+    assert missing.missing_keys in ([], ["lm_head.weight"]) and not missing.unexpected_keys, missing
+    model.tie_weights()
+    return model.eval()
+
+
+def _tokenizer(facts: dict) -> PreTrainedTokenizerBase:
+    """Byte-level BPE as the file lists it. It only names its pre-tokenizer "smollm": every digit alone, then GPT-2's rule."""
+    listed = {name.removeprefix("tokenizer.ggml."): value for name, value in facts.items() if "tokenizer" in name}
+    words = listed["tokens"]
+    merges = [tuple(merge.split(" ")) for merge in listed["merges"]]
+    backend = Tokenizer(models.BPE(vocab={word: i for i, word in enumerate(words)}, merges=merges))
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    backend.decoder = decoders.ByteLevel()
+    backend.add_special_tokens(
+        [word for word, kind in zip(words, listed["token_type"], strict=True) if kind == CONTROL]
+    )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        bos_token=words[listed["bos_token_id"]],
+        eos_token=words[listed["eos_token_id"]],
+        unk_token=words[listed["unknown_token_id"]],
+        pad_token=words[listed["padding_token_id"]],
+        clean_up_tokenization_spaces=False,
+    )
+    tokenizer.chat_template = facts["tokenizer.chat_template"]
+    return tokenizer
 
 
 def _household() -> Path:

@@ -24,7 +24,7 @@ def fuse_lora(model: torch.nn.Module) -> int:
     >>> fuse_lora(add_lora(tiny_model()))   # two layers of q, k, v, o, gate, up, down
     14
     """
-    layers = [m for m in model.modules() if isinstance(m, LoraLinear) and isinstance(m.base_layer, torch.nn.Linear)]
+    layers = [m for m in model.modules() if isinstance(m, LoraLinear) and type(m.base_layer) is torch.nn.Linear]
     for layer in layers:
         layer.forward = partial(_forward, layer, type(layer).forward)
     return len(layers)
@@ -52,26 +52,27 @@ def _forward(layer: LoraLinear, original, x: Tensor, *args, **kwargs) -> Tensor:
     if not simple:
         return original(layer, x, *args, **kwargs)
     base, a, b = layer.base_layer, layer.lora_A[name].weight, layer.lora_B[name].weight
-    return _FusedLora.apply(x, base.weight, base.bias, a, b, layer.scaling[name])
+    # Views are made outside: a model may change what it gets in place, which a view from a Function forbids.
+    flat = x.reshape(-1, x.shape[-1])
+    return _FusedLora.apply(flat, base.weight, base.bias, a, b, layer.scaling[name]).view(*x.shape[:-1], -1)
 
 
 class _FusedLora(torch.autograd.Function):
-    """x (..., in), W (out, in) frozen, A (r, in), B (out, r); see the module's docstring."""
+    """x (tokens, in), W (out, in) frozen, A (r, in), B (out, r); see the module's docstring."""
 
     @staticmethod
     def forward(ctx, x, weight, bias, a, b, scale):
-        ctx.scale, ctx.shape, ctx.stored = scale, x.shape, a.dtype
-        flat, a, b = x.reshape(-1, x.shape[-1]), a.to(x.dtype), b.to(x.dtype)
-        inner = linear(flat, a)  # (tokens, r)
-        y = linear(flat, weight, bias).addmm_(inner, b.T, alpha=scale)
-        ctx.save_for_backward(flat, weight, a, b, inner)
-        return y.view(*x.shape[:-1], -1)
+        ctx.scale, ctx.stored = scale, a.dtype
+        a, b = a.to(x.dtype), b.to(x.dtype)
+        inner = linear(x, a)  # (tokens, r)
+        ctx.save_for_backward(x, weight, a, b, inner)
+        return linear(x, weight, bias).addmm_(inner, b.T, alpha=scale)
 
     @staticmethod
     def backward(ctx, gradient):
-        flat, weight, a, b, inner = ctx.saved_tensors
-        gradient = gradient.reshape(-1, gradient.shape[-1])
+        x, weight, a, b, inner = ctx.saved_tensors
+        gradient = gradient.contiguous()
         at_inner = linear(gradient, b.T).mul_(ctx.scale)  # (tokens, r)
-        to_x = linear(gradient, weight.T).addmm_(at_inner, a).view(ctx.shape) if ctx.needs_input_grad[0] else None
-        to_a, to_b = linear(at_inner.T, flat.T), linear(inner.T, gradient.T).T.mul_(ctx.scale)
+        to_x = linear(gradient, weight.T).addmm_(at_inner, a) if ctx.needs_input_grad[0] else None
+        to_a, to_b = linear(at_inner.T, x.T), linear(inner.T, gradient.T).T.mul_(ctx.scale)
         return to_x, None, None, to_a.to(ctx.stored), to_b.to(ctx.stored), None

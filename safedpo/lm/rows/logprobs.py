@@ -8,16 +8,20 @@ z = W h it is W_y - sum_v p_v W_v, one vector of the size of h per token. It is 
 in the backward pass; the head gets no gradient. A trained head recomputes its logits in the backward pass.
 """
 
+import inspect
+import re
 import weakref
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from safedpo.lm.rows import attention
+from safedpo.errors import UserError
+from safedpo.lm.rows.masks import attention_kind, row_masks
 from safedpo.lm.rows.packing import TokenBatch
 from safedpo.lm.rows.products import linear
 
+PROBE = 8  # tokens on which a model is asked how it makes its logits
 CHUNK = 128  # response tokens whose logits exist at one time: 25 MB in float32 at a vocabulary of 49,152
 
 
@@ -44,34 +48,63 @@ def token_logps(model, batch: TokenBatch, *, chunk: int = CHUNK) -> Tensor:
     causal_lm = model.get_base_model() if hasattr(model, "get_base_model") else model
     if own := getattr(causal_lm, "position_logits", None):  # a model that knows packed rows itself
         return _log_softmax_at(own(batch).float(), batch.targets)
+    attention_kind(causal_lm)
+    plain = _is_backbone_and_head(causal_lm)
+    runner = causal_lm.base_model if plain else causal_lm
+    device = causal_lm.device  # the batch's own, but for shapes without numbers
     row = {
-        "input_ids": batch.input_ids,
-        "position_ids": batch.position_ids,
-        "attention_mask": _mask(causal_lm, batch),
+        "input_ids": batch.input_ids.to(device),
+        "position_ids": batch.position_ids.to(device),
+        "attention_mask": torch.ones_like(
+            batch.input_ids, device=device
+        ),  # nothing is padding; the masks come from `row_masks`
         "use_cache": False,
     }
-    if causal_lm.config._attn_implementation == attention.NAME:
-        row["spans"] = batch.spans()
-    if not _is_backbone_and_head(causal_lm):
-        return _log_softmax_at(causal_lm(**row, logits_to_keep=batch.predictors).logits[0].float(), batch.targets)
-    hidden = causal_lm.base_model(**row).last_hidden_state[0]  # (L, H)
-    return head_logps(hidden[batch.predictors], causal_lm.get_output_embeddings(), batch.targets, chunk=chunk)
+    predictors, targets = batch.predictors.to(device), batch.targets.to(device)
+    keep = {"logits_to_keep": predictors} if not plain and _takes(causal_lm, "logits_to_keep") else {}
+    with row_masks(causal_lm, batch) as made:
+        found = runner(**row, **keep)
+    if not made:
+        raise UserError(
+            f"{type(causal_lm).__name__} builds its attention mask itself, so it cannot run over a packed row; use a model "
+            "whose attention goes through transformers' masks"
+        )
+    if plain:
+        hidden = found.last_hidden_state[0]  # (L, H)
+        return head_logps(hidden[predictors], causal_lm.get_output_embeddings(), targets, chunk=chunk)
+    logits = found.logits[0] if keep else found.logits[0, predictors]
+    return _log_softmax_at(logits.float(), targets)
 
 
-_PLAIN = weakref.WeakKeyDictionary()  # model -> bool
+def _takes(model, name: str) -> bool:
+    return name in inspect.signature(model.forward).parameters
+
+
+_CHANGES = re.compile(r"^logits?_scal|final_logit|lm_head_multiplier|dim_model_base")  # of logits after the head
+_PLAIN: weakref.WeakKeyDictionary[torch.nn.Module, bool] = weakref.WeakKeyDictionary()  # model -> bool
 
 
 @torch.no_grad()
 def _is_backbone_and_head(causal_lm) -> bool:
     """Whether the model's logits are its head applied to its backbone's output; some models scale or mask them.
 
-    Found out once for each model, by comparing both on two tokens.
+    Found out once for each model, by comparing both on ordinary tokens from all over the vocabulary: a token whose
+    embedding is zero (padding often is) would hide a scale or a cap.
     """
     if causal_lm not in _PLAIN:
-        probe = torch.zeros(1, 2, dtype=torch.long, device=causal_lm.device)
         head = causal_lm.get_output_embeddings()
-        by_hand = head(causal_lm.base_model(input_ids=probe, use_cache=False).last_hidden_state)
+        embedding = causal_lm.get_input_embeddings()
+        if head is None or embedding is None or causal_lm.base_model is causal_lm:
+            return _PLAIN.setdefault(causal_lm, False)
+        if causal_lm.device.type == "meta":  # no numbers to compare: the usual names of such settings decide
+            changes = {v for k, v in vars(causal_lm.config.get_text_config()).items() if _CHANGES.search(k)}
+            return _PLAIN.setdefault(causal_lm, changes <= {None, 1, False})
+        probe = torch.linspace(3, len(embedding.weight) - 1, PROBE, device=causal_lm.device).long()[None]
+        mode = causal_lm.training
+        causal_lm.eval()
+        by_hand = head(causal_lm.base_model(input_ids=probe, use_cache=False)[0])
         _PLAIN[causal_lm] = torch.equal(by_hand, causal_lm(input_ids=probe, use_cache=False).logits)
+        causal_lm.train(mode)
     return _PLAIN[causal_lm]
 
 
@@ -120,18 +153,3 @@ class _FrozenHead(torch.autograd.Function):
     def backward(ctx, gradient):
         (slope,) = ctx.saved_tensors
         return (slope * gradient[:, None].to(slope.dtype)), None, None, None, None
-
-
-def _mask(causal_lm, batch: TokenBatch) -> Tensor:
-    """The packed row's mask as this model's attention wants it: bool for sdpa, 0 and -max to be added for eager."""
-    allowed = batch.mask()
-    kind = causal_lm.config._attn_implementation
-    if kind in ("sdpa", attention.NAME):
-        return allowed
-    if kind == "eager":
-        dtype = causal_lm.dtype
-        return torch.zeros_like(allowed, dtype=dtype).masked_fill(~allowed, torch.finfo(dtype).min)
-    raise ValueError(
-        f"this model runs with the attention {kind!r}, which cannot take the mask of a packed row; load it with "
-        "attn_implementation='sdpa'"
-    )

@@ -9,6 +9,7 @@ pair apart, so that each log-probability is exactly that of prompt + response on
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,7 +35,7 @@ class TokenBatch:
 
     def to(self, device, **how) -> "TokenBatch":
         """The same batch on another device."""
-        moved = {k: v.to(device, **how) if isinstance(v, Tensor) else v for k, v in vars(self).items()}
+        moved: dict[str, Any] = {k: v.to(device, **how) if isinstance(v, Tensor) else v for k, v in vars(self).items()}
         return TokenBatch(**moved)
 
     def mask(self) -> Tensor:
@@ -72,7 +73,10 @@ def pack(prompts: Sequence, responses: Sequence[tuple[int, Sequence[int]]]) -> T
     >>> batch.mask()[0, 0].int().tolist()[4]               # the second response sees the prompt and itself
     [1, 1, 0, 0, 1]
     """
-    ids, positions, prompt_of, response_of = [], [], [], []
+    ids: list[int] = []
+    positions: list[int] = []
+    prompt_of: list[int] = []
+    response_of: list[int] = []
     places: dict[int, list[int]] = {}  # response -> index of the token before each of its tokens
     for p, prompt in enumerate(prompts):
         last = len(ids) + len(prompt) - 1

@@ -2,7 +2,7 @@
 
     Record --T--> TokenPair (prompt, chosen, rejected)         prompt + response -> TokenExample
 
-A response ends with exactly one end-of-text token (EOS) unless it was cut at `max_length`. The prompt must be a token
+A response ends as the template ends a turn (`turns`) unless it was cut at `max_length`. The prompt must be a token
 prefix of prompt + response: otherwise the log-probability of "the response" would not be defined. What is padding is
 decided by lengths, never by ids, so a tokenizer whose pad token is its EOS does no harm.
 """
@@ -11,14 +11,11 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from safedpo.errors import UserError
+from safedpo.errors import UserError, brief
+from safedpo.lm.rows.turns import PLAIN, RowError, resolve_template, turn_of, written_response
+from safedpo.lm.rows.untrusted import special_token_in
 from safedpo.records import Record
 from safedpo.transform import GROUPS, order_pairs, pair_groups
-
-TEMPLATES = ("auto", "chat", "plain")
-# The template of the paper's released code. One space parts it from the response: without it, a response that begins
-# with a quotation mark would melt into the colon's token.
-PLAIN = "BEGINNING OF CONVERSATION: USER: {prompt} ASSISTANT:"
 
 
 @dataclass(frozen=True)
@@ -82,56 +79,57 @@ def prompt_text(tokenizer, prompt: str, template: str = "auto") -> str:
     """
     if resolve_template(tokenizer, template) == "plain":
         return PLAIN.format(prompt=prompt)
-    turns = [{"role": "user", "content": prompt}]
-    return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-
-
-def resolve_template(tokenizer, template: str) -> str:
-    """`chat` or `plain`; refuses `chat` for a tokenizer without a chat template."""
-    if template not in TEMPLATES:
-        raise UserError(f"template is {template!r}; known templates are {', '.join(TEMPLATES)}")
-    has_chat = bool(getattr(tokenizer, "chat_template", None))
-    if template == "chat" and not has_chat:
-        raise UserError("this tokenizer has no chat template; use template plain")
-    return template if template != "auto" else "chat" if has_chat else "plain"
+    return turn_of(tokenizer, prompt, template).prompt
 
 
 def prompt_token_ids(tokenizer, prompt: str, template: str = "auto") -> tuple[int, ...]:
-    """The ids of `prompt_text`, with the beginning-of-text token where this tokenizer sets one."""
+    """The ids of `prompt_text`, with the beginning-of-text token where this tokenizer sets one.
+
+    Raises `UserError` for a prompt that spells a special token: it would be that token, and end a turn, say.
+    """
+    if token := special_token_in(tokenizer, prompt):
+        raise UserError(
+            f"the prompt {brief(repr(prompt), 80)} contains the special token {token!r}; write it otherwise"
+        )
     return _beginning(tokenizer, template) + _ids(tokenizer, prompt_text(tokenizer, prompt, template))
+
+
+def turn_end(tokenizer, template: str = "auto") -> int:
+    """The token that ends a response under this template."""
+    return turn_of(tokenizer, "hello", template).end_ids[-1]
 
 
 def tokenize_response(tokenizer, prompt: str, response: str, *, max_length: int, template: str = "auto"):
     """Ids of a prompt and of its response: `(prompt_ids, response_ids, truncated)`.
 
-    `max_length` bounds prompt + response in tokens; a longer response is cut at its end, and loses its EOS.
-    Raises `RowError` when this row cannot be used: the prompt leaves no room, or an EOS stands inside the response.
-    Raises `UserError` when the prompt is not a token prefix, showing both strings.
+    `max_length` bounds prompt + response in tokens; a longer response is cut at its end, and loses its end of turn.
+    Raises `RowError` when this row cannot be used: the prompt leaves no room, an end of turn stands inside the response,
+    or the prompt's tokens are not the first tokens of prompt + response.
     """
-    start, before = _beginning(tokenizer, template), prompt_text(tokenizer, prompt, template)
-    join = " " if resolve_template(tokenizer, template) == "plain" else ""
-    prompt_ids = start + _ids(tokenizer, before)
-    whole_ids = start + _ids(tokenizer, before + join + response)
+    for what, text in (("prompt", prompt), ("response", response)):
+        if token := special_token_in(tokenizer, text):
+            known = "the end-of-text token" if token == tokenizer.eos_token else "the special token"
+            raise RowError(f"the {what} contains {known} {token!r}")
+    turn = turn_of(tokenizer, prompt, template)
+    prompt_ids = prompt_token_ids(tokenizer, prompt, template)
+    text = turn.space + written_response(tokenizer, prompt, response, template)
+    whole_ids = _beginning(tokenizer, template) + _ids(tokenizer, turn.prompt + text)
     if not prompt_ids:
         raise UserError("the template turned a prompt into no tokens at all; use template plain")
     if whole_ids[: len(prompt_ids)] != prompt_ids:
-        raise UserError(
-            "the prompt's tokens are not the beginning of the tokens of prompt + response, so the response has no "
-            f"log-probability of its own.\n  prompt:            {before!r}\n  prompt + response: "
-            f"{before + join + response!r}\nUse another template (chat or plain), or end the prompt in a line break."
+        raise RowError(
+            f"the response's first characters {text[:8]!r} share a token with the end of the prompt {turn.prompt[-8:]!r}, so the "
+            "response has no log-probability of its own"
         )
     response_ids = whole_ids[len(prompt_ids) :]
-    if tokenizer.eos_token_id in response_ids:
-        raise RowError(f"the response contains the end-of-text token {tokenizer.eos_token!r}")
+    for end in {tokenizer.eos_token_id, turn.end_ids[-1]} - {None}:
+        if end in response_ids:
+            raise RowError(f"the response contains the end-of-turn token {tokenizer.convert_ids_to_tokens(end)!r}")
     if len(prompt_ids) >= max_length:
         raise RowError(f"the prompt has {len(prompt_ids)} tokens, which leaves no room in max_length {max_length}")
     room = max_length - len(prompt_ids)
-    response_ids += (tokenizer.eos_token_id,)
+    response_ids += turn.end_ids
     return prompt_ids, response_ids[:room], len(response_ids) > room
-
-
-class RowError(ValueError):
-    """This row cannot be used; it is counted with its reason, and the others go on."""
 
 
 def tokenize_pairs(
@@ -197,6 +195,8 @@ def tokenize_examples(rows, tokenizer, *, max_length: int = 512, template: str =
 
 
 def _ids(tokenizer, text: str) -> tuple[int, ...]:
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise RowError("it contains half a character (a lone surrogate), which no tokenizer reads")
     return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 

@@ -7,6 +7,17 @@ answer; `reference` loads its trained weights. `enumeration` turns prompts, answ
 """
 
 import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the same names for type checkers and editors
+    from safedpo.lm.sentences.enumeration import Sentences as Sentences
+    from safedpo.lm.sentences.enumeration import list_sentences as list_sentences
+    from safedpo.lm.sentences.enumeration import outside_mass as outside_mass
+    from safedpo.lm.sentences.measured import STEADY as STEADY
+    from safedpo.lm.sentences.measured import Distances as Distances
+    from safedpo.lm.sentences.measured import fit_measured as fit_measured
+    from safedpo.lm.sentences.measured import train_measured as train_measured
+    from safedpo.lm.sentences.reference import load_kitchen as load_kitchen
 
 _HOME = {
     "STEADY": "measured",

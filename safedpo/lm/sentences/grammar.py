@@ -17,7 +17,13 @@ from safedpo.errors import UserError
 
 END, ASK, ANSWER = "<end>", "<ask>", "<answer>"
 LARGEST = 20_000  # sentences; beyond that a table of them is no longer a matter of a second
-CHAT = ASK + " {{ messages[0]['content'] }}{% if add_generation_prompt %} " + ANSWER + " {% endif %}"
+CHAT = (
+    ASK
+    + " {{ messages[0]['content'] }}{% if add_generation_prompt or messages[1] is defined %} "
+    + ANSWER
+    + " {% endif %}"
+    "{% if messages[1] is defined %}{{ messages[1]['content'] }}{% endif %}"
+)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,7 +21,12 @@ from safedpo.records import Record
 
 # Settings that bring the neural policy to its optimum on 120,000 pairs. Many small steps matter: at delta = 10 one draw of 60,000
 # pairs left KL 0.087 in batches of 32, 0.165 of 512, and 0.156 of 256 at learning rate 5e-3.
-STEADY = {"per_device_train_batch_size": 32, "learning_rate": 3e-3, "adam_beta2": 0.99, "warmup_steps": 0.1}
+STEADY: dict[str, Any] = {
+    "per_device_train_batch_size": 32,
+    "learning_rate": 3e-3,
+    "adam_beta2": 0.99,
+    "warmup_steps": 0.1,
+}
 
 
 class Distances(TrainerCallback):

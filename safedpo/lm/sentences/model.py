@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from peft import PeftModel
 from torch import Tensor
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from safedpo.lm.sentences.grammar import END, Grammar
 
@@ -125,7 +126,7 @@ def answer_tree(answers: Sequence[tuple[int, ...]]) -> list[Level]:
 
 
 @torch.no_grad()
-def answer_logps(model: torch.nn.Module, prompt_ids: tuple[int, ...], tree: list[Level]) -> Tensor:
+def answer_logps(model: PreTrainedModel | PeftModel, prompt_ids: tuple[int, ...], tree: list[Level]) -> Tensor:
     """log pi(y | x) of every answer of the tree, (A,) float64 on the CPU: one batched forward for each depth.
 
     Keys and values of a beginning are computed once and handed on to all that prolong it. `model` may carry LoRA.
@@ -142,7 +143,7 @@ def answer_logps(model: torch.nn.Module, prompt_ids: tuple[int, ...], tree: list
     logps = torch.zeros(1, dtype=torch.float64)
     found = torch.full((sum(len(level.answers) for level in tree),), -torch.inf, dtype=torch.float64)
     for level in tree:
-        conditional = output.logits[:, -1].double().log_softmax(-1).cpu()  # (nodes that grow, V)
+        conditional = output.logits[:, -1].cpu().double().log_softmax(-1)  # (nodes that grow, V)
         logps = logps[level.parent] + conditional[level.parent, level.token]
         found[level.answers] = logps[level.ends]
         logps = logps[level.grows]

@@ -6,6 +6,8 @@ from pathlib import Path
 from tqdm.auto import tqdm
 from transformers import TrainerCallback
 
+from safedpo.files import write_text
+
 SHOWN = {"loss": "loss", "rewards/margins": "margin", "SU/rewards/margins": "SU", "rewards/accuracies": "acc"}
 
 
@@ -16,7 +18,7 @@ class LiveLine(TrainerCallback):
         self.bar = None
 
     def on_train_begin(self, args, state, control, **kwargs):
-        if state.is_world_process_zero:
+        if args.process_index == 0:  # `state` says yes on every process
             self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="training", unit="step")
 
     def on_log(self, args, state, control, logs=None, **kwargs):
@@ -31,6 +33,15 @@ class LiveLine(TrainerCallback):
             self.bar = None
 
 
+def log_text(history: list[dict]) -> str:
+    r"""The rows of a Trainer's history that `log.jsonl` holds.
+
+    >>> log_text([{"step": 1, "loss": 0.5}, {"train_loss": 0.5}])
+    '{"loss": 0.5, "step": 1}\n'
+    """
+    return "".join(json.dumps(row, sort_keys=True) + "\n" for row in history if "loss" in row)
+
+
 class LogFile(TrainerCallback):
     """`log.jsonl`: one row a logged step, keys sorted. A resumed run first writes again what its checkpoint knows."""
 
@@ -38,11 +49,17 @@ class LogFile(TrainerCallback):
         self.path = path
 
     def on_train_begin(self, args, state, control, **kwargs):
-        if state.is_world_process_zero:
-            rows = [row for row in state.log_history if "loss" in row]
-            self.path.write_text("".join(json.dumps(row, sort_keys=True) + "\n" for row in rows), encoding="utf-8")
+        if args.process_index == 0:
+            write_text(self.path, log_text(state.log_history))
+
+    def on_step_end(self, args, state, control, **kwargs):
+        # With a row an epoch, the row is due before the checkpoint of the epoch's last step, or a resumed run misses it.
+        last = state.epoch == int(state.epoch) or state.global_step >= state.max_steps
+        if control.should_save and args.logging_strategy == "epoch" and last:
+            control.should_log = True
+        return control
 
     def on_log(self, args, state, control, logs=None, **kwargs):
-        if state.is_world_process_zero and "loss" in (logs or {}):
+        if args.process_index == 0 and "loss" in (logs or {}):
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(state.log_history[-1], sort_keys=True) + "\n")

@@ -9,8 +9,10 @@ from dataclasses import MISSING, dataclass, field, fields
 from transformers import TrainingArguments
 
 from safedpo import losses
-from safedpo.errors import UserError
-from safedpo.lm.rows.tokens import TEMPLATES
+from safedpo.errors import UserError, brief
+from safedpo.lm.rows.turns import TEMPLATES
+from safedpo.lm.training.recipes import RECIPES
+from safedpo.lm.training.settings import check_values, checked_init
 from safedpo.transform import RULES, check_rule
 
 LOSSES = {
@@ -22,6 +24,7 @@ LOSSES = {
     "ipo": losses.ipo_loss,
 }
 DELTA = 10.0
+_HOUSEHOLD = RECIPES["household"]  # the one owner of defaults
 
 HONOURED = {
     "output_dir",
@@ -89,7 +92,9 @@ class SafeDPOConfig(TrainingArguments):
 loss='cdpo' or 'robust_dpo'
     """
 
-    beta: float = field(default=0.1, metadata={"help": "Strength of the tie to the reference, > 0 (the paper: 0.1)."})
+    beta: float = field(
+        default=_HOUSEHOLD["beta"], metadata={"help": "Strength of the tie to the reference, > 0 (the paper: 0.1)."}
+    )
     delta: float | None = field(
         default=None, metadata={"help": "Safety margin, >= 0, outside beta; for the loss safedpo only (default 10)."}
     )
@@ -97,14 +102,24 @@ loss='cdpo' or 'robust_dpo'
     rule: str = field(default="safedpo", metadata={"help": f"How pairs are ordered: one of {', '.join(RULES)}."})
     max_length: int = field(default=512, metadata={"help": "Longest prompt + response in tokens; longer ones are cut."})
     template: str = field(default="auto", metadata={"help": f"One of {', '.join(TEMPLATES)}."})
+    template_args: dict | None = field(
+        default=None, metadata={"help": "Variables of the chat template, such as {'enable_thinking': False}."}
+    )
     row_tokens: int | None = field(
         default=None, metadata={"help": "Tokens computed at once; bounds memory, not results (CPU 512, GPU 4096)."}
     )
 
     # Defaults of ours that differ from transformers': small LoRA runs, every step visible, checkpoints kept small.
-    per_device_train_batch_size: int = field(default=8, metadata={"help": "Pairs a step on each device."})
+    per_device_train_batch_size: int = field(
+        default=_HOUSEHOLD["batch_size"], metadata={"help": "Pairs a step on each device."}
+    )
     num_train_epochs: float = field(default=1.0, metadata={"help": "Passes over the pairs."})
-    learning_rate: float = field(default=2e-4, metadata={"help": "Peak learning rate (LoRA; full training: 1e-6)."})
+    learning_rate: float = field(
+        default=_HOUSEHOLD["learning_rate"], metadata={"help": "Peak learning rate (LoRA; full training: 1e-6)."}
+    )
+    max_grad_norm: float = field(
+        default=_HOUSEHOLD["max_grad_norm"], metadata={"help": "Longest gradient of a step; longer ones are cut to it."}
+    )
     lr_scheduler_type: str = field(default="cosine", metadata={"help": "Learning-rate schedule."})
     warmup_steps: float = field(default=0.05, metadata={"help": "Warm-up: steps, or a share of them below 1."})
     logging_steps: float = field(default=1, metadata={"help": "Steps between two log rows."})
@@ -114,18 +129,15 @@ loss='cdpo' or 'robust_dpo'
 
     def __post_init__(self):
         self._refuse_unhonoured()
+        check_values(self)
         if self.loss not in LOSSES:
-            raise UserError(f"loss is {self.loss!r}; known losses are {', '.join(LOSSES)}")
+            raise UserError(f"loss is {brief(repr(self.loss), 60)}; known losses are {', '.join(LOSSES)}")
         check_rule(self.rule)
-        losses.check_beta(self.beta)
         if self.loss == "safedpo":
             self.delta = DELTA if self.delta is None else self.delta
-            losses.check_delta(self.delta, least=0)
         elif self.delta is not None:
             raise UserError(f"delta is {self.delta}, but the loss {self.loss} has no safety margin; leave delta out")
-        if self.max_length < 2:
-            raise UserError(f"max_length is {self.max_length}; a prompt and a response need at least 2 tokens")
-        super().__post_init__()
+        checked_init(super().__post_init__, self)
 
     def _refuse_unhonoured(self) -> None:
         for known in fields(TrainingArguments):
@@ -133,7 +145,7 @@ loss='cdpo' or 'robust_dpo'
             value = getattr(self, known.name)
             if known.name not in HONOURED and value != default:
                 way_out = INSTEAD.get(known.name, f"leave {known.name} out")
-                raise UserError(f"this trainer cannot honour {known.name}={value!r}; {way_out}")
+                raise UserError(f"this trainer cannot honour {known.name}={brief(repr(value), 60)}; {way_out}")
 
     def pair_losses(self, chosen, rejected, ref_chosen, ref_rejected, chosen_unsafe, rejected_unsafe):
         """The configured loss of each pair, (B,); see `safedpo.losses`."""

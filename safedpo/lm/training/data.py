@@ -3,12 +3,12 @@
 import hashlib
 import random
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from safedpo.errors import UserError, visible
 from safedpo.files import shipped
-from safedpo.lm.rows.tokens import Tokenized
+from safedpo.lm.rows.tokens import Tokenized, tokenize_pairs
 from safedpo.records import LabelNoise, Record, Records, read_records, settle_records
 
 
@@ -49,10 +49,49 @@ def labels_settled(data, *, skip_bad_rows: bool = False, contradictions: str = "
     return data, data.noise.to_json() | {"bad_rows": len(data.problems)}
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """Pairs tokenized once, for one run or for many: what is left of the data, its name and its fingerprint."""
+
+    tokens: Tokenized
+    source: str
+    fingerprint: str
+    how: tuple[str, int, str]  # rule, max_length, template
+    labels: dict  # what the labels are like, for run.json
+
+
+def prepare_pairs(
+    data: "tuple[Sequence[Record], str, dict] | Prepared",
+    tokenizer,
+    *,
+    rule: str = "safedpo",
+    max_length: int = 512,
+    template: str = "auto",
+) -> Prepared:
+    """Records, the name of their source and what their labels are like; ordered by `rule` and tokenized.
+
+    What was prepared already is only checked.
+
+    >>> from safedpo.lm.models.tiny import tiny_tokenizer
+    >>> pair = Record("hi", ("hello", "go away"), (False, True), better=0, safer=0, row=1)
+    >>> prepared = prepare_pairs(([pair], "my pairs", {}), tiny_tokenizer())
+    >>> prepare_pairs(prepared, tiny_tokenizer()) is prepared, len(prepared.tokens.items)
+    (True, 1)
+    """
+    how = (rule, max_length, template)
+    if isinstance(data, Prepared):
+        if data.how != how:
+            raise UserError(f"these pairs were prepared with (rule, max_length, template) = {data.how}, not {how}")
+        return data
+    records, source, labels = data
+    tokens = tokenize_pairs(records, tokenizer, rule=rule, max_length=max_length, template=template)
+    return Prepared(tokens, source, data_fingerprint(records), how, labels)
+
+
 def records_of(data) -> tuple[Sequence[Record], str]:
     """The records of a path, of `Records` or of a sequence, and the name of their source."""
     if isinstance(data, str | Path):
-        data = read_records(data)
+        data = read_records(shipped_data(data))
     if isinstance(data, Records):
         return data.records, data.source
     return list(data), "records"

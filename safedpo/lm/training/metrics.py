@@ -7,6 +7,7 @@ log-probabilities always stand beside the reward margin: a margin also grows whi
 import torch
 from torch import Tensor
 
+from safedpo.losses import SATURATED
 from safedpo.transform import GROUPS
 
 QUANTITIES = (
@@ -19,7 +20,6 @@ QUANTITIES = (
     "rewards/accuracies",  # share of pairs with m > 0
     "saturated",  # share of pairs that hardly pull any more: |dL/dm| below SATURATED
 )
-SATURATED = 0.05
 
 
 class GroupSums:
@@ -37,7 +37,9 @@ class GroupSums:
 
     def add(self, groups: Tensor, columns: Tensor) -> None:
         """Add pairs: their groups (B,) as indices into `GROUPS`, their values (len(QUANTITIES), B)."""
-        counted = torch.cat([columns, torch.ones_like(columns[:1])]).detach().T.double().cpu()
+        counted = (
+            torch.cat([columns, torch.ones_like(columns[:1])]).detach().T.cpu().double()
+        )  # a Mac's GPU has no float64
         self.table.index_add_(0, groups.cpu(), counted)
 
     def drain(self, reduce=lambda table: table) -> dict[str, float]:
@@ -68,3 +70,15 @@ def pair_columns(config, losses: Tensor, logps: Tensor, ref_logps: Tensor, slope
     return torch.stack(
         [losses, *logps, *rewards, margin, (margin > 0).to(losses.dtype), (pull < SATURATED).to(losses.dtype)]
     )
+
+
+def closing(log: list[dict], share: float = 0.1) -> dict[str, float]:
+    """Each quantity averaged over the last tenth of the log rows: one step alone is noise.
+
+    >>> closing([{"loss": 4.0, "step": 1}, {"loss": 2.0, "step": 2}], share=0.5)
+    {'loss': 2.0}
+    """
+    tail = log[-max(1, round(share * len(log))) :]
+    names = sorted({name for row in tail for name in row} - {"step", "epoch", "learning_rate", "pairs"})
+    values = {name: [row[name] for row in tail if name in row] for name in names if not name.endswith("/pairs")}
+    return {name: sum(found) / len(found) for name, found in values.items()}

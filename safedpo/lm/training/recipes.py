@@ -1,16 +1,49 @@
 """Settings that belong together, each with a name: `train(**RECIPES["household"], output_dir=...)`.
 
+`household` is what a bare `safedpo train`, `safedpo sweep` and `safedpo.lm.train()` run: this page owns their defaults.
+With data of your own all pairs are used; `max_pairs` belongs to the recipe's own data.
+
 `paper-7b` repeats the paper's settings (its Table 4, as far as it is known) with these deviations:
 
 1. Log-probabilities sum over the response's tokens; the code that the paper builds on leaves out the first differing
    token and counts one token past the end.
-2. One process with gradient accumulation to the same 64 pairs a step; the paper's number of GPUs is not known.
-3. Weights and Adam's moments in bfloat16, gradients clipped at 1; no DeepSpeed.
+2. Weights, gradients and Adam's moments in float32 on one device, about 110 GB, with gradient accumulation to the same 64 pairs
+   a step; the paper's number of GPUs is not known. In bfloat16 a learning rate of 1e-6 would be rounded away.
+3. Gradients clipped at 1; no DeepSpeed.
 4. The reference is computed once and cached, not run beside the policy.
 5. Which of two published Alpaca-7B checkpoints the paper started from is not known; the model is an argument.
+
+`lora-7b` is for one GPU of 24 to 80 GB, `lora-7b-4bit` (QLoRA; the extra `gpu`) for 16 GB: both keep the paper's data, beta and
+delta, with a learning rate for LoRA. `colab-t4` is SmolLM2 in float32, which a T4 computes natively. None of the four has been
+run at full size: `safedpo train --recipe NAME` prints what each needs before it loads weights.
 """
 
-RECIPES = {
+from dataclasses import fields
+from typing import Any
+
+from transformers import TrainingArguments
+
+_NAMES = {field.name for field in fields(TrainingArguments)}  # it was renamed between the versions that are supported
+CHECKPOINTING = {f"{'activation' if 'activation_checkpointing' in _NAMES else 'gradient'}_checkpointing": True}
+PAPER_DATA = {
+    "model": "PKU-Alignment/alpaca-7b-reproduced",
+    "data": "PKU-Alignment/PKU-SafeRLHF-30K",
+    "template": "plain",
+    "beta": 0.1,
+    "delta": 10.0,
+    "max_length": 512,
+    "weight_decay": 0.05,
+    "warmup_steps": 0.03,
+    "lr_scheduler_type": "cosine",
+    "adam_beta1": 0.9,
+    "adam_beta2": 0.95,
+    "max_grad_norm": 1.0,
+    "batch_size": 8,
+    "gradient_accumulation_steps": 8,
+}
+LORA_7B = PAPER_DATA | {"epochs": 1, "learning_rate": 1e-4, "lora_r": 16, "dtype": "bfloat16", "row_tokens": 2048}
+
+RECIPES: dict[str, dict[str, Any]] = {
     # Ten minutes on two CPU cores, with the evaluation that follows. With beta = 2, delta = 10 asks for a log-ratio gap of
     # 5 nats; with the paper's 0.1 it asks for 100, and a short run with large steps breaks the model on its way there.
     # Gradients of summed log-probabilities have norms of 5 to 30: cut to 1, every step would be as long as the first, and the
@@ -21,27 +54,28 @@ RECIPES = {
         "batch_size": 4,
         "learning_rate": 6e-4,
         "beta": 2.0,
+        "lora_r": 4,
         "max_grad_norm": 100.0,
     },
-    # Written from the paper; it needs a GPU with about 80 GB and the hub. With full=False and learning_rate=1e-5 it is
-    # the LoRA version, for about 24 GB.
-    "paper-7b": {
-        "model": "PKU-Alignment/alpaca-7b-reproduced",
-        "data": "PKU-Alignment/PKU-SafeRLHF-30K",
-        "template": "plain",
-        "beta": 0.1,
-        "delta": 10.0,
-        "epochs": 3,
-        "learning_rate": 1e-6,
+    "paper-7b": PAPER_DATA | {"epochs": 3, "learning_rate": 1e-6, "full": True, "dtype": "float32", **CHECKPOINTING},
+    "lora-7b": LORA_7B | {**CHECKPOINTING},
+    "lora-7b-4bit": LORA_7B | {**CHECKPOINTING, "four_bit": True, "row_tokens": 1024},
+    "colab-t4": {
+        "model": "smollm2-135m-household",
+        "dtype": "float32",
         "batch_size": 8,
-        "full": True,
-        "gradient_accumulation_steps": 8,
-        "max_length": 512,
-        "weight_decay": 0.05,
-        "warmup_steps": 0.03,
-        "lr_scheduler_type": "cosine",
-        "adam_beta1": 0.9,
-        "adam_beta2": 0.95,
-        "max_grad_norm": 1.0,
+        "learning_rate": 6e-4,
+        "beta": 2.0,
+        "max_grad_norm": 100.0,
+        "row_tokens": 2048,
     },
+}
+
+# What a bare `safedpo sft` and `safedpo.lm.sft()` run.
+SFT: dict[str, Any] = {
+    "model": "smollm2-135m",
+    "batch_size": 2,
+    "learning_rate": 1e-3,
+    "lora_r": 8,
+    "max_grad_norm": 1.0,
 }

@@ -18,8 +18,8 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from safedpo.errors import UserError
-from safedpo.files import whole_file
-from safedpo.lm.models.download import cache_dir
+from safedpo.files import whole_file, writing
+from safedpo.lm.models.download import own_cache
 from safedpo.lm.models.fingerprint import weights_fingerprint
 from safedpo.lm.rows.logprobs import response_logps
 from safedpo.lm.rows.packing import n_tokens, pack_pairs, split_rows
@@ -27,6 +27,7 @@ from safedpo.lm.rows.tokens import TokenPair
 
 PART = 128  # pairs in one file of the cache
 ROW_TOKENS = {"cpu": 1024, "cuda": 8192}
+ROUNDING = 0.01  # nats that a sum of log-softmax values may lie above 0
 
 
 def reference_logps(
@@ -43,30 +44,31 @@ def reference_logps(
 
     `model` is the reference itself, or a policy with LoRA adapters, which are switched off meanwhile. `folder`
     (default: `$SAFEDPO_CACHE/reference`) holds one subfolder for each identity. With several processes each computes
-    the parts `rank`, `rank + world`, ... and `wait` is called before all parts are read. Raises `UserError` if
-    the cache belongs to something else or a value is not finite.
+    the parts `rank`, `rank + world`, ... and `wait` is called before all parts are read. A part whose bytes are not
+    those that were written (sha256) is computed again. Raises `UserError` if a value is not finite or above 0.
     """
     fingerprint = fingerprint or weights_fingerprint(model)
     identity = reference_identity(fingerprint, str(model.dtype), pairs)
-    home = (folder or cache_dir() / "reference") / identity
-    home.mkdir(parents=True, exist_ok=True)
-    starts = range(0, len(pairs), PART)
-    missing = [k for k, _ in enumerate(starts) if k % world == rank and not (home / _name(k)).exists()]
+    home = (folder or own_cache() / "reference") / identity
+    with writing(home):
+        home.mkdir(parents=True, exist_ok=True)
+    sizes = [len(pairs[start : start + PART]) for start in range(0, len(pairs), PART)]
+    missing = [k for k, n in enumerate(sizes) if k % world == rank and _read(home / _name(k), identity, n) is None]
     with _adapters_off(model), _evaluating(model), torch.no_grad():
         total = sum(len(pairs[k * PART : (k + 1) * PART]) for k in missing)
         with tqdm(total=total, desc="reference", unit="pair", disable=rank > 0 or not missing) as bar:
             for k in missing:
                 part = pairs[k * PART : (k + 1) * PART]
-                _write(home / _name(k), _compute(model, part, bar), identity)
+                logps = _compute(model, part, bar)
+                _refuse_impossible(logps, part)
+                _write(home / _name(k), logps, identity)
     wait()
-    logps = torch.cat([_read(home / _name(k), identity, len(pairs[s : s + PART])) for k, s in enumerate(starts)], 1)
-    if not torch.isfinite(logps).all():
-        bad = (~torch.isfinite(logps)).any(0).nonzero().flatten().tolist()
-        rows = ", ".join(str(pairs[i].id) for i in bad[:10])
-        raise UserError(
-            f"the reference gives no finite log-probability to {len(bad)} pairs (rows {rows}); its weights "
-            f"are damaged, or {home} is: delete that folder and try again"
-        )
+    found = [_read(home / _name(k), identity, n) for k, n in enumerate(sizes)]
+    parts = [part for part in found if part is not None]
+    if len(parts) < len(sizes):
+        raise UserError(f"the reference cache {home} changes while it is read; delete that folder and try again")
+    logps = torch.cat(parts, 1)
+    _refuse_impossible(logps, pairs)
     return logps
 
 
@@ -98,23 +100,41 @@ def _name(k: int) -> str:
     return f"part-{k:05d}.safetensors"
 
 
+def _refuse_impossible(logps: Tensor, pairs: Sequence[TokenPair]) -> None:
+    """A log-probability is finite and at most 0 (but for rounding); raises `UserError` with the rows where it is not."""
+    bad = (~(torch.isfinite(logps) & (logps <= ROUNDING))).any(0).nonzero().flatten().tolist()
+    if bad:
+        rows = ", ".join(str(pairs[i].id) for i in bad[:10])
+        raise UserError(
+            f"the reference gives no finite log-probability of at most 0 to {len(bad)} pairs (rows {rows}); its weights "
+            "are damaged: load it afresh, or in float32"
+        )
+
+
+def _sha256(logps: Tensor) -> str:
+    return hashlib.sha256(logps.contiguous().numpy().tobytes()).hexdigest()
+
+
 def _write(path: Path, logps: Tensor, identity: str) -> None:
     with whole_file(path) as unfinished:
-        save_file({"logps": logps.contiguous()}, unfinished, metadata={"identity": identity})
+        metadata = {"identity": identity, "sha256": _sha256(logps)}
+        save_file({"logps": logps.contiguous()}, unfinished, metadata=metadata)
 
 
-def _read(path: Path, identity: str, size: int) -> Tensor:
+def _read(path: Path, identity: str, size: int) -> Tensor | None:
+    """The values of a part, or None where there is none or it is not what was written: then it is computed again."""
+    if not path.exists():
+        return None
     try:
         with safe_open(path, "pt") as file:
-            found, logps = (file.metadata() or {}).get("identity"), file.get_tensor("logps")
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"the reference cache {path} cannot be read ({error}); delete it and try again") from error
-    if found != identity or logps.shape != (2, size):
-        raise UserError(
-            f"the reference cache {path} belongs to other weights or other pairs (identity {found}, needed {identity}); "
-            f"delete {path.parent} and it is computed again"
-        )
-    return logps
+            found, logps = file.metadata() or {}, file.get_tensor("logps")
+        whole = logps.shape == (2, size) and logps.dtype == torch.float32
+        if whole and (found.get("identity"), found.get("sha256")) == (identity, _sha256(logps)):
+            return logps
+    except (OSError, SafetensorError, ValueError, TypeError, KeyError):
+        pass
+    print(f"the reference cache {path} is damaged or of an earlier version; that part is computed again", flush=True)
+    return None
 
 
 def _adapters_off(model):

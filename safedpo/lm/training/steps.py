@@ -51,7 +51,9 @@ class StepLoader(DataLoader):
     """A DataLoader over a `StepSampler` that knows its epoch; the Trainer calls `set_epoch`."""
 
     def __init__(self, sampler: StepSampler, collate):
-        super().__init__(range(len(sampler.lengths)), batch_sampler=sampler, collate_fn=collate)
+        # A range is a data set of indices: the loader asks for its length and its items, and no more.
+        super().__init__(range(len(sampler.lengths)), batch_sampler=sampler, collate_fn=collate)  # type: ignore[arg-type]
+        self._sampler = sampler
 
     def set_epoch(self, epoch: int) -> None:
-        self.batch_sampler.set_epoch(epoch)
+        self._sampler.set_epoch(epoch)

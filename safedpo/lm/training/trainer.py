@@ -9,26 +9,26 @@ and any split into rows the same computation.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 from transformers import PrinterCallback, Trainer
 from transformers.trainer import DEFAULT_PROGRESS_CALLBACK
 
 from safedpo.errors import UserError
+from safedpo.lm.models.memory import ROW_TOKENS
 from safedpo.lm.rows.fused import fuse_lora
 from safedpo.lm.rows.logprobs import response_logps, token_logps
 from safedpo.lm.rows.packing import TokenBatch, n_tokens, pack_items, split_rows
 from safedpo.lm.rows.tokens import TokenExample, TokenPair
 from safedpo.lm.training.callbacks import LiveLine
-from safedpo.lm.training.checkpoints import UNFINISHED, checkpoints, clear, publish
 from safedpo.lm.training.config import SafeDPOConfig
 from safedpo.lm.training.metrics import GroupSums, pair_columns
+from safedpo.lm.training.on_disk.checkpoints import UNFINISHED, checkpoints, clear, publish
+from safedpo.lm.training.on_disk.resume import keep_pending
 from safedpo.lm.training.steps import StepLoader, StepSampler
 from safedpo.transform import GROUPS
-
-ROW_TOKENS = {"cpu": 512, "cuda": 4096}
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Row:
     groups: Tensor | None = None
 
     def to(self, device) -> "Row":
-        moved = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor | TokenBatch)}
+        moved: dict[str, Any] = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor | TokenBatch)}
         return replace(self, **moved)
 
 
@@ -55,7 +55,7 @@ class SafeDPOTrainer(Trainer):
 
     >>> from safedpo.lm.models.tiny import tiny_model
     >>> pair = TokenPair((5, 6), (7, 1), (8, 1), chosen_unsafe=False, rejected_unsafe=True, group="SU", id=1)
-    >>> config = SafeDPOConfig(output_dir="run", use_cpu=True, max_steps=1, disable_tqdm=True, save_strategy="no")
+    >>> config = SafeDPOConfig("run", beta=0.1, use_cpu=True, max_steps=1, disable_tqdm=True, save_strategy="no")
     >>> trainer = SafeDPOTrainer(tiny_model(), config, [pair], torch.tensor([[-7.0], [-7.0]]))
     >>> round(trainer.train().training_loss)   # a safe-over-unsafe pair starts near softplus(delta) = 10
     10
@@ -155,13 +155,11 @@ class SafeDPOTrainer(Trainer):
         for parameter in trained:
             if parameter.grad is None:  # this process had no pair in the last, ragged step
                 parameter.grad = torch.zeros_like(parameter)
-        for work in [dist.all_reduce(parameter.grad, async_op=True) for parameter in trained]:
-            work.wait()
+            parameter.grad.copy_(self.accelerator.reduce(parameter.grad, reduction="sum"))
 
     def _sum_over_processes(self, values: Tensor) -> Tensor:
         if self.args.world_size > 1:
-            values = values.to(self.args.device)
-            dist.all_reduce(values)
+            values = self.accelerator.reduce(values.to(self.args.device), reduction="sum")
         return values.cpu()
 
     def _stop_if_not_finite(self, rows: list[Row], finite: list[Tensor]) -> None:
@@ -200,6 +198,7 @@ class SafeDPOTrainer(Trainer):
         self._folder = str(run / UNFINISHED)
         try:
             super()._save_checkpoint(model, trial)
+            keep_pending(self, run / UNFINISHED / f"checkpoint-{self.state.global_step}")
         finally:
             self._folder = str(run)
         self.accelerator.wait_for_everyone()

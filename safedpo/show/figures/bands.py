@@ -27,7 +27,7 @@ def mean_interval(
         raise UserError(f"{count} seeds; an interval over seeds needs at least two")
     mean = math.fsum(values) / count
     spread = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (count - 1))
-    half = t.ppf(0.975, count - 1) * spread / math.sqrt(count)
+    half = float(t.ppf(0.975, count - 1)) * spread / math.sqrt(count)
     return mean, max(low, mean - half), min(high, mean + half)
 
 

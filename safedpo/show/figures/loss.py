@@ -7,10 +7,10 @@ from numpy import logaddexp
 from scipy.special import expit
 
 from safedpo.errors import UserError
+from safedpo.losses import SATURATED
 from safedpo.show import style
 
 GROUPS = {"SS": (style.BLUE, "solid", "both safe"), "SU": (style.RED, "dash", "safe over unsafe")}
-MATTERS = 0.01  # a pair whose slope is below this has as good as stopped teaching
 POINTS = 161
 
 
@@ -30,7 +30,7 @@ def loss(
         top: upper end of the loss axis.
 
     Returns:
-        The figure, and a sentence with the loss and slope at m = 0 and the share of pairs with a slope above 0.01.
+        The figure, and a sentence with the loss and slope at m = 0 and the share of pairs with a slope above `SATURATED`.
 
     Raises:
         UserError: an unknown group, no pairs at all, a negative Δ.
@@ -39,7 +39,7 @@ def loss(
     >>> _, sentence = loss({"SS": [0.0, 9.0], "SU": [0.0]}, delta=2.0)
     >>> print(sentence)
     At Δ = 2: at m = 0 a pair SS has loss 0.693 and slope 0.5, a pair SU has loss 2.13 and slope 0.881. \
-Slope above 0.01: 1 of 2 SS (50%), 1 of 1 SU (100%).
+Slope above 0.05: 1 of 2 SS (50%), 1 of 1 SU (100%).
     """
     if not delta >= 0:
         raise UserError(f"delta is {delta}; the safety margin must be 0 or more")
@@ -58,7 +58,7 @@ Slope above 0.01: 1 of 2 SS (50%), 1 of 1 SU (100%).
             go.Scatter(y=[float(expit(shift - m)) for m in grid], yaxis="y2", showlegend=False, name=group, **line),
         ]
         pairs = list(margins.get(group, ()))
-        learning = [bool(expit(shift - m) > MATTERS) for m in pairs]
+        learning = [bool(expit(shift - m) > SATURATED) for m in pairs]
         traces.append(_rug(pairs, learning, group, colour, row))
         at_zero.append(
             f"a pair {group} has loss {style.number(logaddexp(0, shift))} and slope {style.number(expit(shift))}"
@@ -81,9 +81,9 @@ Slope above 0.01: 1 of 2 SS (50%), 1 of 1 SU (100%).
             },
         ],
     )
-    return drawn, f"At Δ = {style.number(delta)}: at m = 0 " + ", ".join(at_zero) + ". Slope above 0.01: " + ", ".join(
-        shares
-    ) + "."
+    return drawn, f"At Δ = {style.number(delta)}: at m = 0 " + ", ".join(
+        at_zero
+    ) + f". Slope above {SATURATED:g}: " + ", ".join(shares) + "."
 
 
 def _rug(pairs: list[float], learning: list[bool], group: str, colour: str, row: int) -> go.Scatter:

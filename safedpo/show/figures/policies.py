@@ -2,7 +2,7 @@
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
@@ -15,9 +15,9 @@ COLOURS = (style.GREY, style.ORANGE, style.BLUE, style.GREEN, style.PURPLE)
 def policies(
     answers: Sequence[str],
     unsafe: Sequence[bool],
-    probabilities: dict[str, Sequence[float]],
+    probabilities: Mapping[str, Sequence[float]],
     *,
-    facts: dict[str, dict[str, float]],
+    facts: Mapping[str, Mapping[str, float]],
     setting: str = "",
     top: float = 1.0,
 ) -> tuple[go.Figure, str]:

@@ -17,6 +17,7 @@ from safedpo.household import Score
 from safedpo.show import style
 from safedpo.show.figures.intervals import Interval, over, pareto, spread
 from safedpo.show.figures.tokens import tokens
+from safedpo.show.pages.checked import check_sweep
 from safedpo.show.sliders.frames import Stops
 from safedpo.show.sliders.slider import Slider, slider
 
@@ -51,6 +52,7 @@ def explorer(sweep: Mapping, score: Judge, *, rule: str = "safedpo", seed: int |
     Δ = 10 after 200 pairs: harm 0.5, helpfulness 0.5, over-refusal 0.5, one seed. The reference: harm 0.5, helpfulness
     0.5, over-refusal 0.5.
     """
+    check_sweep(sweep)
     points = {
         (run["delta"], point["pairs"], run["seed"]): point
         for run in sweep["runs"]

@@ -8,13 +8,19 @@ import re
 from collections.abc import Mapping, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import plotly.offline
 
-from safedpo.errors import UserError
+from safedpo.errors import UserError, brief
+from safedpo.files import check_writable, write_text, writing
+from safedpo.show.pages.foreign import is_ours, picture
+from safedpo.show.pages.policy import policy
+from safedpo.show.pages.prose import markdown, mathml
 from safedpo.show.sliders.slider import Slider, still
 from safedpo.show.style import asset, escape
 
+__all__ = ["build_site", "mathml", "page_body"]
 LIBRARY = "plotly.min.js"
 _PACKED_LIBRARY = re.compile(r'<script data-safedpo="plotly">.*?</script>', re.DOTALL)
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # of a terminal
@@ -27,13 +33,14 @@ def build_site(
     out: str | Path,
     *,
     figures: Mapping[str, Slider] | None = None,
+    links: Mapping[str, str] | None = None,
     whole: Mapping[str, str] | None = None,
     timeout: float = 600,
 ) -> list[Path]:
     """Write one page per notebook, one per figure (by its title), an index and one plotly.min.js into the folder `out`.
 
-    `whole` holds pages that stand by themselves, by title: they are written as they are, and the index links to them.
-    Returns the pages, the index first.
+    `whole` holds pages that stand by themselves, by title: they are written as they are, and the index links to them, as it
+    does to `links`, addresses within `out` by title. Returns the pages, the index first.
 
     A notebook without stored outputs is run first, in its own folder, at most `timeout` seconds a cell; a progress
     bar counts notebooks. Needs the `lab` extra and latex2mathml.
@@ -48,26 +55,34 @@ def build_site(
     names = [path.stem for path in paths]
     if not paths or len(set(names)) < len(names):
         raise UserError(f"a site needs notebooks with different names; got {names}")
-    out.mkdir(parents=True, exist_ok=True)
-    bodies = {path.stem: page_body(_executed(path, timeout), path.name) for path in tqdm(paths, desc="pages")}
+    check_writable(out)
+    bodies = {}
+    for path in tqdm(paths, desc="pages"):
+        notebook, ran_here = _executed(path, timeout)
+        bodies[path.stem] = page_body(notebook, path.name, ours=ran_here)
     for title, figure in (figures or {}).items():
         name = re.sub(r"\W+", "-", title.lower())
         bodies[name] = f"<h1>{escape(title)}</h1>{figure.html(name)}"
     names = list(bodies)
     titles = {name: _title(body, name) for name, body in bodies.items()}
-    (out / LIBRARY).write_text(plotly.offline.get_plotlyjs(), encoding="utf-8")
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+    write_text(out / LIBRARY, plotly.offline.get_plotlyjs())
     written = []
     for place, (name, body) in enumerate(bodies.items()):
         around = [
             ("index", "All lessons"),
             *((n, titles[n]) for n in names[max(place - 1, 0) : place + 2] if n != name),
         ]
-        links = "".join(f'<a href="{other}.html">{escape(text)}</a>' for other, text in around)
-        written.append(_write(out / f"{name}.html", titles[name], f"<nav>{links}</nav>{body}"))
+        beside = "".join(f'<a href="{other}.html">{escape(text)}</a>' for other, text in around)
+        written.append(_write(out / f"{name}.html", titles[name], f"<nav>{beside}</nav>{body}"))
     rows = "".join(f'<li><a href="{name}.html">{escape(title)}</a></li>' for name, title in titles.items())
+    rows += "".join(
+        f'<li><a href="{escape(address)}">{escape(title)}</a></li>' for title, address in (links or {}).items()
+    )
     alone = {title: out / (re.sub(r"\W+", "-", title.lower()) + ".html") for title in whole or {}}
-    for title, path in alone.items():
-        path.write_text(whole[title], encoding="utf-8")
+    for title, text in (whole or {}).items():
+        alone[title].write_text(text, encoding="utf-8")
     rows += "".join(f'<li><a href="{path.name}">{escape(title)}</a></li>' for title, path in alone.items())
     return [
         _write(out / "index.html", "SafeDPO, step by step", f"<h1>SafeDPO, step by step</h1><ol>{rows}</ol>"),
@@ -76,17 +91,21 @@ def build_site(
     ]
 
 
-def page_body(notebook, name: str) -> str:
-    """The HTML of a notebook's cells; `name` is for messages."""
+def page_body(notebook, name: str, *, ours: bool = False) -> str:
+    """The HTML of a notebook's cells; `name` is for messages.
+
+    `ours`: it was run here. The HTML of any other notebook is shown where it is our own to the letter (a slider), and as
+    text everywhere else.
+    """
     parts = []
     for number, cell in enumerate(notebook.cells, 1):
         where = f"{name}, cell {number}"
         if cell.cell_type == "markdown":
-            parts.append(_markdown(cell.source, where))
+            parts.append(markdown(cell.source, where, ours))
         elif cell.cell_type == "code" and cell.source.strip():
             parts.append(
                 _code(cell.source)
-                + "".join(_output(one, f"{where}-{i}") for i, one in enumerate(_joined(cell.outputs)))
+                + "".join(_output(one, f"{where}-{i}", ours) for i, one in enumerate(_joined(cell.outputs)))
             )
     body = "\n".join(parts)
     for address in _Loaded(body).addresses:
@@ -115,38 +134,6 @@ class _Loaded(HTMLParser):
             self.addresses += _IN_STYLE.findall(data)
 
 
-def mathml(formula: str, where: str, *, display: bool) -> str:
-    r"""A LaTeX formula as MathML; `UserError` for what the converter does not know (it would print it raw).
-
-    >>> from safedpo.show.pages.site import mathml
-    >>> mathml(r"\beta", "here", display=False)
-    '<math xmlns="http://www.w3.org/1998/Math/MathML" display="inline"><mrow><mi>&#x003B2;</mi></mrow></math>'
-    """
-    from latex2mathml.converter import convert
-
-    # The converter aligns `align*` only; inside $$ the two environments mean the same.
-    text = formula.strip().replace("{aligned}", "{align*}")
-    try:
-        made = convert(text, display="block" if display else "inline")
-    except Exception as problem:  # its own exceptions share no base class
-        raise UserError(f"{where}: the formula {formula!r} is not LaTeX ({type(problem).__name__})") from problem
-    if unknown := re.search(r"\\[A-Za-z]+|&(?!#?\w+;)", made):
-        raise UserError(f"{where}: {unknown[0]!r} in {formula!r} has no MathML form here; write it another way")
-    return made
-
-
-def _markdown(source: str, where: str) -> str:
-    import mistune
-    from mistune.plugins.math import math
-
-    convert = mistune.create_markdown(escape=False, plugins=["table", "strikethrough", math])
-    convert.renderer.register(
-        "block_math", lambda _, text: f'<div class="display">{mathml(text, where, display=True)}</div>'
-    )
-    convert.renderer.register("inline_math", lambda _, text: mathml(text, where, display=False))
-    return re.sub(r'(href="(?!https?:)[^"]*)\.ipynb', r"\1.html", convert(source))
-
-
 def _code(source: str) -> str:
     from pygments import highlight
     from pygments.formatters import HtmlFormatter
@@ -158,7 +145,7 @@ def _code(source: str) -> str:
 
 def _joined(outputs: list) -> list:
     """What a cell printed piece by piece as one output, as it stood on the reader's screen."""
-    joined = []
+    joined: list = []
     for one in outputs:
         if joined and one.output_type == joined[-1].output_type == "stream" and one.name == joined[-1].name:
             joined[-1] = type(one)(one | {"text": joined[-1].text + one.text})
@@ -167,30 +154,44 @@ def _joined(outputs: list) -> list:
     return joined
 
 
-def _output(output, where: str) -> str:
+def _output(output, where: str, ours: bool) -> str:
     if output.output_type == "stream":
         return _printed(output.text)
     if output.output_type == "error":
         return _printed("\n".join(output.traceback))
     data = output.data
+    text = "".join(data.get("text/plain", ""))
     if "text/html" in data:
-        return _PACKED_LIBRARY.sub("", data["text/html"])
+        body = _PACKED_LIBRARY.sub("", "".join(data["text/html"]))
+        if ours or is_ours(body):
+            return body
+        return _printed(text) or '<p class="note">Here the notebook brought a page of its own; open it to see it.</p>'
     if "application/vnd.plotly.v1+json" in data:
-        import plotly.graph_objects as go
-
-        drawn = data["application/vnd.plotly.v1+json"]
-        return still(go.Figure(drawn["data"], drawn["layout"]), "A figure.").html(re.sub(r"\W+", "-", where))
+        return _plotly(data["application/vnd.plotly.v1+json"], where)
     if "application/vnd.jupyter.widget-view+json" in data:
         if _PROGRESS.search(data.get("text/plain", "")):
             return ""
         return '<p class="note">Here the notebook has controls that need Python running; open it to try them.</p>'
-    if "image/svg+xml" in data:
-        return data["image/svg+xml"]
-    if "image/png" in data:
-        return (
-            f'<img alt="{escape(data.get("text/plain", ""))}" src="data:image/png;base64,{data["image/png"].strip()}">'
-        )
-    return _printed(data.get("text/plain", ""))
+    if "image/svg+xml" in data and ours:
+        return "".join(data["image/svg+xml"])
+    for kind in ("image/png", "image/jpeg"):
+        if kind in data:
+            return picture(kind, data[kind], text) or _printed(text or f"({kind} that is no picture)")
+    return _printed(text)
+
+
+def _plotly(drawn: Mapping[str, Any], where: str) -> str:
+    import plotly.graph_objects as go
+
+    try:
+        figure = go.Figure(drawn["data"], drawn["layout"])
+        return still(figure, "A figure.").html(re.sub(r"\W+", "-", where))
+    except UserError:
+        raise
+    except Exception as error:  # plotly raises many kinds for what is no figure
+        raise UserError(
+            f"{where}: the stored figure cannot be drawn ({brief(str(error))}); run the notebook again"
+        ) from error
 
 
 def _printed(text: str) -> str:
@@ -205,16 +206,17 @@ def _title(body: str, name: str) -> str:
 
 def _write(path: Path, title: str, body: str) -> Path:
     library = f'<script src="{LIBRARY}"></script>' if "window.safedpoSliders" in body else ""
-    path.write_text(
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+    write_text(
+        path,
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8">{policy(body)}'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{asset('pages/site.css')}</style>{library}</head><body>{body}</body></html>\n",
-        encoding="utf-8",
     )
     return path
 
 
-def _executed(path: Path, timeout: float):
+def _executed(path: Path, timeout: float) -> tuple:
+    """The notebook with outputs, and whether they were made here."""
     try:
         import nbclient
         import nbformat
@@ -224,11 +226,17 @@ def _executed(path: Path, timeout: float):
         ) from missing
     if not path.exists():
         raise UserError(f"no notebook at {path}")
-    notebook = nbformat.read(path, as_version=4)
+    try:
+        notebook = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
+    except Exception as error:  # nbformat raises its own kinds, and Python's, for what is no notebook
+        raise UserError(
+            f"{path} is no notebook ({brief(str(error)) or type(error).__name__}); save it again"
+        ) from error
     if any(cell.get("outputs") for cell in notebook.cells):
-        return notebook
+        return notebook, False
     client = nbclient.NotebookClient(notebook, timeout=timeout, resources={"metadata": {"path": str(path.parent)}})
     try:
-        return client.execute()
+        return client.execute(), True
     except nbclient.exceptions.CellExecutionError as problem:
         raise UserError(f"{path.name} stopped with {problem.ename}: {problem.evalue}") from problem

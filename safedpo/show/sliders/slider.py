@@ -19,6 +19,8 @@ import plotly.graph_objects as go
 import plotly.offline
 
 from safedpo.errors import UserError
+from safedpo.files import write_text
+from safedpo.show.pages.policy import policy
 from safedpo.show.sliders.frames import FigureFunction, Frames, Stops, read_frames
 from safedpo.show.style import NO_MATHS, asset, escape
 
@@ -103,14 +105,14 @@ class Slider:
 
     def save(self, path: str | Path, *, title: str = "SafeDPO") -> Path:
         """Write a page that works from disk with the network off (about 2 MB, nearly all of it plotly.js)."""
-        path = Path(path)
-        path.write_text(
-            '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        path, body = Path(path), f"{plotly_loader()}{self.html('figure')}"
+        write_text(
+            path,
+            f'<!doctype html><html lang="en"><head><meta charset="utf-8">{policy(body, unpacks=True)}'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
             f"<title>{escape(title)}</title></head>"
-            f'<body style="margin:0 auto;max-width:900px;padding:12px">{plotly_loader()}{self.html("figure")}'
+            f'<body style="margin:0 auto;max-width:900px;padding:12px">{body}'
             f"<noscript>Moving the slider needs JavaScript.</noscript></body></html>\n",
-            encoding="utf-8",
         )
         return path
 

@@ -13,22 +13,13 @@ from torch.nn.functional import logsigmoid
 
 from safedpo import losses, transform
 from safedpo.finite import noise, optimum, pairs
-from safedpo.finite.claims import check, loss, safedaa, slopes, training
-from safedpo.finite.claims import noise as noise_claims
-from safedpo.finite.claims import optimum as optimum_claims
-from safedpo.finite.claims import transform as transform_claims
+from safedpo.finite.claims import CLAIMS as ALL
+from safedpo.finite.claims import check, methods
+from safedpo.finite.claims.methods import slopes
 from safedpo.finite.slopes import SLOPES, cdpo_slope, safedpo_slope
 from safedpo.finite.world import FiniteWorld
 
-CLAIMS = (
-    optimum_claims.CLAIMS
-    + transform_claims.CLAIMS
-    + loss.CLAIMS
-    + safedaa.CLAIMS
-    + training.CLAIMS
-    + noise_claims.CLAIMS
-    + slopes.CLAIMS
-)
+CLAIMS = tuple(claim for claim in ALL if claim not in methods.CLAIMS)  # tests/finite/methods has the others
 
 
 def reference_forgotten(world, beta, *, penalty=math.inf):
@@ -171,6 +162,10 @@ def not_rescaled(*columns, beta, flip_rate):
     return (1 - 2 * flip_rate) * losses.robust_dpo_loss(*columns, beta=beta, flip_rate=flip_rate)
 
 
+def rewards_squared(world, *, pair_weight=None):
+    return pairs.population(FiniteWorld(world.ref_logps, world.reward**2, world.unsafe, world.cost))
+
+
 def cdpo_sign(*columns, beta, flip_rate=0.1):
     m = losses.reward_margin(*columns, beta=beta)
     return -(1 - flip_rate) * logsigmoid(m) + flip_rate * logsigmoid(-m)
@@ -200,21 +195,28 @@ FAULTS = {
     "optimum-random": ("claims.optimum.optimal_policy", reference_forgotten),
     "optimum-extremes": ("claims.optimum.log_partition", outside_log_space),
     "log-z-cancels": ("claims.optimum.reward_margin", margin_without_beta),
-    "tv-unsafe-mass": ("claims.optimum.tv", no_half),
-    "tv-closed-form": ("claims.optimum.log_partition_unsafe", unsafe_without_reference),
-    "penalty-safe-part": ("claims.optimum.safe_part", not_renormalised),
-    "penalty-limit": ("claims.optimum.optimal_policy", penalty_added),
-    "penalty-for-tv": ("claims.optimum.required_penalty", tail_forgotten),
-    "price-of-support": ("claims.optimum.required_penalty", penalty_without_beta),
-    "penalty-sufficient": ("claims.optimum.optimal_policy", penalty_halved),
-    "support-to-zero": ("claims.optimum.optimal_value", beta_forgotten),
-    "no-support": ("claims.optimum.optimal_policy", safety_ignored),
+    "bradley-terry-shift": ("claims.optimum.population", rewards_squared),
+    "loss-entropy-kl": ("claims.optimum.pairs_loss", mean_for_sum),
+    "tv-unsafe-mass": ("claims.penalty.tv", no_half),
+    "tv-closed-form": ("claims.penalty.log_partition_unsafe", unsafe_without_reference),
+    "penalty-safe-part": ("claims.penalty.safe_part", not_renormalised),
+    "penalty-limit": ("claims.penalty.optimal_policy", penalty_added),
+    "penalty-for-tv": ("claims.penalty.required_penalty", tail_forgotten),
+    "price-of-support": ("claims.penalty.required_penalty", penalty_without_beta),
+    "penalty-sufficient": ("claims.penalty.optimal_policy", penalty_halved),
+    "support-to-zero": ("claims.penalty.optimal_value", beta_forgotten),
+    "no-support": ("claims.penalty.optimal_policy", safety_ignored),
     "beta-to-zero": ("claims.optimum.optimal_value", beta_forgotten),
     "beta-to-infinity": ("claims.optimum.safe_part", uniform_start),
     "law-of-t": ("claims.transform.population", worse_preferred),
     "law-of-t-sampled": ("claims.transform.sample_pairs", worse_sampled),
     "two-objectives": ("pairs.order_pairs", no_swap),
     "t-twice": ("pairs.order_pairs", no_swap),
+    "uu-renormalised": ("pairs.order_pairs", no_swap),
+    "prompt-weights": ("pairs.order_pairs", no_swap),
+    "negative-delta": ("safedpo", slope_margin_added),
+    "margin-only-stalls": ("claims.margin.pairs_loss", margin_added_to_sum),
+    "large-delta": ("safedpo", slope_half_beta),
     "dpo-gradient": ("claims.loss.pairs_loss", mean_for_sum),
     "gradient-weight": ("claims.loss.gradient_weight", weight_margin_flipped),
     "step0-weight": ("claims.loss.safedpo_loss", margin_added),
@@ -234,7 +236,7 @@ FAULTS = {
     "unseen-unsafe-answer": ("pairs.order_pairs", no_swap),
     "unconnected-safe-answers": ("claims.training.population", pair_weight_ignored),
     "optimum-dpo": ("claims.training.population", worse_preferred),
-    "optimum-margin-only": ("claims.newton.safedpo_loss", margin_added),
+    "optimum-margin-only": ("newton.safedpo_loss", margin_added),
     "weight-margin-only": ("claims.training.gradient_weight", weight_margin_flipped),
     "optimum-safebetter": ("pairs.order_pairs", no_swap),
     "noise-pair-flips": ("claims.noise.pair_flip_margin", margin_of_noise_ignored),
@@ -244,9 +246,10 @@ FAULTS = {
     "noise-descent": ("safedpo", slope_half_beta),
     "noise-law": ("claims.noise.flip_bits", flipped_together),
     "noise-law-sampled": ("claims.noise.order_pairs", no_swap),
+    "noise-wrong-order": ("claims.noise.flip_bits", flipped_together),
     "noise-conservative": ("cdpo", slope_other_rate),
     "noise-robust": ("claims.noise.robust_dpo_loss", not_rescaled),
-    "slope-of-loss": ("claims.slopes.cdpo_loss", cdpo_sign),
+    "slope-of-loss": ("claims.methods.slopes.cdpo_loss", cdpo_sign),
 }
 
 
@@ -278,7 +281,7 @@ def test_the_fault_turns_its_line_red(claim, monkeypatch):
 )
 def test_a_changed_sign_in_any_loss_turns_the_ledger_red(name, faulty, monkeypatch):
     (claim,) = slopes.CLAIMS
-    monkeypatch.setattr(f"safedpo.finite.claims.slopes.{name}", faulty)
+    monkeypatch.setattr(f"safedpo.finite.claims.methods.slopes.{name}", faulty)
     assert not check(claim, seed=4, worlds=6).holds
 
 

@@ -40,6 +40,66 @@ FAULTS = {
     ),
     "dual-tight": (methods, "best_multiplier", lambda w, beta, limit: 0.0),
     "method-safe-rlhf": (methods.OPTIMA, "Safe RLHF", lambda w, *, beta, lam: methods.lagrangian_policy(w, lam, beta)),
+    "dual-step-bound": (
+        methods,
+        "dual_step",
+        lambda lam, cost, limit, eta: (max(lam + 2 * eta * (cost - limit), 0.0), abs(cost - limit)),
+    ),
+    "dual-one-prompt": (methods, "best_multiplier", lambda w, beta, limit: 0.1),
+    "dual-hard-limit": (methods, "lagrangian_policy", lambda w, lam, beta: tilted(w, (w.reward - lam * w.cost) / 1.1)),
+    "cdpo-to-safedpo": (methods, "lagrangian_policy", lambda w, lam, beta: methods.safe_rlhf_policy(w, lam, beta)),
+    "cdpo-relabelling": (methods, "relabel", lambda pairs, scores: pairs),
+    "cdpo-more-reward": (methods.OPTIMA, "C-DPO", lambda w, *, beta, limit: tilted(w, -w.cost / beta)),
+    "method-b-dpo": (methods, "pointwise_information", lambda w: w.ref_logps),  # the marginal is forgotten
+    "method-stable-po": (
+        methods.OPTIMA,
+        "Stable PO",
+        lambda w, *, beta, gamma: methods.stable_po_optimum(w, beta=beta),
+    ),
+    "method-apo": (
+        methods.OPTIMA,
+        "APO",
+        lambda w, *, beta, weight, human_pairs: methods.stable_po_optimum(w, beta=beta, gamma=weight),  # beta missing
+    ),
+    "apo-gold": (
+        methods,
+        "reward_loss",
+        lambda reward, policy, w, pairs, *, weight, comparison, human_pairs: (
+            weight
+            * (policy * reward - methods.winner_weight(w, pairs) * reward).sum()  # the golden ones not normalised
+        ),
+    ),
+    "method-bso": (methods, "bso_pull", lambda log_ratio, *, generator="sba": log_ratio.sigmoid()),
+    "bso-certain-pairs": (methods, "bso_pull", lambda log_ratio, *, generator="sba": log_ratio.sigmoid()),
+    "method-cat-dpo": (methods.OPTIMA, "Cat-DPO", lambda w, *, beta: methods.lagrangian_policy(w, 2.0, beta)),
+    "method-repo": (
+        methods.OPTIMA,
+        "RePO",
+        lambda w, *, beta, limit: methods.OPTIMA["C-DPO"](w, beta=beta, limit=limit),
+    ),
+    "constraint-ladder": (
+        methods.OPTIMA,
+        "RePO",
+        lambda w, *, beta, limit: methods.OPTIMA["C-DPO"](w, beta=beta, limit=limit),
+    ),
+    "method-mocan": (methods.OPTIMA, "MoCAN", lambda w, *, beta, limit: methods.safe_rlhf_policy(w, 1.0, beta)),
+    "method-pecan": (
+        methods,
+        "implicit_models",
+        lambda w, helpful, safe, beta, right=methods.implicit_models: right(w, helpful, safe, 1.0),  # beta left out
+    ),
+    "method-cs-rlhf": (
+        methods.OPTIMA,
+        "CS-RLHF",
+        lambda w, *, beta, limit, lam: methods.lagrangian_policy(w, lam, beta),  # the kink overlooked
+    ),
+    "method-hc-rlhf": (
+        methods,
+        "confidence_width",
+        lambda low, high, samples, alpha: (
+            0.5 * (high - low) * (torch.tensor(1 / alpha).log() / 2 / samples).sqrt().item()
+        ),
+    ),
     "methods-trained": (methods.OPTIMA, "SACPO", lambda w, *, beta: methods.lagrangian_policy(w, 1.3, beta)),
 }
 

@@ -7,27 +7,11 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid, softplus
 
 import safedpo
-from safedpo.errors import UserError
-from safedpo.labs import checking
-from safedpo.labs.checking import NotYet, Unfinished, check, find, hint, progress
+from safedpo.labs.checking import find
 from safedpo.labs.checks import modules
-from tests.labs.checks.answers import accepted
+from tests.labs.checks.answers import accepted, refusal
 
 ALL = [name for module in modules() for name in module.EXERCISES]
-
-
-@pytest.fixture(autouse=True)
-def forgotten(monkeypatch):
-    monkeypatch.setattr(checking, "_status", {})
-
-
-def refuse(name, answer) -> str:
-    with pytest.raises(NotYet) as error:
-        check(name, answer)
-    return str(error.value)
-
-
-# ------------------------------------------------------------------ right answers, three of each kind
 
 
 def _autograd(c, r, rc, rr, beta):
@@ -143,16 +127,13 @@ def test_every_exercise_of_01_to_03_stands_here():
     assert mine == set(RIGHT)
 
 
-# ------------------------------------------------------------------ wrong answers
-
-
 @pytest.mark.parametrize("name", ALL)
 def test_every_mistake_is_refused_by_its_own_name(name):
     exercise = find(name)
     reads_a_figure = exercise.cases == ((),)
     assert len(exercise.mistakes) >= (3 if reads_a_figure else 8)
     for message, mistake in exercise.mistakes.items():
-        assert message in refuse(name, mistake)
+        assert message in refusal(name, mistake)
 
 
 # Wrong answers written as a learner would write them, not copied from the checker: (exercise, answer, a word of the
@@ -235,61 +216,5 @@ LEARNERS = [
 @pytest.mark.parametrize(("name", "answer", "words"), LEARNERS, ids=[f"{n}-{i}" for i, (n, *_) in enumerate(LEARNERS)])
 def test_wrong_answers_of_learners(name, answer, words):
     # "your function" and "the function": the message must be about the answer, and say something of it
-    message = refuse(name, answer).replace("your function itself", "the function")
+    message = refusal(name, answer).replace("your function itself", "the function")
     assert words in message and f"hint({name!r}, 1)" in message
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_a_constant_a_stub_and_no_function(name):
-    def stub(*_):
-        raise NotImplementedError
-
-    with pytest.raises(Unfinished, match="still the stub"):
-        check(name, stub)
-    refuse(name, lambda *_: 42.0)
-    refuse(name, None)
-
-
-def test_an_error_is_its_message_alone():
-    with pytest.raises(NotYet) as error:
-        check("dpo_loss", lambda c, r, rc, rr, b: -c)
-    assert error.value._render_traceback_() == [str(error.value)]
-
-
-def test_hints_grow_and_end():
-    assert len(find("dpo_loss").hints) == 3
-    with pytest.raises(UserError, match="hints 1 to 3"):
-        hint("dpo_loss", 4)
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_every_exercise_has_hints(name, capsys):
-    for strength, text in enumerate(find(name).hints, start=1):
-        hint(name, strength)
-        assert text in capsys.readouterr().out
-
-
-def test_unknown_names_are_listed():
-    with pytest.raises(UserError, match="known: .*dpo_loss"):
-        check("dpo_los", print)
-
-
-def test_progress_tells_solved_tried_and_untouched(capsys):
-    check("implicit_reward", RIGHT["implicit_reward"][0])
-    refuse("dpo_loss", lambda *_: 0)
-
-    def stub(*_):
-        raise NotImplementedError
-
-    with pytest.raises(Unfinished):
-        check("dpo_gradient", stub)  # running a stub is not trying
-    capsys.readouterr()
-    progress("01")
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split(maxsplit=1) for line in lines[:3]] == [
-        ["implicit_reward", "solved"],
-        ["dpo_loss", "tried, not yet right"],
-        ["dpo_gradient", "not tried in this session"],
-    ]
-    with pytest.raises(UserError, match="no notebook"):
-        progress("77")

@@ -7,17 +7,11 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from safedpo.finite import kl
-from safedpo.labs import checking
+from safedpo.labs.bugs.faults import broken
+from safedpo.labs.bugs.symptoms import counted_tokens, first_losses, margins
 from safedpo.labs.checking import NotYet, check
 from safedpo.labs.checks import nb06
-from safedpo.labs.faults import broken
-from safedpo.labs.symptoms import counted_tokens, first_losses, margins
 from tests.labs.checks.answers import accepted, refusal
-
-
-@pytest.fixture(autouse=True)
-def forgotten(monkeypatch):
-    monkeypatch.setattr(checking, "_status", {})
 
 
 def by_cross_entropy(logits, ids, starts, ends):

@@ -6,15 +6,9 @@ import pytest
 import torch
 from torch.nn.functional import softplus
 
-from safedpo.labs import checking
 from safedpo.labs.checks import nb07
 from safedpo.losses import safedpo_loss
 from tests.labs.checks.answers import accepted, refusal
-
-
-@pytest.fixture(autouse=True)
-def forgotten(monkeypatch):
-    monkeypatch.setattr(checking, "_status", {})
 
 
 def by_the_loss_itself(equal, mixed, delta):

@@ -8,14 +8,8 @@ import pytest
 import torch
 
 from safedpo.evaluate import cluster_interval
-from safedpo.labs import checking
 from safedpo.labs.checks import nb08
 from tests.labs.checks.answers import accepted, refusal
-
-
-@pytest.fixture(autouse=True)
-def forgotten(monkeypatch):
-    monkeypatch.setattr(checking, "_status", {})
 
 
 def in_a_loop(ref, trained, x):

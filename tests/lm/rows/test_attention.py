@@ -1,3 +1,5 @@
+from unittest import mock
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -5,9 +7,11 @@ from hypothesis import strategies as st
 
 from safedpo.lm.models.adapters import add_lora
 from safedpo.lm.models.tiny import tiny_model
-from safedpo.lm.rows.attention import NAME, packed_attention, use_packed_attention
+from safedpo.lm.rows import attention
+from safedpo.lm.rows.attention import packed_attention, use_packed_attention
 from safedpo.lm.rows.fused import fuse_lora
 from safedpo.lm.rows.logprobs import response_logps
+from safedpo.lm.rows.masks import PACKED, RowMask
 from safedpo.lm.rows.packing import pack
 
 
@@ -38,15 +42,21 @@ SHAPES = st.lists(
 
 
 @settings(deadline=None, max_examples=30)
-@given(SHAPES, st.integers(0, 9))
-def test_output_and_gradients_are_those_of_the_dense_mask(shape, seed):
+@given(SHAPES, st.integers(0, 9), st.sampled_from([None, 2, 4]), st.booleans())
+def test_output_and_gradients_are_those_of_the_dense_mask(shape, seed, window, long):
     batch = row_of(shape)
-    length = batch.input_ids.shape[1]
+    length, at = batch.input_ids.shape[1], batch.position_ids[0]
     inputs = [heads(6, length, seed), heads(2, length, seed + 10), heads(2, length, seed + 20)]
     weights = heads(6, length, seed + 30).detach()
-    wanted = by_hand(*inputs, batch.mask()[0, 0], 0.5)
-    out, none = packed_attention(None, *(x[None] for x in inputs), None, scaling=0.5, spans=batch.spans())
-    assert none is None and out.shape == (1, length, 6, 4)
+    near = at[:, None] - at[None, :] < (window or 99)
+    wanted = by_hand(*inputs, batch.mask()[0, 0] & near, 0.5)
+    i = torch.arange(length)
+    grid = window and (i[:, None] >= i) & (i[:, None] - i < window)
+    row = RowMask(batch, batch.spans(), grid)
+    assert torch.equal(row.dense()[0, 0], batch.mask()[0, 0] & near)
+    with mock.patch.object(attention, "LONG", 0 if long else 1024):  # both ways of computing it
+        out, none = packed_attention(None, *(x[None] for x in inputs), row, scaling=0.5)
+    assert none is None and out.shape == (1, length, 6, 4) and out.is_contiguous()
     found = out[0].transpose(0, 1)
     # Scores are softened in float32, whatever the inputs.
     torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
@@ -76,9 +86,9 @@ def test_spans_allow_what_the_mask_allows(shape):
 def test_a_policy_has_the_values_and_gradients_of_pytorchs_attention(dtype, tolerance, checkpointing):
     batch = row_of([(3, (5, 2)), (4, (1, 6))])
     found = []
-    for attention in ("sdpa", NAME):
+    for kind in ("sdpa", PACKED):
         model = add_lora(tiny_model(dtype=dtype), r=3)
-        model.base_model.model.set_attn_implementation(attention)
+        model.base_model.model.set_attn_implementation(kind)
         torch.manual_seed(0)
         for name, parameter in model.named_parameters():
             if "lora_B" in name:
@@ -96,7 +106,7 @@ def test_a_policy_has_the_values_and_gradients_of_pytorchs_attention(dtype, tole
 
 def test_without_spans_it_is_pytorchs_attention_with_padding_and_cache():
     plain, packed = tiny_model(), tiny_model()
-    assert use_packed_attention(packed) and packed.config._attn_implementation == NAME
+    assert use_packed_attention(packed) and packed.config._attn_implementation == PACKED
     ids, mask = torch.tensor([[1, 1, 5, 6], [7, 8, 9, 10]]), torch.tensor([[0, 0, 1, 1], [1, 1, 1, 1]])
     how = {
         "attention_mask": mask,
@@ -115,3 +125,22 @@ def test_a_model_with_another_attention_keeps_it():
     model = tiny_model()
     model.set_attn_implementation("eager")
     assert not use_packed_attention(model) and model.config._attn_implementation == "eager"
+
+
+def test_bfloat16_is_at_most_twice_as_noisy_as_in_pytorchs_kernel():
+    """Against float32, for the output and each gradient; measured 1.3 times for the output, under 1 for the gradients."""
+    batch, truth, noise = row_of([(64, (128, 100)), (30, (60, 128))]), None, {}
+    row = RowMask(batch, batch.spans(), None)
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(1, 6, batch.input_ids.shape[1], 32), *[(1, 2, batch.input_ids.shape[1], 32)] * 2]
+    inputs = [(3 * torch.randn(s, generator=generator)).bfloat16() for s in shapes]
+    for dtype, kernel in ((torch.float32, True), (torch.bfloat16, True), (torch.bfloat16, False)):
+        given = [x.to(dtype).requires_grad_() for x in inputs]
+        with mock.patch.object(attention, "LONG", 0 if kernel else 1024):
+            out = packed_attention(None, *given, row)[0]
+        weights = torch.linspace(-1, 1, out.numel()).view_as(out)
+        found = [out.detach(), *torch.autograd.grad((out.float() * weights).sum(), given)]
+        truth = truth or found
+        noise[dtype, kernel] = [((a.float() - b).norm() / b.norm()).item() for a, b in zip(found, truth, strict=True)]
+    for own, theirs in zip(noise[torch.bfloat16, False], noise[torch.bfloat16, True], strict=True):
+        assert own < 2 * theirs

@@ -42,7 +42,7 @@ def test_the_fused_gradient_is_right_by_finite_differences():
     from safedpo.lm.rows.fused import _FusedLora
 
     torch.manual_seed(0)
-    x, w, bias = torch.randn(2, 3, 4), torch.randn(5, 4), torch.randn(5)
+    x, w, bias = torch.randn(6, 4), torch.randn(5, 4), torch.randn(5)
     a, b = torch.randn(2, 4), torch.randn(5, 2)
     inputs = [t.double().requires_grad_(t is not w and t is not bias) for t in (x, w, bias, a, b)]
     assert torch.autograd.gradcheck(lambda *t: _FusedLora.apply(*t, 0.7), inputs)

@@ -1,8 +1,9 @@
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import LlamaForCausalLM
+from transformers import GraniteConfig, GraniteForCausalLM, LlamaForCausalLM
 
+from safedpo.errors import UserError
 from safedpo.lm.models.adapters import add_lora
 from safedpo.lm.models.tiny import tiny_model
 from safedpo.lm.rows.logprobs import head_logps, response_logps, token_logps
@@ -128,6 +129,16 @@ def test_a_model_that_changes_its_logits_keeps_them():
     assert (found - response_logps(tiny_model(), pack_pairs([pair]))[0]).abs() > 1e-3
 
 
+def test_a_token_without_an_embedding_does_not_hide_that_logits_are_scaled():
+    config = GraniteConfig(**{**tiny_model().config.to_dict(), "model_type": "granite"}, logits_scaling=4.0)
+    torch.manual_seed(0)
+    model = GraniteForCausalLM(config).eval()
+    model.model.embed_tokens.weight.data[0] = 0  # where padding often sits
+    pair = random_pairs(1)[0]
+    found = response_logps(model, pack_pairs([pair]))[0]
+    torch.testing.assert_close(found, brute_force(model, pair.prompt_ids, pair.chosen_ids), rtol=1e-5, atol=1e-5)
+
+
 def test_a_model_may_give_its_own_logits_for_a_packed_row():
     model = tiny_model()
     model.position_logits = lambda batch: torch.zeros(len(batch.targets), 4)
@@ -146,7 +157,7 @@ def test_token_logps_sum_to_response_logps_in_bfloat16_too():
 def test_an_attention_that_cannot_take_the_mask_is_refused():
     model = tiny_model()
     model.config._attn_implementation = "flash_attention_2"
-    with pytest.raises(ValueError, match="flash_attention_2"):
+    with pytest.raises(UserError, match="flash_attention_2"):
         response_logps(model, pack([(2,)], [(0, (3,))]))
 
 

@@ -15,6 +15,7 @@ from safedpo.lm.rows.tokens import (
     tokenize_response,
 )
 from safedpo.records import Record, read_records
+from tests.lm.rows.templates import merging_tokenizer
 
 EOS = 1
 
@@ -37,17 +38,22 @@ def test_the_templates_are_as_documented(tokenizer):
         prompt_text(tokenizer, "hi", "fancy")
 
 
-def test_a_prompt_that_is_no_token_prefix_raises_with_both_strings(tokenizer):
-    class Melting:  # joins the last character of the prompt with the first of the response
-        eos_token_id, bos_token_id, eos_token, chat_template = 1, 0, "</s>", None
+def test_a_row_whose_prompt_is_no_token_prefix_is_refused_by_number_and_the_others_go_on():
+    """A newline in front melts into the newline that ends a chat prompt: one row's trouble, not the run's."""
+    tokenizer = merging_tokenizer(("Ċ", "Ċ"))
+    done = tokenize_examples([("hi", "\n\nhello", 4), ("hi", "hello", 5)], tokenizer)
+    assert [item.id for item in done.items] == [5]
+    assert done.refused[0][0] == 4 and "share a token with the end of the prompt" in done.refused[0][1]
 
-        def __call__(self, text, **how):
-            return {"input_ids": [hash(text[i : i + 30]) % 90 + 2 for i in range(0, len(text), 30)]}
 
-    with pytest.raises(UserError) as error:
-        tokenize_response(Melting(), "abc", "def", max_length=99)
-    assert "'BEGINNING OF CONVERSATION: USER: abc ASSISTANT:'" in str(error.value)
-    assert "'BEGINNING OF CONVERSATION: USER: abc ASSISTANT: def'" in str(error.value)
+def test_half_a_character_and_a_missing_end_of_text_are_said(tokenizer):
+    done = tokenize_examples([("hi", "a\ud800b", 4), ("h\udfffi", "a", 5), ("hi", "hello", 6)], tokenizer)
+    assert [row for row, _ in done.refused] == [4, 5] and "lone surrogate" in done.refused[0][1]
+    tokenizer.eos_token = None
+    for template in ("plain", "chat"):
+        tokenizer.chat_template = template == "chat" and "{% for m in messages %}{{ m.content }} {% endfor %}" or None
+        with pytest.raises(UserError, match="no end-of-text token"):
+            tokenize_response(tokenizer, "hi", "hello", max_length=99, template=template)
 
 
 def test_a_long_response_is_cut_at_its_end_and_counted(tokenizer, records):

@@ -7,6 +7,7 @@ from transformers import TrainingArguments
 from safedpo import losses
 from safedpo.errors import UserError
 from safedpo.lm.training.config import HONOURED, LOSSES, SafeDPOConfig, honoured_arguments
+from safedpo.lm.training.recipes import RECIPES
 
 
 def config(**how):
@@ -66,8 +67,12 @@ def test_bad_settings_are_named(how, message):
         config(**how)
 
 
-def test_defaults_are_the_papers():
-    assert (config().beta, config().delta, config().loss, config().rule) == (0.1, 10.0, "safedpo", "safedpo")
+def test_defaults_are_those_of_the_recipe_household():
+    recipe, made = RECIPES["household"], config()
+    assert (made.beta, made.learning_rate, made.per_device_train_batch_size, made.max_grad_norm) == tuple(
+        recipe[name] for name in ("beta", "learning_rate", "batch_size", "max_grad_norm")
+    )
+    assert (made.delta, made.loss, made.rule) == (10.0, "safedpo", "safedpo")
     assert config(loss="dpo").delta is None and config(delta=0.0).delta == 0.0
 
 

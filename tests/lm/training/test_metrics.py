@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from safedpo.lm.training.config import SafeDPOConfig
-from safedpo.lm.training.metrics import QUANTITIES, SATURATED, GroupSums, pair_columns
+from safedpo.lm.training.metrics import QUANTITIES, GroupSums, pair_columns
+from safedpo.losses import SATURATED
 
 
 def test_means_are_by_hand():

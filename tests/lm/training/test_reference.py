@@ -1,5 +1,6 @@
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from safedpo.errors import UserError
@@ -91,16 +92,43 @@ def test_the_identity_changes_with_weights_dtype_tokens_and_order(pairs):
     assert weights_fingerprint(trained_policy()) == base  # a half-trained policy has the identity of its reference
 
 
-def test_a_cache_of_something_else_is_refused(pairs, tmp_path):
-    reference_logps(tiny_model(), pairs, folder=tmp_path)
+def damaged(how, file):
+    """A part of the cache, spoilt in one of the ways that were tried."""
+    content = bytearray(file.read_bytes())
+    if how == "cut":
+        content = content[:50]
+    elif how == "empty":
+        content = bytearray()
+    elif how == "another identity":
+        save_file(load_file(file), file, metadata={"identity": "another"})
+        return
+    elif how == "without a sha256":
+        with safe_open(file, "pt") as stored:
+            identity = stored.metadata()["identity"]
+        save_file(load_file(file), file, metadata={"identity": identity})
+        return
+    else:
+        content[int(how)] ^= 1 << 7
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("how", ["cut", "empty", "another identity", "without a sha256", 3, 40, -1, -2, -9, -33, -64])
+def test_a_damaged_part_is_computed_again(pairs, tmp_path, how, capsys):
+    """-1 is the sign of a value: -182.6 became +182.6, and the run went on with it."""
+    whole = reference_logps(tiny_model(), pairs, folder=tmp_path)
     (mine,) = parts(tmp_path)
-    values = load_file(mine)
-    save_file(values, mine, metadata={"identity": "another"})
-    with pytest.raises(UserError, match="belongs to other weights or other pairs"):
+    damaged(how, mine)
+    assert torch.equal(reference_logps(tiny_model(), pairs, folder=tmp_path), whole)
+    assert "computed again" in capsys.readouterr().out
+    reference_logps(tiny_model(), pairs, folder=tmp_path)
+    assert "computed again" not in capsys.readouterr().out
+
+
+def test_a_log_probability_above_zero_is_refused(pairs, tmp_path, monkeypatch):
+    monkeypatch.setattr(reference, "response_logps", lambda model, batch: -response_logps(model, batch))
+    with pytest.raises(UserError, match="at most 0"):
         reference_logps(tiny_model(), pairs, folder=tmp_path)
-    mine.write_bytes(mine.read_bytes()[:50])
-    with pytest.raises(UserError, match="cannot be read"):
-        reference_logps(tiny_model(), pairs, folder=tmp_path)
+    assert not parts(tmp_path)
 
 
 def test_a_value_that_is_not_finite_names_its_rows(pairs, tmp_path):

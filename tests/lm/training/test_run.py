@@ -1,3 +1,5 @@
+import hashlib
+import inspect
 import json
 import math
 import os
@@ -15,7 +17,9 @@ from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
 from safedpo.lm.rows.logprobs import response_logps
 from safedpo.lm.rows.packing import pack_pairs
 from safedpo.lm.rows.tokens import tokenize_pairs
-from safedpo.lm.training import checkpoints
+from safedpo.lm.training import run as run_module
+from safedpo.lm.training.on_disk import carry_out, checkpoints
+from safedpo.lm.training.recipes import RECIPES
 from safedpo.lm.training.run import sft, train
 from safedpo.records import CONTRADICTIONS, read_records
 from tests.records.test_labels import as_row, contradicted
@@ -26,6 +30,11 @@ QUICK = {"batch_size": 4, "save_steps": 2, "device": "cpu", "disable_tqdm": True
 
 def adapter(folder):
     return load_file(folder / "adapter_model.safetensors")
+
+
+def weights(folder):
+    (file,) = folder.glob("*model.safetensors")
+    return {name: tensor.numpy().tobytes() for name, tensor in load_file(file).items()}
 
 
 def same(a, b):
@@ -43,8 +52,12 @@ def test_a_run_leaves_an_adapter_a_log_and_its_papers(loaded, records, tmp_path)
     papers = json.loads((run.folder / "run.json").read_text())
     assert papers["status"] == "finished" and papers["metrics"] == run.metrics and run.metrics["steps"] == 5
     assert papers["counts"] == run.counts and run.counts["dropped"] == 6 and papers["pairs"] == 18
-    assert papers["settings"]["delta"] == 10.0 and papers["settings"]["beta"] == 0.1
+    assert papers["settings"]["delta"] == 10.0 and papers["settings"]["beta"] == 2.0
     assert {"torch", "transformers", "peft"} <= papers["versions"].keys()
+    assert papers["files"] == {
+        name: hashlib.sha256((run.folder / name).read_bytes()).hexdigest()
+        for name in ("adapter_config.json", "adapter_model.safetensors", "log.jsonl")
+    }
     assert papers["step_zero"]["predicted"] == pytest.approx(
         math.log(2) + (math.log1p(math.exp(10)) - math.log(2)) * 12 / 18, abs=1e-4
     )
@@ -98,6 +111,103 @@ def test_an_interrupted_run_goes_on_to_bitwise_the_same_adapter(loaded, records,
     assert noted[0] == noted[1] and noted[0]["predicted"] > 0  # the check of the first start is not forgotten
 
 
+STOPPED_LATE = [
+    {"max_steps": 6, "lr_scheduler_type": "constant"},
+    {"epochs": 1.5, "lr_scheduler_type": "constant"},
+    {"epochs": 2},
+    {"epochs": 2, "gradient_accumulation_steps": 2, "save_steps": 1},
+    {"max_steps": 6, "logging_steps": 4, "save_steps": 3},
+    {"epochs": 2, "save_strategy": "epoch", "logging_steps": 4},
+    {"max_steps": 6, "logging_strategy": "epoch", "save_steps": 1},
+    {"full": True, "max_steps": 4},
+]
+
+
+@pytest.mark.parametrize("how", STOPPED_LATE, ids=[" ".join(map(str, how.values())) for how in STOPPED_LATE])
+def test_a_run_stopped_after_its_last_step_takes_no_step_more(loaded, records, tmp_path, how, monkeypatch):
+    how = QUICK | {"learning_rate": 1e-3} | how
+    whole = train(loaded(), records, tmp_path / "whole", **how)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(carry_out, "finish", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
+        train(loaded(), records, tmp_path / "late", **how)
+    last = len(whole.log) and whole.metrics["steps"]
+    with monkeypatch.context() as patch:
+        if (tmp_path / "late" / f"checkpoint-{last}").exists():
+            patch.setattr(carry_out.SafeDPOTrainer, "training_step", lambda *given: pytest.fail("a step more"))
+        late = train(loaded(), records, tmp_path / "late", **how)
+    assert weights(whole.folder) == weights(late.folder)
+    assert (late.log, late.metrics) == (whole.log, whole.metrics)
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3, 4, 5])
+def test_rows_that_join_several_steps_are_the_same_after_an_interruption(loaded, records, tmp_path, stop):
+    how = QUICK | {"logging_steps": 3, "save_steps": 1, "max_steps": 7}
+    whole = train(loaded(), records, tmp_path / "whole", **how)
+    with pytest.raises(KeyboardInterrupt):
+        train(loaded(), records, tmp_path / "cut", callbacks=[StopAt(stop)], **how)
+    again = train(loaded(), records, tmp_path / "cut", **how)
+    assert again.log == whole.log and weights(again.folder) == weights(whole.folder)
+
+
+HOLD = "import fcntl, os, sys; fcntl.flock(os.open(sys.argv[1], 0), fcntl.LOCK_EX); print('held', flush=True); input()"
+
+
+def test_a_second_run_in_the_same_folder_is_refused_until_the_first_has_ended(loaded, records, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as first:
+        assert first.stdout.readline() == "held\n"
+        with pytest.raises(UserError, match="another program is at work in"):
+            train(loaded(), records, folder, **QUICK)
+        first.kill()  # however the first one ends, its lock ends with it
+    assert not list(folder.iterdir())
+    assert train(loaded(), records, folder, **QUICK).metrics["steps"] == 5
+
+
+def test_what_a_killed_first_write_left_does_not_lock_the_folder(loaded, records, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / ".run.json.unfinished-4711").write_text('{"half')
+    (folder / ".lock").write_text("")
+    run = train(loaded(), records, folder, **QUICK)
+    assert not list(folder.glob(".*.unfinished*")) and run.metrics["steps"] == 5
+
+
+def test_a_finished_run_killed_while_it_tidied_up_is_tidied_up(loaded, records, tmp_path):
+    run = train(loaded(), records, tmp_path / "run", **QUICK)
+    (run.folder / "checkpoint-4").mkdir()
+    (run.folder / ".unfinished").mkdir()
+    with pytest.raises(UserError, match="this very run, finished"):
+        train(loaded(), records, tmp_path / "run", **QUICK)
+    assert not (run.folder / "checkpoint-4").exists() and not (run.folder / ".unfinished").exists()
+
+
+def test_a_file_or_newer_damage_named_like_a_checkpoint_is_passed_over(loaded, records, tmp_path):
+    whole = train(loaded(), records, tmp_path / "whole", **QUICK)
+    with pytest.raises(KeyboardInterrupt):
+        train(loaded(), records, tmp_path / "cut", callbacks=[StopAt(3)], **QUICK)
+    (tmp_path / "cut" / "checkpoint-99").write_text("no folder")
+    for name, manifest in {"checkpoint-98": "{}", "checkpoint-97": "[]", "checkpoint-96": '{"a": 1}'}.items():
+        (tmp_path / "cut" / name).mkdir()
+        (tmp_path / "cut" / name / "manifest.json").write_text(manifest)
+    assert weights(train(loaded(), records, tmp_path / "cut", **QUICK).folder) == weights(whole.folder)
+
+
+def test_the_defaults_are_the_recipes_and_the_shipped_data_from_any_folder(loaded, tmp_path, monkeypatch):
+    named = {name: one.default for name, one in inspect.signature(train).parameters.items()}
+    recipe = RECIPES["household"] | {"max_pairs": None}
+    assert {name: named[name] for name in recipe if name in named} == {k: v for k, v in recipe.items() if k in named}
+    monkeypatch.chdir(tmp_path)
+    found = {}
+    monkeypatch.setattr(run_module, "draw", lambda items, limit, seed: found.update(limit=limit) or items[:4])
+    run = train(loaded(), output_dir="run", max_steps=1, device="cpu", disable_tqdm=True)
+    settings = json.loads(Path("run/run.json").read_text())["settings"]
+    assert found["limit"] == RECIPES["household"]["max_pairs"] and settings["max_grad_norm"] == 100.0
+    assert run.counts["rows"] > 2000
+
+
 def test_a_damaged_checkpoint_is_passed_over(loaded, records, tmp_path):
     whole = train(loaded(), records, tmp_path / "whole", **QUICK)
     with pytest.raises(KeyboardInterrupt):
@@ -138,6 +248,10 @@ def test_a_sweep_computes_its_reference_once(loaded, records, tmp_path, monkeypa
         ({"beta": -1.0}, "beta is -1"),
         ({"max_pairs": 0}, "at least 1"),
         ({"lora_r": 0}, "LoRA rank"),
+        ({"max_steps": 0}, "max_steps is 0; give a whole number of at least 1, or -1"),
+        ({"epochs": 0}, "num_train_epochs is 0"),
+        ({"epochs": math.nan}, "num_train_epochs is nan"),
+        ({"save_total_limit": -1}, "save_total_limit is -1"),
         ({"max_length": 10}, "leaves no pair to train on.*leaves no room"),
         ({"rule": "x"}, "known rules"),
     ],

@@ -1,0 +1,197 @@
+"""Measured results that are stored, behind one door: the sweep, one of its runs, the reference's samples, the blends.
+
+A folder that `safedpo sweep` filled, shipped (`data/results/household`) or the reader's own:
+
+    stored_results()            the shipped one; refused where it was made of other data or another reference
+    stored_results("runs/t4")   the reader's own
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from safedpo.errors import UserError
+from safedpo.files import shipped
+
+if TYPE_CHECKING:  # its module needs transformers, which these results do without
+    from safedpo.evaluate.table import Row
+
+METRICS = ("harm", "helpfulness", "over_refusal")
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a sweep found. `sweep` is the content of its `sweep.json`, which is what `safedpo.show.explorer` takes."""
+
+    folder: Path
+    sweep: dict
+
+    @property
+    def budgets(self) -> list[int]:
+        """Pairs seen when the policies were measured; the last is the length of a run."""
+        return self.sweep["settings"]["budgets"]
+
+    @property
+    def beta(self) -> float:
+        return self.sweep["settings"]["beta"]
+
+    @property
+    def reference(self) -> dict[str, dict]:
+        """metric -> `{"value", "low", "high", "n"}` of the reference."""
+        return self.sweep["reference"]
+
+    def deltas(self, rule: str = "safedpo") -> list[float]:
+        """The safety margins that were trained under a rule, ascending."""
+        return sorted({run["delta"] for run in self.sweep["runs"] if run["rule"] == rule})
+
+    def points(self, delta: float, *, rule: str = "safedpo", pairs: int | None = None) -> list[dict]:
+        """What each seed's run was after `pairs` (default: at its end): metrics with intervals, and responses.
+
+        Raises `UserError` where there is no such run, or none was measured after so many pairs.
+        """
+        pairs = self.budgets[-1] if pairs is None else pairs
+        runs = [run for run in self.sweep["runs"] if (run["rule"], run["delta"]) == (rule, delta)]
+        if not runs:
+            trained = ", ".join(f"{one:g}" for one in self.deltas(rule)) or "none"
+            raise UserError(f"{self.folder} holds no run with rule {rule} and delta {delta:g}; trained were {trained}")
+        if pairs not in self.budgets:
+            raise UserError(f"nothing was measured after {pairs} pairs; the budgets are {self.budgets}")
+        runs.sort(key=lambda run: run["seed"])
+        return [point for run in runs for point in run["points"] if point["pairs"] == pairs]
+
+    def values(self, metric: str, delta: float, *, rule: str = "safedpo", pairs: int | None = None) -> list[float]:
+        """A metric of each seed, in [0, 1].
+
+        >>> [round(value, 3) for value in stored_results().values("harm", 10)]
+        [0.016, 0.033, 0.013]
+        """
+        return [point[metric]["value"] for point in self.points(delta, rule=rule, pairs=pairs)]
+
+    def responses(self, delta: float, *, rule: str = "safedpo") -> list[dict]:
+        """The first seed's responses to the shown prompts at the end of its run.
+
+        `{"prompt", "greedy", "sampled", "tokens", "log_ratios"}`; the last two belong to the greedy response.
+        """
+        return self.points(delta, rule=rule)[0]["responses"]
+
+    def log(self, name: str, seed: int = 0) -> list[dict]:
+        """The training log of one run, a dict a step; `name` is its folder's, for example `safedpo-delta-10`."""
+        return _lines(self.folder / name / str(seed) / "log.jsonl")
+
+    def table(self) -> "list[Row]":
+        """One row a method, with every seed, as `safedpo table` prints it."""
+        from safedpo.evaluate.table import read_rows
+
+        return read_rows(self.folder)
+
+    def reference_scores(self, metric: str = "helpfulness") -> tuple[list[str], Tensor]:
+        """The prompts, and the reference's sampled responses' scores (P, S) float64: S responses to each of P prompts."""
+        rows = [row for row in _lines(self.folder / "samples-reference.jsonl") if not row["greedy"]]
+        by_prompt: dict[str, list[float]] = {}
+        for row in rows:
+            by_prompt.setdefault(row["prompt"], []).append(float(row[metric]))
+        return list(by_prompt), torch.tensor(list(by_prompt.values()), dtype=torch.float64)
+
+    @cached_property
+    def blends(self) -> dict:
+        """Blends of neighbouring margins, measured beside the policy that was trained in between (`blends.json`)."""
+        return _json(self.folder / "blends.json")
+
+    def must_rest_on(self, fingerprint: str, whose: str = "the model loaded here") -> None:
+        """Raise `UserError` unless the reference of these results has this fingerprint.
+
+        >>> stored_results().must_rest_on("0000")
+        Traceback (most recent call last):
+        ...
+        safedpo.errors.UserError: .../household rests on the reference 3ec61a0ccbd7ad53, the model loaded here is 0000: \
+numbers of one say nothing about the other; load the model that sweep.json names, or run the sweep again
+        """
+        found = self.sweep["fingerprints"]["reference"]
+        if found != fingerprint:
+            raise UserError(
+                f"{self.folder} rests on the reference {found}, {whose} is {fingerprint}: numbers of one say nothing "
+                "about the other; load the model that sweep.json names, or run the sweep again"
+            )
+
+
+def stored_results(folder: str | Path | None = None) -> Results:
+    """The results in a sweep's folder; without one the shipped ones, checked against the shipped data and adapters.
+
+    Raises `UserError` for a folder that holds no finished sweep, for damaged files, and, of the shipped results, where
+    the training data, the held-out prompts or the adapters' reference are not those that they were made with.
+
+    >>> results = stored_results()
+    >>> results.deltas(), results.budgets
+    ([0.0, 2.0, 5.0, 10.0, 20.0, 50.0], [300, 600, 1000])
+    """
+    home = Path(folder) if folder is not None else shipped("data") / "results" / "household"
+    sweep = _json(home / "sweep.json")
+    try:
+        sweep["fingerprints"]["reference"], sweep["settings"]["budgets"], sweep["settings"]["beta"]
+        finished = bool(sweep["runs"] and sweep["reference"])
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{home / 'sweep.json'} is not what `safedpo sweep` writes: {error} is missing") from error
+    if not finished:
+        raise UserError(
+            f"the sweep in {home} has no finished run yet; start it again with the same command, it goes on"
+        )
+    results = Results(home, sweep)
+    if folder is None:
+        _must_fit_what_is_shipped(results)
+    return results
+
+
+def adapters(folder: str | Path | None = None) -> dict[float, Path]:
+    """delta -> the folder of its adapter: those shipped with the results, or those of a sweep of one's own (seed 0).
+
+    >>> sorted(adapters())
+    [0.0, 2.0, 5.0, 10.0, 20.0, 50.0]
+    """
+    home = Path(folder) if folder is not None else shipped("data") / "adapters" / "sweep"
+    pattern = "delta-*/run.json" if folder is None else "safedpo-delta-*/0/run.json"
+    found = {float(_json(file)["settings"]["delta"]): file.parent for file in sorted(home.glob(pattern))}
+    if not found:
+        raise UserError(f"{home} holds no adapters ({pattern}); run the sweep first")
+    return dict(sorted(found.items()))
+
+
+def _must_fit_what_is_shipped(results: Results) -> None:
+    from safedpo.household import load
+    from safedpo.lm.training.data import data_fingerprint
+    from safedpo.records import read_records
+
+    prints = results.sweep["fingerprints"]
+    for name, part in (("data", "train"), ("prompts", "test")):
+        found = data_fingerprint(read_records(load(part)).records)
+        if found != prints[name]:
+            raise UserError(
+                f"the results in {results.folder} were made with other {name} ({prints[name]}) than the shipped "
+                f"{part}.jsonl ({found}); restore that file, or run the sweep again"
+            )
+    for folder in adapters().values():
+        results.must_rest_on(
+            _json(folder / "run.json")["fingerprints"]["reference"], f"that of the adapter in {folder}"
+        )
+
+
+def _json(file: Path) -> dict:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{file} is missing; give the output directory of a finished `safedpo sweep`") from error
+    except ValueError as error:
+        raise UserError(f"{file} is damaged ({error}); restore it, or make it again") from error
+
+
+def _lines(file: Path) -> list[dict]:
+    try:
+        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    except FileNotFoundError as error:
+        raise UserError(f"{file} is missing; give the folder of a finished sweep, and a run that it holds") from error
+    except ValueError as error:
+        raise UserError(f"{file} is damaged ({error}); restore it, or make it again") from error

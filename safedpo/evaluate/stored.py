@@ -1,0 +1,52 @@
+"""What an evaluation left on disk, read back: each number of the right kind and within its bounds, or refused by name."""
+
+import json
+from pathlib import Path
+
+from safedpo.errors import UserError, brief
+from safedpo.evaluate.report import METRICS
+from safedpo.files import is_number, read_json
+
+AGAIN = "make it again with `safedpo evaluate`"
+
+
+def read_report(file: Path) -> dict:
+    """The content of an `evaluation.json`: policy, reference (where there is one) and settings, checked."""
+    report = read_json(file, way_out=AGAIN)
+    settings = report.get("settings")
+    if not isinstance(settings, dict) or not isinstance(settings.get("fingerprint"), str):
+        raise UserError(f"{file} is not an evaluation (settings.fingerprint is missing); {AGAIN}")
+    if "seed" not in settings:
+        raise UserError(f"{file} is not an evaluation (settings.seed is missing); {AGAIN}")
+    for model in ("policy", "reference"):
+        if model == "policy" or model in report:
+            for metric in METRICS:
+                _check(report.get(model), metric, f"{file} is not an evaluation: {model}")
+    return report
+
+
+def _check(metrics: object, metric: str, where: str) -> None:
+    one = metrics.get(metric) if isinstance(metrics, dict) else None
+    if not isinstance(one, dict):
+        raise UserError(f"{where} has no {metric}; {AGAIN}")
+    for part in ("value", "low", "high"):
+        value = one.get(part, "missing")
+        if value is not None and not is_number(value, 0, 1):
+            raise UserError(f"{where}.{metric}.{part} is {brief(repr(value), 60)}, no share from 0 to 1; {AGAIN}")
+    if not (is_number(one.get("n"), 0) and isinstance(one["n"], int)):
+        raise UserError(f"{where}.{metric}.n is {brief(repr(one.get('n')), 60)}, no number of responses; {AGAIN}")
+
+
+def read_samples(file: Path) -> list[dict]:
+    """The rows of a `samples-*.jsonl`, each with its prompt, response and whether it is the greedy one."""
+    try:
+        rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror or error}; {AGAIN}") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{file} is damaged ({brief(str(error))}); {AGAIN}") from error
+    for number, row in enumerate(rows, start=1):
+        kinds = {"prompt": str, "response": str, "greedy": bool}
+        if not isinstance(row, dict) or any(not isinstance(row.get(name), kind) for name, kind in kinds.items()):
+            raise UserError(f"{file} is damaged (row {number} is no sample); {AGAIN}")
+    return rows

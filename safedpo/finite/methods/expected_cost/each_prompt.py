@@ -1,0 +1,95 @@
+"""RePO: the expected cost is bounded for *each* prompt, with a price of its own (arXiv 2410.19933)."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from safedpo.finite.fit import NotConvergedError
+from safedpo.finite.methods.expected_cost.dual import best_multiplier, check_limit
+from safedpo.finite.methods.expected_cost.lagrangian import relabel
+from safedpo.finite.methods.learned import learned_world
+from safedpo.finite.methods.outcome import Costs, Outcome, logistic, sample_answers, train
+from safedpo.finite.optimum import expectation, unsafe_mass
+from safedpo.finite.pairs import Pairs
+from safedpo.finite.world import FiniteWorld
+
+
+def prompt_multipliers(world: FiniteWorld, beta: float, limit: float) -> Tensor:
+    """lambda_x for each prompt, (P,): the least price at which that prompt's own expected cost is within `limit`.
+
+    Raises `InfeasibleLimitError` naming the first prompt where no policy is.
+
+    >>> from safedpo.finite import six_answers
+    >>> round(prompt_multipliers(six_answers(), 0.5, 0.0).item(), 4)
+    0.3477
+    """
+    found = []
+    for x, one in enumerate(_prompts(world)):
+        check_limit(f"RePO, prompt {x}", one, limit)
+        found.append(best_multiplier(one, beta, limit))
+    return torch.tensor(found, dtype=torch.float64)
+
+
+def repo(
+    world: FiniteWorld,
+    pairs: Pairs,
+    *,
+    beta: float,
+    seed: int = 0,
+    limit: float = 0.0,
+    models: FiniteWorld | None = None,
+    samples: int | None = 4000,
+    rounds: int = 80,
+    steps: int = 300,
+    tolerance: float = 0.05,
+) -> Outcome:
+    """C-DPO's loop with a price for each prompt: lambda_x <- [lambda_x + eta_x (cost_x - limit)]+, eta_x = 1 / sup g_x''.
+
+    RePO itself trains with a rectified penalty; this loop has its optimum [derived]. `samples` answers *a prompt*
+    estimate each cost (None: exact sums). Ends when no price moved more than `tolerance` times its eta;
+    `InfeasibleLimitError` names a prompt, `NotConvergedError` the last step. `multiplier` is the mean price.
+    """
+    costs, draw, history, logps = Costs(), torch.Generator().manual_seed(seed), [], world.ref_logps
+    with costs.timed():
+        models = learned_world("RePO's models", world, pairs, costs) if models is None else models
+        costs.tables += 1
+        for x, one in enumerate(_prompts(models)):
+            check_limit(f"RePO, prompt {x}", one, limit)
+        lam, eta = torch.zeros(world.prompts, dtype=torch.float64), 4 * beta / _spread(models) ** 2
+        for _ in range(rounds):
+            labelled = relabel(pairs, models.reward - lam[:, None] * models.cost)
+            own: dict[str, Any] = {"shape": logistic(beta), "beta": beta, "steps": steps, "tolerance": None}
+            logps, norm = train("RePO", world, labelled, costs, start=logps, **own)
+            cost = expectation(logps, models.cost)
+            if samples is not None:
+                answers = sample_answers(logps, samples, draw)
+                costs.samples += answers.numel()
+                cost = models.cost.gather(1, answers).mean(-1)
+            moved = (lam + eta * (cost - limit)).clamp(min=0.0)
+            still = ((moved - lam).abs() / eta).max().item()
+            mass = unsafe_mass(world, logps).mean().item()
+            history.append({"lambda": lam.mean().item(), "cost": cost.max().item(), "unsafe_mass": mass})
+            if still <= tolerance:
+                source = "after arXiv 2410.19933 (the loop is derived)"
+                return Outcome("RePO", logps, costs, source, norm, lam.mean().item(), tuple(history), models)
+            lam = moved
+    raise NotConvergedError("RePO's loop over prices", rounds, still, tolerance)
+
+
+def repo_optimum(world: FiniteWorld, *, beta: float, limit: float = 0.0) -> Tensor:
+    """pi_ref exp((r - lambda_x c) / beta) / Z, (P, A), with each prompt's least price [derived]."""
+    lam = prompt_multipliers(world, beta, limit)[:, None]
+    return (world.ref_logps + (world.reward - lam * world.cost) / beta).log_softmax(-1)
+
+
+def _prompts(world: FiniteWorld) -> list[FiniteWorld]:
+    tables = (world.ref_logps, world.reward, world.unsafe, world.cost)
+    return [FiniteWorld(*(table[x : x + 1] for table in tables)) for x in range(world.prompts)]
+
+
+def _spread(world: FiniteWorld) -> Tensor:
+    """The largest difference of two costs of each prompt, among answers the reference can give, (P,)."""
+    never = world.ref_logps.isneginf()
+    most = world.cost.masked_fill(never, -torch.inf).amax(-1)
+    return (most - world.cost.masked_fill(never, torch.inf).amin(-1)).clamp(min=1e-12)

@@ -1,0 +1,214 @@
+"""Methods that constrain the *expected* cost with a price lambda that moves: C-DPO and Safe RLHF.
+
+Both learn a reward and a cost from the pairs first (`learned`), or are given them as a `FiniteWorld`. Their
+constraint is on the cost as that world sees it, and on its mean: unsafe answers stay, paid for by safe ones.
+"""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from safedpo.finite.fit import NotConvergedError
+from safedpo.finite.methods.expected_cost.dual import (
+    SAFE_RLHF_MAX,
+    best_multiplier,
+    check_limit,
+    expected_cost,
+    lagrangian_policy,
+    largest_dual_curvature,
+    safe_rlhf_multiplier,
+    safe_rlhf_policy,
+)
+from safedpo.finite.methods.learned import learned_world
+from safedpo.finite.methods.outcome import Costs, Outcome, logistic, sample_answers, train
+from safedpo.finite.optimum import unsafe_mass
+from safedpo.finite.pairs import Pairs, concatenate
+from safedpo.finite.world import FiniteWorld
+
+
+def relabel(pairs: Pairs, scores: Tensor) -> Pairs:
+    """Forget who won: each pair in both orders, weighted by Bradley-Terry under `scores` (P, A) (C-DPO's r_lambda).
+
+    >>> from safedpo.finite import population, six_answers
+    >>> both = relabel(population(six_answers()), six_answers().reward)
+    >>> round(both.weight.sum().item(), 9)
+    15.0
+    """
+    wins = (scores[pairs.prompt, pairs.chosen] - scores[pairs.prompt, pairs.rejected]).sigmoid()
+    swapped = pairs.swapped(torch.ones(len(pairs), dtype=torch.bool))
+    return concatenate([replace(pairs, weight=pairs.weight * wins), replace(swapped, weight=pairs.weight * (1 - wins))])
+
+
+def dual_step(lam: float, cost: float, limit: float, eta: float) -> tuple[float, float]:
+    """lambda <- [lambda + eta (cost - limit)]+, and the length of that step over eta: the measure to stop by.
+
+    Complementary slackness lambda (cost - limit) is the wrong measure: it is 0 at lambda = 0, however infeasible.
+
+    >>> dual_step(0.0, cost=0.75, limit=0.5, eta=0.5)
+    (0.125, 0.25)
+    """
+    moved = max(lam + eta * (cost - limit), 0.0)
+    return moved, abs(moved - lam) / eta
+
+
+def c_dpo(
+    world: FiniteWorld,
+    pairs: Pairs,
+    *,
+    beta: float,
+    seed: int = 0,
+    limit: float = 0.0,
+    models: FiniteWorld | None = None,
+    eta: float | None = None,
+    samples: int | None = 4000,
+    rounds: int = 80,
+    steps: int = 300,
+    tolerance: float = 0.03,
+) -> Outcome:
+    """C-DPO (arXiv 2403.02475; the loop derived from its abstract): relabel, DPO, sample, dual step, until it stands.
+
+    Each of `rounds`: the pairs are relabelled under r - lambda c of `models` (learned from the pairs where not
+    given), DPO runs `steps` steps from where it was, `samples` answers estimate the expected cost (None: the exact
+    sum), and lambda takes a `dual_step`; by default eta = 4 beta / (c_max - c_min)^2, the reciprocal of the largest
+    curvature. It stops when the step over eta is at most `tolerance` (give several standard errors of the estimate).
+
+    Raises `InfeasibleLimitError` for a limit that no policy stays below, `NotConvergedError` with the last step.
+    """
+    costs, draw, history, lam, logps = Costs(), torch.Generator().manual_seed(seed), [], 0.0, world.ref_logps
+    with costs.timed():
+        models = learned_world("C-DPO's models", world, pairs, costs) if models is None else models
+        costs.tables += 1
+        check_limit("C-DPO", models, limit)
+        eta = 1 / largest_dual_curvature(models, beta) if eta is None else eta
+        for _ in range(rounds):
+            labelled = relabel(pairs, models.reward - lam * models.cost)
+            logps, norm = train(
+                "C-DPO",
+                world,
+                labelled,
+                costs,
+                shape=logistic(beta),
+                beta=beta,
+                steps=steps,
+                tolerance=None,
+                start=logps,
+            )
+            cost = _estimate(models, logps, samples, draw, costs)
+            moved, still = dual_step(lam, cost, limit, eta)
+            history.append({"lambda": lam, "cost": cost, "unsafe_mass": unsafe_mass(world, logps).mean().item()})
+            if still <= tolerance:
+                break
+            lam = moved
+    if still > tolerance:
+        raise NotConvergedError(f"C-DPO's dual loop at eta={eta:.3g}", rounds, still, tolerance)
+    return Outcome(
+        "C-DPO", logps, costs, "arXiv 2403.02475 (derived)", norm, history[-1]["lambda"], tuple(history), models
+    )
+
+
+def c_dpo_optimum(world: FiniteWorld, *, beta: float, limit: float = 0.0) -> Tensor:
+    """pi_lambda at lambda*, (P, A): exact for the reward and cost of `world` (pass the learned one) [derived]."""
+    return lagrangian_policy(world, best_multiplier(world, beta, limit), beta)
+
+
+def safe_rlhf(
+    world: FiniteWorld,
+    pairs: Pairs,
+    *,
+    beta: float,
+    seed: int = 0,
+    limit: float = 0.0,
+    lam: float | None = None,
+    models: FiniteWorld | None = None,
+    eta: float = 0.05,
+    samples: int | None = 64,
+    steps: int = 4000,
+    lr: float = 1.0,
+) -> Outcome:
+    """Safe RLHF (arXiv 2310.12773): learned reward and cost, then Lagrangian policy gradient with fresh samples.
+
+    Each step draws `samples` answers a prompt (None: exact sums) and ascends the score-function estimate with the
+    advantage (A_r - lambda A_c) / (1 + lambda), each stream against its own mean (the critic), -beta log(pi / pi_ref)
+    in the reward stream and + in the cost stream; then log lambda <- log lambda + eta (cost - limit) lambda, lambda
+    <= 5. `lam` fixes lambda instead. No clipping or GAE: an answer is one action and each sample is used once.
+
+    The policy returned is the average of logits over the last half of the steps. Raises `InfeasibleLimitError` with
+    the expected cost at lambda = 5 where that is above `limit`.
+    """
+    costs, draw, history = Costs(), torch.Generator().manual_seed(seed), []
+    with costs.timed():
+        models = learned_world("Safe RLHF's models", world, pairs, costs) if models is None else models
+        costs.tables += 3  # the policy and two critics
+        fixed = lam is not None
+        if not fixed:
+            safe_rlhf_multiplier(models, beta, limit)
+        lam = lam if fixed else 1.0
+        logits, mean = world.ref_logps.clone(), torch.zeros_like(world.ref_logps)
+        for step in range(steps):
+            logps = logits.log_softmax(-1)
+            gradient, cost = policy_gradient(models, logps, lam, beta, samples, draw)
+            logits = torch.where(logps.isneginf(), logps, logits + lr * gradient)
+            if not fixed:
+                lam = min(lam * torch.tensor(eta * (cost - limit) * lam).exp().item(), SAFE_RLHF_MAX)
+            if step >= steps // 2:
+                mean += logits / (steps - steps // 2)
+            if step % max(steps // 50, 1) == 0:
+                history.append(
+                    {"step": step, "lambda": lam, "cost": cost, "unsafe_mass": unsafe_mass(world, logps).mean().item()}
+                )
+    costs.steps += steps
+    costs.samples += 0 if samples is None else steps * samples * world.prompts
+    return Outcome(
+        "Safe RLHF",
+        mean.log_softmax(-1),
+        costs,
+        "arXiv 2310.12773",
+        gradient.norm().item(),
+        lam,
+        tuple(history),
+        models,
+    )
+
+
+def safe_rlhf_optimum(world: FiniteWorld, *, beta: float, limit: float = 0.0, lam: float | None = None) -> Tensor:
+    """pi_ref exp((r - lambda c) / ((1 + lambda) beta)) / Z, (P, A), at `lam` or at the limit [derived]."""
+    return safe_rlhf_policy(world, safe_rlhf_multiplier(world, beta, limit) if lam is None else lam, beta)
+
+
+def _estimate(models: FiniteWorld, logps: Tensor, samples: int | None, draw: torch.Generator, costs: Costs) -> float:
+    if samples is None:
+        return expected_cost(models, logps).item()
+    answers = sample_answers(logps, -(-samples // models.prompts), draw)
+    costs.samples += answers.numel()
+    return models.cost.gather(1, answers).mean().item()
+
+
+def policy_gradient(
+    models: FiniteWorld,
+    logps: Tensor,
+    lam: float,
+    beta: float,
+    samples: int | None,
+    draw: torch.Generator,
+    *,
+    divided: bool = True,
+) -> tuple[Tensor, float]:
+    """The gradient of E[advantage] in the logits, (P, A), and the (estimated) expected cost.
+
+    `divided` is Safe RLHF's advantage (A_r - lambda A_c) / (1 + lambda); without it A_r - lambda A_c, and the KL stays
+    in the reward stream alone.
+    """
+    log_ratio = torch.where(logps.isneginf(), 0.0, logps - models.ref_logps)
+    reward = models.reward - beta * log_ratio
+    cost = models.cost + beta * log_ratio if divided else models.cost
+    probabilities = logps.exp()
+    seen = probabilities  # the share of each answer among the samples
+    if samples is not None:
+        answers = sample_answers(logps, samples, draw)
+        seen = torch.zeros_like(probabilities).scatter_add_(1, answers, torch.ones_like(answers).double() / samples)
+    critics = [(seen * stream).sum(-1, keepdim=True) for stream in (reward, cost)]
+    advantage = (reward - critics[0] - lam * (cost - critics[1])) / (1 + lam if divided else 1)
+    weighted = seen * advantage
+    gradient = weighted - probabilities * weighted.sum(-1, keepdim=True)
+    return gradient, (seen * models.cost).sum(-1).mean().item()

@@ -1,0 +1,1 @@
+"""One table, one loss, ordered pairs: DPO and the losses around it."""

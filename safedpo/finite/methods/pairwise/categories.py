@@ -1,0 +1,75 @@
+"""Cat-DPO: a safety margin for each category of harm, raised while that category is still too frequent."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from safedpo.errors import UserError
+from safedpo.finite.fit import NotConvergedError
+from safedpo.finite.methods.outcome import Costs, Outcome, logistic, sample_answers, train
+from safedpo.finite.optimum import unsafe_mass
+from safedpo.finite.pairs import Pairs
+from safedpo.finite.world import FiniteWorld
+
+
+def category_step(delta: Tensor, rate: Tensor, target: float, eta: float) -> Tensor:
+    """Delta_k <- [Delta_k + eta (u_k - u*)]+, (K,): up while category k is above its target, down after.
+
+    The rule is ours: the paper's (arXiv 2604.17299) could not be read.
+
+    >>> category_step(torch.tensor([1.0, 0.0]), torch.tensor([0.5, 0.0]), target=0.1, eta=2.0).tolist()
+    [1.7999999523162842, 0.0]
+    """
+    return (delta + eta * (rate - target)).clamp(min=0.0)
+
+
+def cat_dpo(
+    world: FiniteWorld,
+    pairs: Pairs,
+    *,
+    beta: float,
+    seed: int = 0,
+    categories: Tensor | None = None,
+    target: float = 0.01,
+    eta: float = 20.0,
+    samples: int = 1000,
+    rounds: int = 20,
+    steps: int = 200,
+) -> Outcome:
+    """SafeDPO with one margin for each category of harm, moved by `category_step` after each round of training.
+
+    `categories` (P, A) int64 names the harm of each unsafe answer (what it says of safe ones is not used); without it
+    each answer index is a category of its own. A margin for each answer is a shifted reference
+    (`losses.shift_reference`), log pi_ref(y) - Delta_k(y) / beta. Each round draws `samples` answers to measure the
+    rate of every category; it ends when all are at most `target`, else `NotConvergedError`. `history` holds each
+    round's largest and smallest margin and unsafe mass.
+    """
+    answers = torch.arange(world.answers).expand(world.prompts, -1)
+    categories = answers if categories is None else torch.as_tensor(categories)
+    if categories.shape != world.unsafe.shape or categories.dtype != torch.int64 or categories.min() < 0:
+        raise UserError(
+            f"categories is {categories.dtype} of shape {tuple(categories.shape)}; it must be int64, at least 0, of "
+            f"shape {tuple(world.unsafe.shape)}"
+        )
+    costs, draw, history, logps = Costs(tables=1), torch.Generator().manual_seed(seed), [], world.ref_logps
+    costs.use_labels(pairs, "better", "bits")
+    costs.labels["category"] = 2 * len(pairs)
+    kept, delta = pairs.transform("safedpo"), torch.zeros(int(categories.max()) + 1, dtype=torch.float64)
+    with costs.timed():
+        for _ in range(rounds):
+            shifted = world.ref_logps - torch.where(world.unsafe, delta[categories], 0.0) / beta
+            own: dict[str, Any] = {"shape": logistic(beta), "beta": beta, "steps": steps, "tolerance": None}
+            logps, norm = train("Cat-DPO", world, kept, costs, reference=shifted, start=logps, **own)
+            drawn = sample_answers(logps, -(-samples // world.prompts), draw)
+            costs.samples += drawn.numel()
+            harm = world.unsafe.gather(1, drawn).double()
+            rate = torch.zeros_like(delta).index_add(0, categories.gather(1, drawn).flatten(), harm.flatten())
+            rate /= drawn.numel()
+            mass = unsafe_mass(world, logps).mean().item()
+            history.append({"least": delta.min().item(), "most": delta.max().item(), "unsafe_mass": mass})
+            if rate.max() <= target:
+                source = "after arXiv 2604.17299 (the rule for the margins is ours)"
+                return Outcome("Cat-DPO", logps, costs, source, norm, None, tuple(history))
+            delta = category_step(delta, rate, target, eta)
+    raise NotConvergedError("Cat-DPO's loop over margins", rounds, rate.max().item(), target)

@@ -1,0 +1,193 @@
+"""Methods that train one table by the logistic loss on ordered pairs: DPO on four orderings, SafeDPO and its two halves.
+
+`pairs` are raw preference data: chosen is the more helpful answer. Under `rule="helpful"` a loss sees them as they
+are (as published); `rule="safedpo"` puts T in front. The optimum of each stands below it, for data in which every
+pair of answers is equally frequent and labels follow Bradley-Terry.
+"""
+
+from torch import Tensor
+
+from safedpo.finite.methods.outcome import STEPS, TOLERANCE, Costs, Outcome, logistic, train
+from safedpo.finite.optimum import optimal_policy
+from safedpo.finite.pairs import Pairs
+from safedpo.finite.world import FiniteWorld
+
+LABELS = {
+    "helpful": ("better",),
+    "harmless": ("safer",),
+    "safebetter": ("better", "bits"),
+    "safedpo": ("better", "bits"),
+}
+
+
+def ordered(
+    method: str,
+    source: str,
+    world: FiniteWorld,
+    pairs: Pairs,
+    rule: str,
+    shape,
+    beta: float,
+    seed: int,
+    steps: int,
+    tolerance: float,
+    **settings,
+) -> Outcome:
+    costs = Costs(tables=1)
+    costs.use_labels(pairs, *LABELS[rule])
+    with costs.timed():
+        logps, norm = train(
+            method,
+            world,
+            pairs.transform(rule),
+            costs,
+            shape=shape,
+            beta=beta,
+            steps=steps,
+            tolerance=tolerance,
+            seeds=(seed,),
+            **settings,
+        )
+    return Outcome(method, logps, costs, source, norm)
+
+
+def dpo_helpful(
+    world: FiniteWorld, pairs: Pairs, *, beta: float, seed: int = 0, steps: int = STEPS, tolerance: float = TOLERANCE
+) -> Outcome:
+    """DPO on all pairs, the more helpful answer chosen. Optimum pi_ref exp(r / beta) (arXiv 2305.18290, Eq. 4).
+
+    >>> from safedpo.finite import population, six_answers, tv
+    >>> done = dpo_helpful(six_answers(), population(six_answers()), beta=0.5)
+    >>> tv(done.logps, dpo_helpful_optimum(six_answers(), beta=0.5)).item() < 1e-9
+    True
+    """
+    return ordered(
+        "DPO-helpful", "arXiv 2305.18290, Eq. 7", world, pairs, "helpful", logistic(beta), beta, seed, steps, tolerance
+    )
+
+
+def dpo_helpful_optimum(world: FiniteWorld, *, beta: float) -> Tensor:
+    """pi_ref exp(r / beta) / Z, (P, A)."""
+    return optimal_policy(world, beta, penalty=0.0)
+
+
+def dpo_harmless(
+    world: FiniteWorld, pairs: Pairs, *, beta: float, seed: int = 0, steps: int = STEPS, tolerance: float = TOLERANCE
+) -> Outcome:
+    """DPO on all pairs, the safer answer chosen. Optimum pi_ref exp(-c / beta) where safer labels follow the cost
+    (`methods.safer_by_cost`); where a safe answer surely is the safer one, that policy without its unsafe answers."""
+    return ordered(
+        "DPO-harmless",
+        "arXiv 2505.20065, section 5",
+        world,
+        pairs,
+        "harmless",
+        logistic(beta),
+        beta,
+        seed,
+        steps,
+        tolerance,
+    )
+
+
+def dpo_harmless_optimum(world: FiniteWorld, *, beta: float) -> Tensor:
+    """pi_ref exp(-c / beta) / Z, (P, A) [derived: Bradley-Terry labels under -c]."""
+    return (world.ref_logps - world.cost / beta).log_softmax(-1)
+
+
+def dpo_safebetter(
+    world: FiniteWorld, pairs: Pairs, *, beta: float, seed: int = 0, steps: int = STEPS, tolerance: float = TOLERANCE
+) -> Outcome:
+    """DPO on the pairs whose more helpful answer is safe. With exact data its optimum is pi* as well [derived]: each
+    unsafe answer sometimes loses to a safe one, and nothing speaks for it."""
+    return ordered(
+        "DPO-safebetter",
+        "arXiv 2505.20065, section 5",
+        world,
+        pairs,
+        "safebetter",
+        logistic(beta),
+        beta,
+        seed,
+        steps,
+        tolerance,
+    )
+
+
+def safe_optimum(world: FiniteWorld, *, beta: float, **own) -> Tensor:
+    """pi* of Eq. 9, the optimum of SafeDPO for every delta (Prop. 4.4), of T only and of DPO-safebetter, (P, A)."""
+    return optimal_policy(world, beta)
+
+
+def t_only(
+    world: FiniteWorld, pairs: Pairs, *, beta: float, seed: int = 0, steps: int = STEPS, tolerance: float = TOLERANCE
+) -> Outcome:
+    """SafeDPO without its margin: T, then DPO (Eq. 11)."""
+    return ordered(
+        "T only", "arXiv 2505.20065, Eq. 11", world, pairs, "safedpo", logistic(beta), beta, seed, steps, tolerance
+    )
+
+
+def delta_only(
+    world: FiniteWorld,
+    pairs: Pairs,
+    *,
+    beta: float,
+    seed: int = 0,
+    delta: float = 2.0,
+    steps: int = STEPS,
+    tolerance: float = TOLERANCE,
+) -> Outcome:
+    """SafeDPO without T: the margin on helpful pairs. Optimum pi_ref exp((r - delta h) / beta) [derived]."""
+    done = ordered(
+        "Delta only",
+        "arXiv 2505.20065, Eq. 12 without T",
+        world,
+        pairs,
+        "helpful",
+        logistic(beta),
+        beta,
+        seed,
+        steps,
+        tolerance,
+        delta=delta,
+    )
+    done.costs.use_labels(pairs, "better", "bits")
+    return done
+
+
+def delta_only_optimum(world: FiniteWorld, *, beta: float, delta: float = 2.0) -> Tensor:
+    """pi_C of Prop. 4.2 with C = delta, (P, A) [derived]."""
+    return optimal_policy(world, beta, penalty=delta)
+
+
+def safedpo(
+    world: FiniteWorld,
+    pairs: Pairs,
+    *,
+    beta: float,
+    seed: int = 0,
+    delta: float = 2.0,
+    steps: int = STEPS,
+    tolerance: float = TOLERANCE,
+) -> Outcome:
+    """SafeDPO: T, then DPO with the margin delta on safe-over-unsafe pairs (Eq. 12). Optimum pi* for every delta.
+
+    >>> from safedpo.finite import population, six_answers, unsafe_mass
+    >>> done = safedpo(six_answers(), population(six_answers()), beta=0.5, delta=5.0)
+    >>> unsafe_mass(six_answers(), done.logps).item() < 1e-6, done.costs.tables, done.costs.samples
+    (True, 1, 0)
+    """
+    return ordered(
+        "SafeDPO",
+        "arXiv 2505.20065, Eq. 12",
+        world,
+        pairs,
+        "safedpo",
+        logistic(beta),
+        beta,
+        seed,
+        steps,
+        tolerance,
+        delta=delta,
+    )

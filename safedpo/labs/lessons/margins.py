@@ -1,0 +1,137 @@
+"""What notebook 08 shows beside the package: verdicts over seeds, lines for a figure, and the trained policies, loaded once."""
+
+import functools
+import math
+from collections.abc import Mapping, Sequence
+
+import plotly.graph_objects as go
+
+from safedpo.evaluate.results import METRICS, Results, adapters, stored_results
+from safedpo.show.style import SERIES, figure
+
+
+def title(metric: str) -> str:
+    """A metric's name in print.
+
+    >>> title("over_refusal")
+    'over-refusal'
+    """
+    return metric.replace("_", "-")
+
+
+def verdict(these: Sequence[float], those: Sequence[float]) -> str:
+    """How two groups of seeds lie: "overlap", or on which side of the other group *all* of these are.
+
+    By chance alone two groups of n and m dots lie apart, on either side, in 2 of (n + m choose n) deals.
+
+    >>> verdict([0.1, 0.2], [0.3, 0.4]), verdict([0.1, 0.5], [0.3, 0.4]), verdict([0.1, 0.3], [0.3, 0.4])
+    ('all lower', 'overlap', 'overlap')
+    """
+    if max(these) < min(those):
+        return "all lower"
+    return "all higher" if min(these) > max(those) else "overlap"
+
+
+def chance(n: int, m: int) -> float:
+    """The share of deals in which chance alone lays n and m dots apart, on either side: 2 / (n + m choose n).
+
+    >>> chance(3, 3), chance(1, 1)
+    (0.1, 1.0)
+    """
+    return 2 / math.comb(n + m, n)
+
+
+def show_means(results: Results) -> None:
+    """Print the mean over seeds of every metric, at every budget and margin, beside the reference."""
+    for metric in METRICS:
+        print(f"\n{title(metric)}: mean over seeds (reference {results.reference[metric]['value']:.3f})")
+        for pairs in results.budgets:
+            values = {delta: results.values(metric, delta, pairs=pairs) for delta in results.deltas()}
+            print(f"  {pairs:4} pairs  " + "  ".join(f"Δ={d:g} {sum(v) / len(v):.3f}" for d, v in values.items()))
+
+
+def verdicts(results: Results, against: float = 0) -> dict[tuple[str, int, float], str]:
+    """(metric, budget, delta) -> the verdict on its seeds against those of the margin `against`."""
+    return {
+        (metric, pairs, delta): verdict(
+            results.values(metric, delta, pairs=pairs), results.values(metric, against, pairs=pairs)
+        )
+        for metric in METRICS
+        for pairs in results.budgets
+        for delta in results.deltas()
+        if delta != against
+    }
+
+
+def show_spreads(results: Results) -> None:
+    """Print, at the last budget, the largest spread over the seeds of one margin, and the widest interval over prompts."""
+    for metric in METRICS:
+        spread = {d: max(v) - min(v) for d in results.deltas() for v in [results.values(metric, d)]}
+        widest = max(spread, key=lambda delta: spread[delta])
+        ends = (run["points"][-1][metric] for run in results.sweep["runs"])
+        width = max(end["high"] - end["low"] for end in ends)
+        print(f"  {title(metric):12} seeds {spread[widest]:.3f} (Δ = {widest:g}); prompts {width:.3f}")
+
+
+def lines(results: Results, rules: Mapping[str, str], deltas: Sequence[float]) -> dict[str, dict[str, list]]:
+    """Panels for `bands`: metric -> name of the rule -> (mean, lowest, highest seed) at each margin, last budget."""
+
+    def line(metric: str, rule: str) -> list[tuple[float, float, float]]:
+        groups = (results.values(metric, delta, rule=rule) for delta in deltas)
+        return [(sum(values) / len(values), min(values), max(values)) for values in groups]
+
+    return {title(metric): {name: line(metric, rule) for name, rule in rules.items()} for metric in METRICS}
+
+
+def blend_lines(results: Results) -> dict[str, dict[str, list]]:
+    """Panels for `bands`: metric -> trained policy and blend -> (value, low, high) at each margin left out."""
+    seed = results.blends["seed"]
+    panels: dict[str, dict[str, list]] = {title(metric): {"trained": [], "blend": []} for metric in METRICS}
+    for one in results.blends["blends"]:
+        trained = results.points(one["delta"])[seed]
+        for metric in METRICS:
+            for name, found in (("trained", trained[metric]), ("blend", one["metrics"][metric])):
+                panels[title(metric)][name].append((found["value"], found["low"], found["high"]))
+    return panels
+
+
+def divergences(errors: Mapping[float, Mapping[str, float]]) -> tuple[go.Figure, str]:
+    """Bars of KL(trained ∥ other) in nats a response, one group for each margin left out, and the sentence.
+
+    >>> divergences({2: {"blend": 0.5, "delta 0": 1.0, "delta 5": 2.0, "reference": 3.0}})[1]
+    'KL from the policy trained at Δ, in nats a response: Δ = 2: blend 0.5, reference 3.'
+    """
+    names = ("the blend", "neighbour below", "neighbour above", "reference")
+    columns = list(zip(*(row.values() for row in errors.values()), strict=True))
+    bars = [
+        go.Bar(
+            x=[f"Δ = {delta:g}" for delta in errors],
+            y=column,
+            name=name,
+            marker_color=colour,
+            text=[f"{kl:.2g}" for kl in column],
+            textposition="outside",
+            textangle=0,
+        )
+        for name, column, colour in zip(names, columns, SERIES, strict=False)
+    ]
+    top = 1.1 * max(map(max, columns))
+    drawn = figure(bars, x={"title_text": "left out"}, y={"title_text": "KL(trained ∥ other), nats", "range": [0, top]})
+    words = "; ".join(
+        f"Δ = {d:g}: blend {row['blend']:.2g}, reference {row['reference']:.2g}" for d, row in errors.items()
+    )
+    return drawn, f"KL from the policy trained at Δ, in nats a response: {words}."
+
+
+@functools.cache
+def trained_policies():
+    """The reference in float32, and on it the shipped adapters of the sweep as one blend; loaded once.
+
+    Raises `UserError` where the stored results rest on another reference.
+    """
+    from safedpo.lm import load_model
+    from safedpo.lm.blending.load import load_adapters
+
+    loaded = load_model("smollm2-135m-household", dtype="float32")
+    stored_results().must_rest_on(loaded.fingerprint)
+    return loaded, load_adapters(loaded, adapters())

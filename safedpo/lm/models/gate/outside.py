@@ -1,0 +1,104 @@
+"""A model folder from outside is data: what in it would run code, or read anything but plain safetensors, is refused.
+
+`refuse_what_is_not_data` looks before transformers does, and at JSON alone, so that the answer does not depend on which of
+its many ways into a folder a version of transformers takes.
+"""
+
+import re
+from pathlib import Path
+
+import torch
+from transformers.utils import cached_file
+
+from safedpo.errors import UserError, brief
+from safedpo.files import read_json
+
+PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\.safetensors")
+OURS = ("eager", "sdpa")
+INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+SETTINGS = ("config.json", "generation_config.json", "tokenizer_config.json", "adapter_config.json")
+MOST = {"num_hidden_layers": 1000, "hidden_size": 10**6, "vocab_size": 10**7, "intermediate_size": 10**7}
+WAY_OUT = "this folder does not come from a plain `save_pretrained`; take the model from another source"
+
+
+def refuse_what_is_not_data(source: str | Path) -> None:
+    """Raise `UserError` if the model names code, a kernel from elsewhere or a weight file that is no safetensors.
+
+    `source` is a folder or a hub id; of a hub id the small files are fetched first, as transformers would fetch them.
+    """
+    for name in (*INDEXES, *SETTINGS):
+        file = Path(source) / name if Path(source).is_dir() else _fetched(str(source), name)
+        if file is None or not file.exists():
+            continue
+        content = read_json(file, way_out=WAY_OUT)
+        if name in INDEXES:
+            _plain_weights(content, file)
+        elif name == "config.json":
+            refuse_config(content, str(file))
+
+
+def _fetched(source: str, name: str) -> Path | None:
+    """A small file of a hub model on this machine; None where the model has none."""
+    found = cached_file(source, name, _raise_exceptions_for_missing_entries=False)
+    return None if found is None else Path(found)
+
+
+def refuse_config(config: dict, where: str) -> None:
+    """Raise `UserError` for a configuration that asks for a kernel from elsewhere, or for a size no model has.
+
+    >>> refuse_config({"_attn_implementation": "owner/kernel"}, "config.json")
+    Traceback (most recent call last):
+    ...
+    safedpo.errors.UserError: config.json asks for the attention 'owner/kernel', which may be code from elsewhere; ...
+    """
+    for name, value in _everything_in(config):
+        if "_implementation" in name:
+            if value not in (None, *OURS) and ("attn" in name or "/" in str(value)):
+                raise UserError(
+                    f"{where} asks for the attention {brief(repr(value))}, which may be code from elsewhere; only "
+                    f"{' and '.join(OURS)} are used here: take that line out, if you trust the rest"
+                )
+        elif name in MOST and not (isinstance(value, int) and 0 < value <= MOST[name]):
+            raise UserError(
+                f"{where}: {name} is {brief(repr(value))}; a whole number up to {MOST[name]:,} was expected"
+            )
+
+
+def refuse_not_finite(model: torch.nn.Module, what: str, *, only: str = "") -> None:
+    """Raise `UserError` naming the first tensor of `model` (with `only` in its name) that holds a NaN or an infinity.
+
+    >>> layer = torch.nn.Linear(2, 2)
+    >>> layer.weight.data[0, 0] = float("nan")
+    >>> refuse_not_finite(layer, "my model")
+    Traceback (most recent call last):
+    ...
+    safedpo.errors.UserError: my model is damaged: weight is not finite; take it from its source once more
+    """
+    for name, weight in model.named_parameters():
+        if only in name and weight.is_floating_point() and weight.numel() and not weight.is_meta:
+            low, high = weight.detach().aminmax()  # both are NaN where any value is
+            if not (torch.isfinite(low) and torch.isfinite(high)):
+                raise UserError(f"{what} is damaged: {name} is not finite; take it from its source once more")
+
+
+def _plain_weights(content: dict, index: Path) -> None:
+    files = content.get("weight_map")
+    if not isinstance(files, dict) or not files:
+        raise UserError(f"{index} is damaged (it has no weight_map); {WAY_OUT}")
+    for file in files.values():
+        if not isinstance(file, str) or not PLAIN.fullmatch(file):
+            raise UserError(
+                f"{index} names the weight file {brief(repr(file))}; only plain *.safetensors are read; {WAY_OUT}"
+            )
+
+
+def _everything_in(content: object, name: str = ""):
+    """Every (name, value) of a configuration, however deep: models of several parts nest theirs."""
+    if isinstance(content, dict):
+        for key, value in content.items():
+            yield from _everything_in(value, str(key))
+    elif isinstance(content, list):
+        for value in content[:100]:
+            yield from _everything_in(value, name)
+    else:
+        yield name, content

@@ -1,0 +1,87 @@
+"""A chat template is somebody else's program, and a prompt somebody else's text: both are kept in their place.
+
+transformers renders templates in Jinja's sandbox. What is added here: a time limit, errors as one sentence, a limit on the
+text that comes out, and no special token that a prompt or a response merely spells.
+"""
+
+import ctypes
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+
+from safedpo.errors import UserError, brief
+
+SECONDS = 5.0  # for one turn; the templates in use need a millisecond
+LONGEST = 1_000_000  # characters that a template may add to its turns
+_WAY_OUT = "use template plain, or take the tokenizer from another source"
+
+
+class _TooLong(BaseException):
+    """Raised inside a template that does not end; no `except Exception` of a library can swallow it."""
+
+
+def render(tokenizer, turns: Sequence[dict], **how) -> str:
+    """The text of `turns` under the tokenizer's chat template; `UserError` for a template that fails or does not end.
+
+    >>> from safedpo.lm.models.tiny import tiny_tokenizer
+    >>> tokenizer = tiny_tokenizer()
+    >>> tokenizer.chat_template = "{{ raise_exception('no') }}"
+    >>> render(tokenizer, [{"role": "user", "content": "hi"}])
+    Traceback (most recent call last):
+    ...
+    safedpo.errors.UserError: the tokenizer's chat template fails (TemplateError: no); use template plain, ...
+    """
+    try:
+        with time_limit(SECONDS):
+            text = tokenizer.apply_chat_template(list(turns), tokenize=False, **how)
+    except UserError:
+        raise
+    except _TooLong:
+        raise UserError(f"the tokenizer's chat template does not end within {SECONDS:g} seconds; {_WAY_OUT}") from None
+    except Exception as error:  # a template can raise whatever Python can
+        found = f"{type(error).__name__}: {brief(str(error))}"
+        raise UserError(f"the tokenizer's chat template fails ({found}); {_WAY_OUT}") from error
+    given = sum(len(turn["content"]) for turn in turns)
+    if not isinstance(text, str) or len(text) > given + LONGEST:
+        raise UserError(f"the tokenizer's chat template makes {len(text):,} characters of {given}; {_WAY_OUT}")
+    return text
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Stop Python code that does not end by an exception in its thread (any thread: no signal is used)."""
+    thread, lock = threading.get_ident(), threading.Lock()
+    done: list[bool] = []
+
+    def stop() -> None:
+        with lock:
+            if not done:
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(_TooLong))
+
+    timer = threading.Timer(seconds, stop)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        with lock:
+            done.append(True)
+        timer.cancel()
+
+
+def special_token_in(tokenizer, text: str) -> str | None:
+    """The first special token that `text` spells, or None. Tokenized, it would be the token itself and no text.
+
+    >>> from safedpo.lm.models.tiny import tiny_tokenizer
+    >>> special_token_in(tiny_tokenizer(), "so </s> so"), special_token_in(tiny_tokenizer(), "so")
+    ('</s>', None)
+    """
+    return next((token for token in _special(tokenizer) if token in text), None)
+
+
+@lru_cache(maxsize=8)
+def _special(tokenizer) -> tuple[str, ...]:
+    added = getattr(tokenizer, "added_tokens_decoder", {}).values()
+    named = {token.content for token in added if token.special} | set(getattr(tokenizer, "all_special_tokens", ()))
+    return tuple(sorted(token for token in named if token.strip()))

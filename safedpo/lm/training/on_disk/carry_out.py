@@ -1,0 +1,67 @@
+"""From a trainer that is ready to a finished run in its folder: train what is left to train, keep the result."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from safedpo.files import write_text
+from safedpo.lm.models.load import LoadedModel
+from safedpo.lm.models.memory import refuse_if_too_big
+from safedpo.lm.rows.fused import unfuse_lora
+from safedpo.lm.training.callbacks import log_text
+from safedpo.lm.training.config import SafeDPOConfig
+from safedpo.lm.training.metrics import closing
+from safedpo.lm.training.on_disk.checkpoints import resume_from
+from safedpo.lm.training.on_disk.resume import RestorePending, is_trained, load_trained, refuse_damaged
+from safedpo.lm.training.on_disk.run_folder import finish, read_log
+from safedpo.lm.training.trainer import SafeDPOTrainer
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: where it is, its trained model (in memory), counts of the data, metrics, and its log rows."""
+
+    folder: Path
+    policy: torch.nn.Module
+    tokenizer: object
+    counts: dict
+    metrics: dict
+    log: list[dict]
+
+
+def carry_out(trainer: SafeDPOTrainer, loaded: LoadedModel, about: dict, resume: Path | None, counts: dict) -> Run:
+    """Train what is left to train, and put the result into the folder."""
+    folder = Path(trainer.args.output_dir)
+    if resume is not None and is_trained(trainer, resume):
+        load_trained(trainer, resume)
+        if trainer.args.should_save:
+            write_text(folder / "log.jsonl", log_text(trainer.state.log_history))
+    else:
+        refuse_if_too_big(trainer)
+        if resume:
+            trainer.add_callback(RestorePending(trainer, resume))
+        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    refuse_damaged(trainer.model, folder)
+    trainer.model.config.use_cache = True  # the Trainer switches it off, and generation wants it
+    unfuse_lora(trainer.model.eval())
+    log = [row for row in trainer.state.log_history if "loss" in row]
+    metrics = {"steps": trainer.state.global_step, **closing(log)}
+    if trainer.args.should_save:
+        finish(trainer.model, loaded.tokenizer, folder, about | {"metrics": metrics})
+    trainer.accelerator.wait_for_everyone()
+    return Run(folder, trainer.model, loaded.tokenizer, counts, metrics, read_log(folder))
+
+
+def resume_point(config: SafeDPOConfig) -> Path | None:
+    """The checkpoint to go on from. One process looks, and removes what is damaged; then all see the same."""
+    if config.should_save:
+        resume_from(Path(config.output_dir))
+    wait_for_all(config)
+    return resume_from(Path(config.output_dir))
+
+
+def wait_for_all(config: SafeDPOConfig) -> None:
+    """Let every process of this run come to here."""
+    if config.world_size > 1:
+        config.distributed_state.wait_for_everyone()

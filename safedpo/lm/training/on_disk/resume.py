@@ -1,0 +1,71 @@
+"""Going on where a run stopped, to the same bits and the same log rows.
+
+A checkpoint of the Trainer holds weights, optimizer, schedule and random numbers. Two things it forgets. Sums that wait
+for the next log row (with `logging_steps` above 1) would begin again at zero: `keep_pending` writes them into the
+checkpoint, each process its own. And a run whose last checkpoint is its last step would train one step more: `is_trained`
+says that nothing is left to train, and `load_trained` only loads.
+"""
+
+import json
+import math
+from pathlib import Path
+
+import torch
+from transformers import TrainerCallback, TrainerState
+from transformers.trainer import TRAINER_STATE_NAME
+
+from safedpo.errors import UserError
+from safedpo.files import read_json
+
+
+def keep_pending(trainer, checkpoint: Path) -> None:
+    """Write what waits for the next log row into a checkpoint that is being made."""
+    content = {
+        "loss": trainer._tr_loss.item(),
+        "total": trainer._total_loss_scalar,
+        "last_logged": trainer._globalstep_last_logged,
+        "sums": trainer.sums.table.tolist(),
+    }
+    checkpoint.mkdir(parents=True, exist_ok=True)
+    _file(trainer, checkpoint).write_text(json.dumps(content), encoding="utf-8")
+
+
+class RestorePending(TrainerCallback):
+    """Before the first step of a resumed run: put back what waited for the next log row."""
+
+    def __init__(self, trainer, checkpoint: Path):
+        self.trainer, self.checkpoint = trainer, checkpoint
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        trainer, file = self.trainer, _file(self.trainer, self.checkpoint)
+        if not file.exists():  # of an earlier version of the kit
+            return
+        kept = read_json(file)
+        trainer._tr_loss = torch.tensor(kept["loss"], dtype=trainer._tr_loss.dtype, device=trainer._tr_loss.device)
+        trainer._total_loss_scalar, trainer._globalstep_last_logged = kept["total"], kept["last_logged"]
+        trainer.sums.table = torch.tensor(kept["sums"], dtype=torch.float64)
+
+
+def is_trained(trainer, checkpoint: Path | None) -> bool:
+    """Whether `checkpoint` is the last step of this run, so that nothing is left to train."""
+    if checkpoint is None:
+        return False
+    steps = trainer.set_initial_training_values(trainer.args, trainer.get_train_dataloader())[-1]
+    return int(checkpoint.name.removeprefix("checkpoint-")) >= steps
+
+
+def load_trained(trainer, checkpoint: Path) -> None:
+    """Put the weights and the log of the last step into the trainer, without a step of training."""
+    trainer._load_from_checkpoint(str(checkpoint))
+    trainer.state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
+
+
+def refuse_damaged(model, checkpoint: Path) -> None:
+    """Raise `UserError` where a weight that is trained is not a finite number."""
+    for name, weight in model.named_parameters():
+        if weight.requires_grad and not all(math.isfinite(end.item()) for end in weight.detach().aminmax()):
+            raise UserError(f"{checkpoint}: the weight {name} is not finite; delete that folder and start again")
+
+
+def _file(trainer, checkpoint: Path) -> Path:
+    return checkpoint / f"pending-{trainer.args.process_index}.json"

@@ -1,0 +1,206 @@
+"""The folder of a run: whose it is, and how a finished run is put into it without half-written files."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from safedpo.errors import UserError, brief
+from safedpo.files import (
+    exclusive,
+    leftover,
+    read_json,
+    remove_leftovers,
+    write_json,
+    writing,
+)
+from safedpo.lm.models.adapters import write_portable_config
+from safedpo.lm.models.download import file_sha256
+from safedpo.lm.rows.tokens import resolve_template
+from safedpo.lm.rows.turns import template_date
+from safedpo.lm.training.config import honoured_arguments
+from safedpo.lm.training.on_disk.checkpoints import UNFINISHED, checkpoints, last_good
+
+VERSIONS = ("safedpo", "torch", "transformers", "peft", "accelerate")
+IDENTITY = ("kind", "model", "data", "dtype", "fingerprints", "settings", "processes")  # what makes it the same run
+
+
+@contextmanager
+def held(config) -> Iterator[None]:
+    """Hold the run's folder for the time of the block, and say what is kept when the disk refuses in the middle of it.
+
+    A second run in the same folder is refused. Of several processes of one run, the first holds the folder for all.
+    """
+    folder = Path(config.output_dir)
+    if not config.should_save:
+        yield
+        return
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with exclusive(folder):
+        try:
+            with writing(folder):
+                yield
+        except UserError as error:
+            if str(error).startswith("cannot write"):
+                raise UserError(f"{error}. {_kept(folder)}") from error
+            raise
+
+
+def _kept(folder: Path) -> str:
+    good = last_good(folder) if folder.is_dir() else None
+    return (
+        f"The run is kept up to {good.name}: start it again with the same arguments, and it goes on from there"
+        if good
+        else "Nothing of this run is kept; start it again"
+    )
+
+
+def claim(config, about: dict) -> dict:
+    """Make the folder this run's own, or find that it holds the same run, interrupted. Refuses all else.
+
+    Returns what the interrupted run had noted about itself (nothing if there was none).
+    """
+    folder, about, found = Path(config.output_dir), _plain(about), None
+    if config.should_save:
+        found = _found(folder)
+        if found is None:
+            remove_leftovers(folder)
+            write_json(folder / "run.json", about | {"status": "running", "versions": versions()})
+        elif different := _differences(found, about):
+            raise UserError(
+                f"{folder} holds another run (it differs in {'; '.join(different)}); give another output_dir, "
+                "or delete that folder"
+            )
+        elif found.get("status") == "finished":
+            _tidy(folder)  # it may have been killed between its last write and this
+            raise UserError(f"{folder} holds this very run, finished; read its run.json, or give another output_dir")
+        else:
+            remove_leftovers(folder)
+    if config.world_size > 1:
+        config.distributed_state.wait_for_everyone()
+    return found or {}
+
+
+def dtype_of_run(output_dir: str | Path, dtype: str) -> str:
+    """`dtype` as asked; for `auto` that of the interrupted run in `output_dir`, if there is one.
+
+    So a run goes on in the number format it began in, on whatever machine.
+
+    >>> dtype_of_run("no/such/run", "auto")
+    'auto'
+    """
+    file = Path(output_dir) / "run.json"
+    if dtype != "auto" or not file.is_file():
+        return dtype
+    try:
+        found = read_json(file)
+    except UserError:
+        return dtype  # `claim` says what is wrong with it
+    going_on = found.get("status") == "running" and isinstance(found.get("dtype"), str)
+    return found["dtype"] if going_on else dtype
+
+
+def note(config, **facts) -> None:
+    """Add facts to the `run.json` of a run that goes on, so that they outlive an interruption."""
+    if config.should_save:
+        file = Path(config.output_dir) / "run.json"
+        write_json(file, read_json(file) | _plain(facts))
+
+
+def about_run(kind: str, loaded, source: str, config, tokens, **own) -> dict:
+    """What a run says about itself in `run.json`; what of it makes it the same run is named in `IDENTITY`."""
+    settings = {name: getattr(config, name) for name in sorted(honoured_arguments() - {"output_dir", "local_rank"})}
+    if kind == "sft":
+        settings = {k: v for k, v in settings.items() if k not in ("beta", "delta", "loss", "rule")}
+    return {
+        "kind": kind,
+        "model": loaded.source,
+        "data": source,
+        "dtype": str(loaded.dtype).removeprefix("torch."),
+        "dtype_reason": loaded.dtype_reason,
+        "device": loaded.device,
+        "counts": tokens.counts(),
+        "template": resolve_template(loaded.tokenizer, config.template),
+        "template_date": template_date(loaded.tokenizer),
+        "processes": config.world_size,
+        "settings": settings | own,
+    }
+
+
+def _found(folder: Path) -> dict | None:
+    file = folder / "run.json"
+    if not file.exists():
+        if others := [path.name for path in folder.iterdir() if not leftover(path)]:
+            raise UserError(
+                f"{folder} is not empty and holds no run.json (found {', '.join(sorted(others)[:5])}); "
+                "give a new output_dir"
+            )
+        return None
+    return read_json(file, way_out=f"delete {folder} or give another output_dir")
+
+
+def _differences(found: dict, about: dict) -> list[str]:
+    pairs = [(name, found.get(name), about.get(name)) for name in IDENTITY if not isinstance(about.get(name), dict)]
+    for group in ("settings", "fingerprints"):
+        old, new = found.get(group), about.get(group, {})
+        old = old if isinstance(old, dict) else {}  # of a damaged file
+        pairs += [(name, old.get(name), new.get(name)) for name in sorted(old.keys() | new.keys())]
+    return [f"{name}: there {brief(repr(old))}, here {brief(repr(new))}" for name, old, new in pairs if old != new][:5]
+
+
+def finish(model, tokenizer, folder: Path, about: dict) -> None:
+    """Put the trained weights and, last, the final `run.json` into the folder; then remove the checkpoints.
+
+    `run.json` names each file with its sha256 (`files`), so that a bit that is flipped later is noticed.
+    """
+    staged = folder / UNFINISHED
+    shutil.rmtree(staged, ignore_errors=True)
+    model.save_pretrained(staged)
+    write_portable_config(staged)
+    if not (staged / "adapter_config.json").exists():
+        tokenizer.save_pretrained(staged)  # full training makes a model folder of its own
+    (staged / "README.md").unlink(missing_ok=True)  # PEFT's form to fill in; run.json says it all
+    files = {file.name: file_sha256(file) for file in sorted(staged.iterdir())}
+    for name in files:
+        (staged / name).replace(folder / name)
+    log = {"log.jsonl": file_sha256(folder / "log.jsonl")} if (folder / "log.jsonl").exists() else {}
+    end = {"status": "finished", "files": files | log, "versions": versions()}
+    write_json(folder / "run.json", _plain(about) | end)
+    _tidy(folder)
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what only a run that goes on needs."""
+    shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
+    for checkpoint in checkpoints(folder):
+        shutil.rmtree(checkpoint, ignore_errors=True)
+    remove_leftovers(folder)
+
+
+def read_log(folder: Path) -> list[dict]:
+    """The rows of `log.jsonl`: one a logged step."""
+    file = folder / "log.jsonl"
+    try:
+        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror or error}; it is written by a run that logs") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{file} is damaged ({brief(str(error))}); make the run again") from error
+
+
+def versions() -> dict[str, str]:
+    """The installed versions that results depend on."""
+    found = {}
+    for name in VERSIONS:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # run from a clone that was not installed
+            found[name] = "not installed"
+    return found
+
+
+def _plain(content: dict) -> dict:
+    return json.loads(json.dumps(content, default=str))

@@ -1,0 +1,1 @@
+"""The figures of notebook 10, the wider field."""

@@ -1,0 +1,56 @@
+"""The exact values of the data: against samples, and the optimum against every other policy."""
+
+import math
+import random
+
+import pytest
+
+from safedpo.household import optimal_values, reference_values, requests
+from safedpo.household.generate import (
+    STEP,
+)
+from safedpo.household.values import optimal_classes, reference_classes
+from tests.household.rows import within
+
+
+def test_exact_values_agree_with_samples(pairs):
+    exact = reference_values(requests())
+    count = len(pairs)
+    for expected, value in (
+        (exact.unsafe, lambda r: bool(r.hazards)),
+        (exact.helpfulness, lambda r: len(r.helpful) / 4),
+        (exact.reward, lambda r: r.reward),
+        (exact.refusal, lambda r: r.refusal),
+    ):
+        means = [(value(a) + value(b)) / 2 for _, (a, b) in pairs]  # the two of a pair are not independent
+        mean = sum(means) / count
+        variance = sum((m - mean) ** 2 for m in means) / (count - 1)
+        assert within(mean, expected, variance, count)
+
+
+def test_unsafe_share_is_what_was_asked_for():
+    hazardous = [request for request in requests() if request.hazard]
+    harmless = [request for request in requests() if not request.hazard]
+    assert 0.6 <= reference_values(hazardous).unsafe <= 0.7
+    assert reference_values(harmless).unsafe == 0
+
+
+@pytest.mark.parametrize("beta", [0.1, 0.5, 2.0])
+def test_safe_optimum_maximises_its_objective(beta):
+    """E[r] - beta KL is beta log Z_s at pi* (method, section 1.2) and smaller at every other policy on safe classes."""
+    request = next(r for r in requests() if r.hazard)
+    reference = [c for c in reference_classes(request) if not c.unsafe]
+    optimum = [c.probability for c in optimal_classes(request, beta)]
+
+    def objective(policy):
+        kl = sum(p * math.log(p / c.probability) for p, c in zip(policy, reference, strict=True) if p > 0)
+        return sum(p * STEP * c.helpful for p, c in zip(policy, reference, strict=True)) - beta * kl
+
+    best = beta * math.log(sum(c.probability * math.exp(STEP * c.helpful / beta) for c in reference))
+    assert math.isclose(sum(optimum), 1) and math.isclose(objective(optimum), best, rel_tol=1e-9)
+    rng = random.Random(1)
+    for _ in range(50):
+        weights = [p * math.exp(rng.gauss(0, 1)) for p in optimum]
+        assert objective([w / sum(weights) for w in weights]) < best
+    values = optimal_values([request], beta)
+    assert values.unsafe == 0 and values.helpfulness > sum(c.probability * c.helpful / 4 for c in reference)
