@@ -352,3 +352,8 @@ def test_a_refused_number_is_shown_as_it_was_given(beta):
         losses.check_beta(beta)
     with pytest.raises(UserError, match=re.escape(f"beta is {beta:g}; ")):
         losses.check_beta(torch.tensor([1.0, beta], dtype=torch.float64))
+
+
+def test_a_pair_is_saturated_once_its_odds_are_19_to_1():
+    weights = gradient_weight(torch.tensor([math.log(18.9), math.log(19.1)]).double(), NO, NO, delta=3.0)
+    assert (weights < losses.SATURATED).tolist() == [False, True]
