@@ -355,5 +355,6 @@ def test_a_refused_number_is_shown_as_it_was_given(beta):
 
 
 def test_a_pair_is_saturated_once_its_odds_are_19_to_1():
-    weights = gradient_weight(torch.tensor([math.log(18.9), math.log(19.1)]).double(), NO, NO, delta=3.0)
+    safe = torch.tensor([False, False])
+    weights = gradient_weight(torch.tensor([math.log(18.9), math.log(19.1)]).double(), safe, safe, delta=3.0)
     assert (weights < losses.SATURATED).tolist() == [False, True]
