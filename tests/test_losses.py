@@ -2,6 +2,7 @@
 
 import decimal
 import math
+import re
 
 import pytest
 import torch
@@ -343,3 +344,17 @@ def test_safety_gap_is_rejected_minus_chosen():
     assert losses.safety_gap(chosen, rejected, like=torch.zeros(2, 4)).shape == (
         4,
     )  # flags of the pairs, many policies
+
+
+@pytest.mark.parametrize("beta", [-0.123456789012, -12345678, -1e-30])
+def test_a_refused_number_is_shown_as_it_was_given(beta):
+    with pytest.raises(UserError, match=f"^beta is {beta}; it must be greater than 0 and finite$"):
+        losses.check_beta(beta)
+    with pytest.raises(UserError, match=re.escape(f"beta is {beta:g}; ")):
+        losses.check_beta(torch.tensor([1.0, beta], dtype=torch.float64))
+
+
+def test_a_pair_is_saturated_once_its_odds_are_19_to_1():
+    safe = torch.tensor([False, False])
+    weights = gradient_weight(torch.tensor([math.log(18.9), math.log(19.1)]).double(), safe, safe, delta=3.0)
+    assert (weights < losses.SATURATED).tolist() == [False, True]

@@ -105,6 +105,7 @@ def test_wrong_labels_are_refused_with_their_place():
         torch.zeros(2, 3, dtype=torch.bool),
         torch.zeros(4, dtype=torch.bool),
         torch.zeros(2, 2),
+        [],
     ],
     ids=str,
 )

@@ -27,6 +27,7 @@ from safedpo.finite import (
     unsafe_mass,
     world_a,
 )
+from safedpo.finite.world import SUM_TOLERANCE
 
 
 def by_hand(world, prompt, beta, penalty):
@@ -58,6 +59,16 @@ def test_policy_and_partition_by_hand(seed, beta, penalty):
         near = pytest.approx(value, rel=1e-9, abs=1e-9)
         assert objective(world, policy, beta, penalty=penalty)[prompt].item() == near
         assert optimal_value(world, beta, penalty=penalty)[prompt].item() == near
+
+
+def test_unsafe_partition_by_hand():
+    world = random_world(4, 3, 5)
+    for beta in (0.3, 2.0):
+        found = log_partition_unsafe(world, beta)
+        for prompt in range(3):
+            tables = (table[prompt].tolist() for table in (world.ref_logps, world.reward, world.unsafe))
+            z = sum(math.exp(q + r / beta) for q, r, h in zip(*tables, strict=True) if h)
+            assert found[prompt].item() == pytest.approx(math.log(z), rel=1e-12)
 
 
 def test_world_a_optimum_has_its_published_digits():
@@ -149,3 +160,11 @@ def test_what_is_no_policy_is_refused(function):
         function(world, torch.stack([torch.stack([world.ref_logps[0], world.ref_logps[1].exp()])]))
     with pytest.raises(UserError, match=r"policy\[1\]: the probabilities sum to nan"):
         function(world, torch.stack([world.ref_logps[0], world.ref_logps[1] * math.nan]))
+
+
+def test_a_sum_off_by_the_tolerance_is_still_a_policy():
+    world = FiniteWorld([[0.0]], [[2.0]], torch.tensor([[False]]))
+    off = torch.tensor([[-SUM_TOLERANCE]], dtype=torch.float64)
+    assert expected_reward(world, off).item() == pytest.approx(2.0, abs=1e-5)
+    with pytest.raises(UserError, match=r"policy\[0\]"):
+        expected_reward(world, 1.001 * off)

@@ -161,3 +161,44 @@ def test_noise_gives_each_row_its_outcomes_with_their_probabilities(together):
             expected[key] = expected.get(key, 0.0) + probability * clean.weight[row].item()
     assert found == pytest.approx(expected, rel=1e-12)
     assert flip_bits(clean, 0.0, together=together).weight.tolist() == clean.weight.tolist()
+
+
+def test_a_single_pair_can_be_drawn_and_a_certain_error_flips_everything():
+    one = sample_pairs(six_answers(), 1, seed=0)
+    assert len(one) == 1 and one.weight.tolist() == pytest.approx([15.0])
+    clean = population(six_answers())
+    for together in (False, True):
+        wrong = flip_bits(clean, 1.0, together=together)
+        assert torch.equal(wrong.chosen_unsafe, ~clean.chosen_unsafe)
+        assert torch.equal(wrong.rejected_unsafe, ~clean.rejected_unsafe)
+        assert torch.equal(wrong.weight, clean.weight)
+
+
+def test_pair_weights_of_each_prompt_or_of_all():
+    world = random_world(1, prompts=3, answers=4)
+    table = torch.rand(3, 4, 4, dtype=torch.float64)
+    table = table + table.mT
+    table[0, 1, 2] = table[0, 2, 1] = 0.0  # a pair that is never drawn
+    pairs = population(world, pair_weight=table)
+    totals = torch.zeros(3, 4, 4, dtype=torch.float64)
+    totals.index_put_((pairs.prompt, pairs.chosen, pairs.rejected), pairs.weight, accumulate=True)
+    off_diagonal = ~torch.eye(4, dtype=torch.bool)
+    assert torch.allclose(totals + totals.mT, table * off_diagonal)
+    assert rows_of(population(world, pair_weight=table[1])) == rows_of(
+        population(world, pair_weight=table[1].expand(3, 4, 4))
+    )
+
+
+@pytest.mark.parametrize("shape", [(4,), (3, 4, 3), (3, 3, 4), (2, 4, 4), (1, 3, 4, 4), (3, 3, 4, 4)], ids=str)
+def test_pair_weights_of_another_shape_are_refused(shape):
+    world = random_world(1, prompts=3, answers=4)
+    with pytest.raises(UserError, match=r"pair_weight has shape .*; it must be \(3, 4, 4\) or \(4, 4\)"):
+        population(world, pair_weight=torch.ones(shape))
+
+
+@pytest.mark.parametrize("weight", [-1.0, math.nan])
+def test_pair_weights_below_0_are_refused(weight):
+    table = torch.ones(6, 6)
+    table[2, 3] = table[3, 2] = weight
+    with pytest.raises(UserError, match=rf"pair_weight\[2, 3\] is {weight}"):
+        population(six_answers(), pair_weight=table)

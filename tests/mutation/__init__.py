@@ -1,0 +1,1 @@
+"""Small faults put into the core, one at a time: do the tests see them? `python -m tests.mutation`."""
