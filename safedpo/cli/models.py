@@ -160,7 +160,7 @@ def generate(
     for answer in said:
         print(f"\n{shown(answer.prompt).plain}")
         for kind, text in [("greedy", answer.greedy), *(("sampled", text) for text in answer.sampled)]:
-            print(f"  {kind:8}{shown(text).plain}")
+            print(f"  {kind:8}{shown(text or '').plain}")
     write_json(json_file, [asdict(answer) for answer in said])
 
 
@@ -210,7 +210,7 @@ def template_arguments(words: list[str] | None) -> dict:
     >>> template_arguments(["enable_thinking=false", "date=2026-05-01"])
     {'enable_thinking': False, 'date': '2026-05-01'}
     """
-    found = {}
+    found: dict[str, object] = {}
     for word in words or ():
         name, equals, value = word.partition("=")
         if not equals:

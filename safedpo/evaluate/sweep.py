@@ -12,6 +12,7 @@ sweep.json is put together from what lies on disk. The layout is the one that `s
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from tqdm.auto import tqdm
 
@@ -197,7 +198,8 @@ def _train(run: SweepRun, folder: Path, settings: SweepSettings, loaded: LoadedM
         contradictions=settings.contradictions,
         callbacks=[KeepAdapters(folder, settings.budgets, bar.update)],
     )
-    finished.policy.unload()
+    policy: Any = finished.policy  # a PeftModel, whose attributes torch types as tensors
+    policy.unload()
 
 
 def _about(

@@ -109,7 +109,8 @@ def _readings(wanted: ast.expr, loops: tuple, written: dict[str, ast.expr]) -> l
             if items is None:
                 return []
             targets = loop.target.elts if isinstance(loop.target, ast.Tuple) else [loop.target]
-            bound = [{t.id: v for t, v in zip(targets, [i] if len(targets) == 1 else i, strict=True)} for i in items]
+            named = [t.id for t in targets if isinstance(t, ast.Name)]
+            bound = [dict(zip(named, [i] if len(named) == 1 else i, strict=True)) for i in items]
             values = [known | more for known in values for more in bound]
     if any(names - set(known) for known in values):
         return []
@@ -119,8 +120,9 @@ def _readings(wanted: ast.expr, loops: tuple, written: dict[str, ast.expr]) -> l
 
 def _items(over: ast.expr, written: dict[str, ast.expr]) -> list | None:
     """What a loop runs over: a literal, a name given one in the cell, or the `.items()` of such a dict."""
-    pairs = isinstance(over, ast.Call) and isinstance(over.func, ast.Attribute) and over.func.attr == "items"
-    over = over.func.value if pairs else over
+    pairs = False
+    if isinstance(over, ast.Call) and isinstance(over.func, ast.Attribute) and over.func.attr == "items":
+        over, pairs = over.func.value, True
     try:
         value = ast.literal_eval(written.get(over.id, over) if isinstance(over, ast.Name) else over)
         return list(value.items() if pairs else value)

@@ -63,7 +63,7 @@ def pairs(seed: int = 0) -> list[TokenPair]:
         return tuple(torch.randint(2, VOCABULARY, (n,), generator=generator).tolist())
 
     lengths = [(12, 25, 18), (20, 13, 17), (5, 20, 4)]
-    return [TokenPair(*map(ids, each), False, True, "SU", i) for i, each in enumerate(lengths)]
+    return [TokenPair(ids(x), ids(y), ids(z), False, True, "SU", i) for i, (x, y, z) in enumerate(lengths)]
 
 
 def verdict(name: str) -> str:

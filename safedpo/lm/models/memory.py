@@ -136,7 +136,8 @@ def pairs_row(tokens: int, pair: int = 512) -> TokenBatch:
     >>> pairs_row(1200).input_ids.shape[1]
     1200
     """
-    prompts, responses = [], []
+    prompts: list[tuple[int, ...]] = []
+    responses: list[tuple[int, tuple[int, ...]]] = []
     while tokens > 0:
         n = min(pair, tokens)
         prompt = max(1, n // 4)

@@ -118,9 +118,10 @@ Item = TokenPair | tuple[TokenExample, ...]  # what a step is made of: a pair, o
 
 def pack_items(items: Sequence[Item]) -> TokenBatch:
     """Pack pairs, or groups of examples."""
-    if isinstance(items[0], TokenPair):
-        return pack_pairs(items)
-    return pack_examples([example for group in items for example in group])
+    pairs = [item for item in items if isinstance(item, TokenPair)]
+    if pairs:
+        return pack_pairs(pairs)
+    return pack_examples([example for group in items if not isinstance(group, TokenPair) for example in group])
 
 
 def n_tokens(item: Item) -> int:

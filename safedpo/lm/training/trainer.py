@@ -92,12 +92,16 @@ class SafeDPOTrainer(Trainer):
     def make_row(self, indices: list[int]) -> Row:
         """Pack these pairs into one row."""
         pairs: list[TokenPair] = [self.items[i] for i in indices]
+        assert self.ref_logps is not None  # only supervised fine-tuning goes without
         unsafe = torch.tensor([[p.chosen_unsafe for p in pairs], [p.rejected_unsafe for p in pairs]])
         groups = torch.tensor([GROUPS.index(p.group) for p in pairs])
         return Row(pack_items(pairs), [p.id for p in pairs], len(pairs), self.ref_logps[:, indices], unsafe, groups)
 
     def row_losses(self, row: Row) -> Tensor:
         """The loss of each pair of the row, (B,) float32; metrics are added up on the way."""
+        assert (
+            row.ref_logps is not None and row.unsafe is not None and row.groups is not None
+        )  # rows of pairs have them
         logps = response_logps(self.model, row.batch).reshape(2, -1)
         chosen = logps[0].detach().requires_grad_()
         with torch.enable_grad():

@@ -43,7 +43,8 @@ def _refuse_other_than_mathml(made: str, formula: str, where: str) -> None:
         elements = [None]
     for element in elements:
         tag = "" if element is None else element.tag.removeprefix("{http://www.w3.org/1998/Math/MathML}")
-        if tag not in MATHML or not ATTRIBUTES.issuperset(element.attrib):
+        attributes = {} if element is None else element.attrib
+        if tag not in MATHML or not ATTRIBUTES.issuperset(attributes):
             raise UserError(
                 f"{where}: the formula {brief(repr(formula))} brings more than a formula; write it another way"
             )

@@ -100,14 +100,10 @@ def largest_difference(model, items: Sequence[Item]) -> float:
 
 def _sequences(items: Sequence[Item]) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
     """(prompt, response) of each response, in the order of `pack_items`."""
-    if isinstance(items[0], TokenPair):
-        return [
-            (p.prompt_ids, ids)
-            for which in ("chosen_ids", "rejected_ids")
-            for p in items
-            for ids in [getattr(p, which)]
-        ]
-    return [(e.prompt_ids, e.response_ids) for group in items for e in group]
+    pairs = [item for item in items if isinstance(item, TokenPair)]
+    chosen, rejected = [(p.prompt_ids, p.chosen_ids) for p in pairs], [(p.prompt_ids, p.rejected_ids) for p in pairs]
+    groups = [item for item in items if not isinstance(item, TokenPair)]
+    return chosen + rejected + [(e.prompt_ids, e.response_ids) for group in groups for e in group]
 
 
 def _alone(model, prompt: tuple[int, ...], response: tuple[int, ...], device) -> Tensor:
