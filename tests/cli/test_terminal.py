@@ -34,6 +34,7 @@ def check(printed: str) -> None:
 def test_generate(safedpo_prints, monkeypatch):
     loaded = SimpleNamespace(model=None, tokenizer=None)
     monkeypatch.setattr(safedpo.lm.models.load, "load_model", lambda *_, **__: loaded)
+    monkeypatch.setattr(safedpo.lm.models.gate.check, "gate_prompts", lambda *_, **__: None)
     said = Responses(HOSTILE, HOSTILE, (HOSTILE,))
     monkeypatch.setattr(safedpo.evaluate, "generate", lambda *_, **__: [said])
     printed = safedpo_prints("generate", "a prompt")

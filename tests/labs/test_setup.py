@@ -11,10 +11,9 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from safedpo.errors import UserError
-from safedpo.files import shipped
-from safedpo.finite.claims import CLAIMS, EQUATIONS
+from safedpo.finite.claims import CLAIMS
 from safedpo.labs import setup
-from safedpo.labs.ledger import Place, Table, equation_table, ledger_row, ledger_table, places
+from safedpo.labs.ledger import Place, Table, ledger_row, ledger_table, places
 
 
 @pytest.fixture
@@ -149,28 +148,10 @@ def test_a_line_of_the_ledger(monkeypatch):
     ledger_row.cache_clear()
 
 
-def test_every_statement_of_the_paper_has_a_cell_that_derives_it():
-    rows = [row_that_holds(claim) for claim in CLAIMS]
-    table = equation_table(rows, shipped("notebooks"))
-    assert [line[0] for line in table.lines] == [one.name for one in EQUATIONS]
-    for (name, _, cells, _), one in zip(table.lines, EQUATIONS, strict=True):
-        assert any(cell.startswith(one.notebook) for cell in cells.split("\n")), name
-
-
 def row_that_holds(claim):
     from safedpo.finite.claims import Row
 
     return Row(claim.id, claim.statement, claim.source, 0.0, claim.tolerance, True)
-
-
-def test_a_cell_counts_for_each_statement_that_its_claim_checks(tmp_path):
-    cells = [
-        {"cell_type": "markdown", "source": ["## 4 A fine\n"]},
-        {"cell_type": "code", "source": ['assert ledger_row("tv-closed-form").holds']},
-    ]
-    (tmp_path / "02_x.ipynb").write_text(json.dumps({"cells": cells}), encoding="utf-8")
-    table = equation_table([row_that_holds(claim) for claim in CLAIMS], tmp_path)
-    assert {line[0]: line[2] for line in table.lines if line[2]} == {"Prop. 4.2": "02 § 4 A fine"}
 
 
 def test_places_are_read_from_the_cells(tmp_path):

@@ -160,8 +160,8 @@ def load_adapter(
     for file in ("adapter_config.json", "adapter_model.safetensors"):
         if not (folder / file).is_file():
             raise UserError(f"{folder} holds no LoRA adapter: {file} is missing")
-    _refuse_other_kinds(folder)
     _refuse_config(folder / "adapter_config.json")
+    _refuse_other_kinds(folder)
     run = adapter_run(folder)
     refuse_changed(folder, run)
     expected = run["fingerprints"].get("reference")
@@ -194,10 +194,7 @@ def load_adapter(
 def _refuse_other_kinds(folder: Path) -> None:
     """Only where "adapter off" is the base exactly can the base be its reference."""
     file = folder / "adapter_config.json"
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{file} is damaged ({error}); fetch the adapter again") from error
+    config = read_json(file, way_out="fetch the adapter again")
     kind, start = config.get("peft_type", "LORA"), str(config.get("init_lora_weights", True)).lower()
     if kind != "LORA":
         raise UserError(f"{file}: its peft_type is {kind}, and only LORA adapters are read; train a LoRA adapter")

@@ -18,7 +18,7 @@ from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
 from safedpo.lm.rows.tokens import TokenExample, prompt_token_ids
 
 RESULTS, ADAPTERS = shipped("data") / "results" / "household", shipped("data") / "adapters" / "sweep"
-README = Path(__file__).parents[2] / "README.md"
+README = Path(__file__).parents[3] / "README.md"
 
 
 class Loaded:
@@ -40,8 +40,8 @@ def test_given_luck_takes_the_place_of_the_seeds():
     drawn = torch.rand(2, 2, 6, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     asked = {"template": "plain", "progress": False}
     own = generate(model, tokenizer, ["a", "bc"], decoding, **asked)
-    assert generate(model, tokenizer, ["a", "bc"], decoding, luck=drawn, **asked) == own
-    assert generate(model, tokenizer, ["a", "bc"], decoding, luck=1 - drawn, **asked) != own
+    assert generate(model, tokenizer, ["a", "bc"], decoding, uniforms=drawn, **asked) == own
+    assert generate(model, tokenizer, ["a", "bc"], decoding, uniforms=1 - drawn, **asked) != own
 
 
 def test_an_answer_depends_on_its_seed_alone(tmp_path):

@@ -61,7 +61,7 @@ def test_other_ranks_layers_kinds_and_damaged_files_are_named_and_the_base_is_le
     stored = load_file(weights)
     next(iter(stored.values()))[0, 0] = math.nan
     save_file(stored, weights)
-    with pytest.raises(UserError, match=f"{odd} holds numbers that are not finite"):
+    with pytest.raises(UserError, match=f"{odd} is damaged: .* is not finite"):
         load_adapters(base, folders | {20: odd})
     weights.write_bytes(weights.read_bytes()[:500])
     with pytest.raises(UserError, match=f"the adapter in {odd} cannot be loaded"):

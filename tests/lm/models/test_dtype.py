@@ -136,7 +136,7 @@ def test_an_interrupted_run_goes_on_in_its_own_dtype(monkeypatch, tmp_path, reco
 
     source, settings = folder_of_tiny, {"max_steps": 2, "batch_size": 2, "disable_tqdm": True}
     monkeypatch.setattr("safedpo.lm.models.dtype.choose_dtype", lambda device: (torch.bfloat16, "bfloat16: it has it"))
-    monkeypatch.setattr(module, "_run", stop)
+    monkeypatch.setattr(module, "carry_out", stop)
     with pytest.raises(Stop):
         train(source, records, tmp_path / "run", **settings)
     monkeypatch.undo()

@@ -49,7 +49,7 @@ def read_adapter(folder: Path) -> ShippedAdapter:
         found = ShippedAdapter(folder, lora, run["fingerprints"]["reference"], run["settings"])
     except (OSError, ValueError, KeyError, struct.error) as error:
         raise UserError(f"the adapter in {folder} is missing or damaged ({type(error).__name__}: {error})") from error
-    if types != {"BF16"} or config["use_dora"] or config["bias"] != "none":
+    if types != {"BF16"} or config.get("use_dora") or config.get("bias", "none") != "none":
         raise UserError(
             f"the adapter in {folder} holds {', '.join(sorted(types))}, or is more than LoRA; the live page reads plain LoRA "
             "adapters in bfloat16"
