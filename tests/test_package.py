@@ -131,6 +131,7 @@ CROSS_CUTTING = {
     "test_wheel.py",
     "lm/rows/test_architectures.py",
     "lm/test_real_data.py",
+    "lm/training/test_golden_runs.py",
     "lm/training/test_trl.py",
     "lm/training/test_two_processes.py",
     "records/test_fuzz.py",
