@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 # Quick, and one of each kind: records, losses, the exact world, rows of tokens, adapters, training, labs, command line.
 TESTS = (
     "tests/test_package.py",
-    "tests/test_records.py",
+    "tests/records/test_reading.py",
     "tests/test_transform.py",
     "tests/test_losses.py",
     "tests/finite/test_optimum.py",

@@ -75,3 +75,9 @@ def test_the_readmes_table_is_what_the_command_prints():
 def test_no_module_outgrows_its_room():
     for path in (ROOT / "safedpo").rglob("*.py"):
         assert len(path.read_text().splitlines()) <= 285, f"{path} is long: is there a second room inside?"
+
+
+def test_the_other_pythons_run_tests_that_exist():
+    from tests.pythons import TESTS
+
+    assert [name for name in TESTS if not (ROOT / name).exists()] == []
