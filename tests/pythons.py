@@ -30,7 +30,8 @@ TESTS = (
     "tests/show/sliders/test_live.py",
     "tests/cli/test_doctor.py",
 )
-TOOLS = ("pytest", "pytest-timeout", "hypothesis", "gguf", "ipywidgets", "anywidget", "ipython", "jupytext", "nbclient")
+TOOLS = ("pytest", "pytest-timeout", "hypothesis", "gguf", "latex2mathml", "mistune", "pygments")
+TOOLS += ("ipywidgets", "anywidget", "ipython", "jupytext", "nbclient")
 
 
 def interpreter(version: str) -> str | None:
