@@ -28,7 +28,7 @@ def gate(
 ) -> dict:
     """Refuse a model on which packed rows of `items` would not be exact; returns what was found, for `run.json`.
 
-    `{"difference": nats, "layers": compared, "of": layers in all, "tokens": in the row, "seconds"}`. `loaded` is a
+    `{"difference": nats, "layers": compared, "of": layers in all, "tokens": in the row}`. `loaded` is a
     `LoadedModel`; `template` is the one that `items` were made with (None: they are prompts only); `say` prints one line.
     Raises `UserError` naming the layers, the file or the tokens that are wrong, and what to do.
 
@@ -51,7 +51,7 @@ def gate(
     if getattr(causal_lm, "is_quantized", False):  # has no float32 to compare in: the rules alone carry it
         if say:
             print("gate: the fixed rules hold; quantised weights are too coarse to compare rows with single sequences")
-        return {"rules": True, "difference": None, "seconds": round(time.perf_counter() - start, 2)}
+        return {"rules": True, "difference": None}
     longest, shortest = max(items, key=n_tokens), min(items, key=n_tokens)
     picked = [longest] if longest is shortest else [longest, shortest]
     with few_layers(causal_lm) as (model, n, total):
@@ -80,7 +80,7 @@ def gate(
     if say:
         print(f"gate: a packed row gives what single sequences give, within {difference:.1g} nats ({seconds:.1f} s)")
     tokens = sum(n_tokens(item) for item in picked)
-    return {"difference": difference, "layers": n, "of": total, "tokens": tokens, "seconds": round(seconds, 2)}
+    return {"difference": difference, "layers": n, "of": total, "tokens": tokens}
 
 
 @torch.no_grad()
