@@ -25,7 +25,7 @@ from safedpo.files import check_writable, exclusive, write_json
 from safedpo.lm.models.adapters import adapter_run
 from safedpo.lm.models.load import LoadedModel, load_model
 from safedpo.lm.training.data import Prepared, data_fingerprint, prepare_pairs, shipped_data
-from safedpo.lm.training.on_disk.run_folder import versions
+from safedpo.lm.training.on_disk.run_folder import tidy, versions
 from safedpo.lm.training.recipes import RECIPES
 from safedpo.lm.training.run import train
 from safedpo.lm.training.settings import BOUNDS, number_within
@@ -180,6 +180,7 @@ def _measure(
 def _train(run: SweepRun, folder: Path, settings: SweepSettings, loaded: LoadedModel, pairs: Prepared, bar) -> None:
     """Train the run, unless that is done, and take its adapter off the base again."""
     if adapter_run(folder).get("status") == "finished":
+        tidy(folder)  # it may have been killed between its last write and this
         bar.update(settings.budgets[-1])
         return
     finished = train(

@@ -75,7 +75,7 @@ def claim(config, about: dict) -> dict:
                 "or delete that folder"
             )
         elif found.get("status") == "finished":
-            _tidy(folder)  # it may have been killed between its last write and this
+            tidy(folder)  # it may have been killed between its last write and this
             raise UserError(f"{folder} holds this very run, finished; read its run.json, or give another output_dir")
         else:
             remove_leftovers(folder)
@@ -169,11 +169,19 @@ def finish(model, tokenizer, folder: Path, about: dict) -> None:
     log = {"log.jsonl": file_sha256(folder / "log.jsonl")} if (folder / "log.jsonl").exists() else {}
     end = {"status": "finished", "files": files | log, "versions": versions()}
     write_json(folder / "run.json", _plain(about) | end)
-    _tidy(folder)
+    tidy(folder)
 
 
-def _tidy(folder: Path) -> None:
-    """Remove what only a run that goes on needs."""
+def tidy(folder: Path) -> None:
+    """Remove what only an unfinished run needs: its checkpoints, and what killed writes left.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     (Path(home) / ".run.json.unfinished-7").touch()
+    ...     tidy(Path(home))
+    ...     list(Path(home).iterdir())
+    []
+    """
     shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
     for checkpoint in checkpoints(folder):
         shutil.rmtree(checkpoint, ignore_errors=True)
