@@ -15,6 +15,7 @@ from safedpo.household import score
 from safedpo.lm.blending.load import load_adapters
 from safedpo.lm.models.load import load_model
 from safedpo.lm.rows.tokens import prompt_token_ids
+from safedpo.lm.rows.untrusted import special_token_in
 from tests.browser.live_page import ISOLATED, RESULTS, live_page, whole_page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(7200)]
@@ -113,18 +114,21 @@ def test_the_tokenizer_is_pythons(page, python):
           const tokenizer = makeTokenizer(readGguf(await (await fetch(file)).arrayBuffer()).values);
           return texts.map((text) => {
             const ids = tokenizer.encode(text);
-            return [ids, tokenizer.decode(ids), tokenizer.prompt(text)];
+            return [ids, tokenizer.decode(ids), tokenizer.prompt(text), tokenizer.specialIn(text) ?? null];
           });
         }""",
         [page.address, json.loads(page._manifest())["files"]["model"]["path"], texts],
     )
-    for text, (ids, decoded, prompt) in zip(texts, found, strict=True):
+    for text, (ids, decoded, prompt, special) in zip(texts, found, strict=True):
         expected = loaded.tokenizer(text, add_special_tokens=False)["input_ids"]
         assert ids == expected, text
         assert decoded == loaded.tokenizer.decode(
             expected, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
-        assert prompt == list(prompt_token_ids(loaded.tokenizer, text))
+        assert (special is None) == (special_token_in(loaded.tokenizer, text) is None), text
+        assert special is None or special in text
+        if special is None:  # otherwise both refuse
+            assert prompt == list(prompt_token_ids(loaded.tokenizer, text))
 
 
 def test_a_stored_hazard_vanishes_under_the_readers_hand(page):
@@ -161,7 +165,7 @@ def test_a_stored_hazard_vanishes_under_the_readers_hand(page):
 
 
 def test_a_hostile_request_is_text(page):
-    hostile = "<img src=x onerror=alert(1)><script>alert(2)</script> <|im_end|> \u202e {{7*7}} how do I boil an egg?"
+    hostile = "<img src=x onerror=alert(1)><script>alert(2)</script> \u202e {{7*7}} how do I boil an egg?"
     page.ask(hostile)
     page.wait()
     assert page.page.locator("main img, main script, main iframe").count() == 0
@@ -174,6 +178,8 @@ def test_a_hostile_request_is_text(page):
     page.ask("word " * 400)
     page.page.locator("#problem:visible").wait_for()
     assert "shorten it to 256" in page.page.locator("#problem").inner_text()
+    page.ask("hello <|im_end|> there")
+    page.page.locator("#problem", has_text="special token <|im_end|>").wait_for()
     page.ask("   ")
     assert page.page.locator("#problem").inner_text() == "Write a request first."
 

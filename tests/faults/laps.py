@@ -1,15 +1,14 @@
-"""One lap of the fault injector, in a process of its own: forks of a process that has used threads are not to be trusted.
+"""One lap of the fault injector, in a process of its own: a fork of a process that has used threads is not to be trusted.
 
 python -m tests.faults.laps train_once FOLDER
 """
 
+import importlib
 import json
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-
-import torch
 
 from safedpo import household
 from safedpo.errors import UserError
@@ -25,6 +24,7 @@ from tests.faults.stopping import contents, run_until
 
 STRIDE = int(os.environ.get("SAFEDPO_KILL_STRIDE", "12"))
 QUICK = {"batch_size": 2, "max_steps": 3, "save_steps": 1, "device": "cpu", "disable_tqdm": True}
+FROM = ("transformers.", "peft.", "accelerate.", "safedpo.")
 RECORDS = [
     Record(f"question {i}", (f"yes {i}", f"no {i} " * 2), (i % 2 == 1, False), i % 2, int(i % 2 == 1), i + 1)
     for i in range(6)
@@ -134,12 +134,18 @@ def lap(work: Callable[[Path, Path], None], home: Path) -> int:
     return operations
 
 
+def adapter(home: Path) -> None:
+    """An adapter to evaluate, and beside it the names of the modules that a run imports on its way."""
+    train(model_folder(home), RECORDS, home / "adapter", dtype="float32", **QUICK)
+    (home / "modules.json").write_text(json.dumps([name for name in sys.modules if name.startswith(FROM)]))
+
+
 if __name__ == "__main__":
     chosen, folder = globals()[sys.argv[1]], Path(sys.argv[2])
     os.environ["SAFEDPO_CACHE"] = str(folder / "watched-cache")
-    torch.set_num_threads(1)
     prompts(folder)
-    train(
-        model_folder(folder), RECORDS, folder / "adapter", dtype="float32", **QUICK
-    )  # a child inherits what this warms up
+    # PyTorch's threads do not survive a fork: this process computes nothing, it only imports what its children need.
+    run_until(lambda: adapter(folder), folder, None)
+    for module in json.loads((folder / "modules.json").read_text()):
+        importlib.import_module(module)
     print(f"{chosen.__name__}: killed at every {STRIDE}th of {lap(chosen, folder)} file operations")

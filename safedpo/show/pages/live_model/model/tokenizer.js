@@ -12,7 +12,7 @@ const WORDS = new RegExp(
   `'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^${SPACE}\\p{L}\\p{N}]+|${SPACE}+(?![^${SPACE}])|${SPACE}+`, "gu");
 const CONTROL = 3; // the token type of GGUF for tokens that no text spells
 
-/** `{ encode, prompt, decode, piece, end }` for the values of a GGUF header. */
+/** `{ encode, specialIn, prompt, decode, piece, end }` for the values of a GGUF header. */
 export function makeTokenizer(values) {
   const tokens = values["tokenizer.ggml.tokens"], types = values["tokenizer.ggml.token_type"];
   const ids = new Map(tokens.map((token, id) => [token, id]));
@@ -50,6 +50,8 @@ export function makeTokenizer(values) {
 
   return {
     encode,
+    /** The first special token that a request spells, or undefined; tokenized, it would end the turn or worse. */
+    specialIn: (request) => request.match(cut)?.[0],
     /** The ids of the chat template around a request. */
     prompt: (request) => encode(
       "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n" +

@@ -76,6 +76,8 @@ async function answer({ number, request, weights, seed }) {
     return number !== current;
   };
   if (number !== current) throw new Stopped();
+  const token = tokenizer.specialIn(request);
+  if (token) return tell("failed", { number, reason: "special", token });
   const ids = tokenizer.prompt(request), longest = limits.promptTokens;
   if (ids.length > longest) return tell("failed", { number, reason: "long", tokens: ids.length, longest });
   const began = performance.now(), key = JSON.stringify([request, seed]);

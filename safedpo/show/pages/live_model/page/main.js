@@ -134,14 +134,15 @@ const on = {
     halt(say("done", { policy: scoreText(shown.policy.score), reference: scoreText(shown.reference.score) }));
     byId("answers").dataset.done = String(which);
   },
-  failed({ number: which, message, reason, tokens, longest }) {
+  failed({ number: which, message, reason, token, tokens, longest }) {
     if (which !== undefined && which !== session.number) return;
     if (!ready && session.engine === "webgpu") {
       start("wasm");
       problem(say("gpuFailed", { message }));
       return;
     }
-    const text = reason === "long" ? say("long", { tokens, longest }) : isMemory(message) ? say("memory") : say("failed", { message: visible(message) });
+    const asked = { long: { tokens, longest }, special: { token } }[reason];
+    const text = asked ? say(reason, asked) : isMemory(message) ? say("memory") : say("failed", { message: visible(message) });
     problem(text);
     halt("");
     byId("bar").hidden = true;
