@@ -7,8 +7,10 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from safedpo.labs.checking import Exercise, log_sigmoid
-from safedpo.labs.checks.mistakes import nb01 as mistakes
+from safedpo.labs.checking import Exercise
+from safedpo.labs.checks.exercises import nb01 as further
+from safedpo.labs.checks.exercises.mistakes import nb01 as mistakes
+from safedpo.labs.checks.exercises.numbers import log_sigmoid
 from safedpo.labs.predictions import Question
 
 
@@ -151,7 +153,7 @@ EXERCISES = {
         ),
         further=(without_autograd,),
     ),
-}
+} | further.EXERCISES
 
 QUESTIONS = {
     "add_a_hundred": Question(

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from safedpo.labs.checking import Exercise
+from safedpo.labs.checks.exercises import nb02 as further
 from safedpo.labs.predictions import Question
 
 INF = math.inf
@@ -206,7 +207,7 @@ EXERCISES = {
         ),
         tolerance=0.006,
     ),
-}
+} | further.EXERCISES
 
 QUESTIONS = {
     "average_is_fine": Question(

@@ -3,8 +3,10 @@
 import torch
 from torch import Tensor
 
-from safedpo.labs.checking import Exercise, Values, log_sigmoid
-from safedpo.labs.checks.mistakes import nb03 as mistakes
+from safedpo.labs.checking import Exercise, Values
+from safedpo.labs.checks.exercises import nb03 as further
+from safedpo.labs.checks.exercises.mistakes import nb03 as mistakes
+from safedpo.labs.checks.exercises.numbers import log_sigmoid
 from safedpo.labs.checks.nb01 import COLUMNS, _t, margins, right_gradients
 from safedpo.labs.predictions import Question
 
@@ -124,7 +126,7 @@ EXERCISES = {
             "return ref_logps - delta / beta * unsafe.double()",
         ),
     ),
-}
+} | further.EXERCISES
 
 QUESTIONS = {
     "unsafe_winner": Question(

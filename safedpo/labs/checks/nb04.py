@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from safedpo.labs.checking import Exercise
+from safedpo.labs.checks.exercises import nb04 as further
 from safedpo.labs.predictions import Question
 
 # flip rate of a bit, and the probability that the safe answer is also the more helpful one
@@ -137,7 +138,7 @@ EXERCISES = {
         ),
         tolerance=0.004,
     ),
-}
+} | further.EXERCISES
 
 QUESTIONS = {
     "path_or_place": Question(
@@ -202,4 +203,4 @@ QUESTIONS = {
         "answer down can "
         "pull the chosen one with it, and a third answer gains.",
     ),
-}
+} | further.QUESTIONS

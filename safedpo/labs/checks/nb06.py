@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from safedpo.labs.checking import Exercise
-from safedpo.labs.checks.mistakes import nb06 as mistakes
-from safedpo.labs.checks.mistakes.nb06 import kl_in_loops
+from safedpo.labs.checks.exercises.mistakes import nb06 as mistakes
+from safedpo.labs.checks.exercises.mistakes.nb06 import kl_in_loops
 from safedpo.labs.predictions import Question
 
 

@@ -10,6 +10,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from safedpo.labs.checks.exercises import nb01, nb02, nb03, nb04
+
 Case = tuple
 Drawer = Callable[[random.Random], Case]
 
@@ -129,3 +131,5 @@ HIDDEN: dict[str, Drawer] = {
     ),
     "error_over_prompts": lambda draw: (torch.stack([_floats(draw, 3, 0, 1) for _ in range(draw.randint(4, 12))]),),
 }
+for further in (nb01, nb02, nb03, nb04):
+    HIDDEN |= further.HIDDEN

@@ -1,11 +1,9 @@
 """Judge the answers of a notebook that has just run: called inside its kernel, on what the student's cells left there."""
 
-import random
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
-from safedpo.labs.checking import Unfinished, examine, find
-from safedpo.labs.grading.hidden import HIDDEN
+from safedpo.labs.checking import Unfinished, examine, find, on_drawn_cases
 
 CASES = 3  # drawn for each exercise, beside its own
 
@@ -39,12 +37,7 @@ def _verdict(name: str, expression: str, namespace: Mapping[str, object], seed: 
         return Verdict(name, 0, 1, f"nothing to grade: {error}")
     exercise = find(name)
     try:
-        problem = examine(exercise, answer, name)
-        if problem is None and name in HIDDEN:
-            draw = random.Random(f"{seed}/{name}")
-            drawn = tuple(HIDDEN[name](draw) for _ in range(CASES))
-            problem = examine(replace(exercise, cases=drawn, further=()), answer, name)
-            problem = problem and f"right on the shown numbers, not on others. {problem}"
+        problem = examine(exercise, answer, name) or on_drawn_cases(exercise, answer, name, seed=seed, count=CASES)
     except Unfinished:
         return Verdict(name, 0, 1, "not done: still the stub")
     except Exception as error:  # an answer that breaks the checker itself
