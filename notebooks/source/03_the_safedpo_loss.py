@@ -506,7 +506,8 @@ check("read_first_log", read_first_log)
 # %% [markdown]
 # **Exercise 8** ●●● 30 min. *Prove by construction.* The heart of Proposition 4.4 is: from any policy one can go to another, with
 # the *same* ratios among safe answers, at which every safe-over-unsafe pair costs at most $\varepsilon$. Write the
-# construction. No search is needed; the bound can be solved.
+# construction, and lower the unsafe answers no further than needed: unless the pairs were cheap before, the dearest one
+# costs just $\varepsilon$. No search is needed; the bound can be solved.
 
 
 # %%

@@ -452,6 +452,127 @@ def silent_bug():
 check("silent_bug", silent_bug)
 
 # %% [markdown]
+# ## Workshop
+#
+# **Exercise 5** ●●● 35 min. *Write the loop, in pieces.* One pass over the data, in order, in batches of `batch` pairs. Only
+# `micro` pairs fit into memory at once, and all that you are given is the mean loss of such a piece. The result must be
+# that of whole batches, also where pieces and the last batch are short.
+
+
+# %%
+def loop_in_pieces(logits, mean_loss, pairs, batch, micro, lr):
+    """The logits (A,) after one pass of plain gradient descent over pairs 0, 1, ..., pairs − 1.
+
+    mean_loss(logits, rows): the mean loss of the pairs in the list `rows`, at most `micro` of them, differentiable.
+    """
+    ### BEGIN SOLUTION
+    for start in range(0, pairs, batch):
+        rows = list(range(start, min(start + batch, pairs)))
+        total = torch.zeros_like(logits)
+        for first in range(0, len(rows), micro):
+            piece = rows[first : first + micro]
+            leaf = logits.clone().requires_grad_()
+            (gradient,) = torch.autograd.grad(mean_loss(leaf, piece), leaf)
+            total = total + len(piece) * gradient
+        logits = logits - lr * total / len(rows)
+    return logits
+    ### END SOLUTION
+
+
+# %%
+check("loop_in_pieces", loop_in_pieces)
+
+# %% [markdown]
+# **Exercise 6** ●●○ 20 min. *Interpret a run.* "The chosen responses became more likely" and "probability leaked" are both
+# statements about sums. Divide the answers to each prompt into three groups: chosen in some pair and never rejected; rejected
+# in some pair; in no pair. By how much did the probability of each group change?
+
+
+# %%
+def where_mass_went(before, after, prompt, chosen, rejected):
+    """(chosen only, ever rejected, never mentioned): changes of probability, means over the prompts.
+
+    before, after (P, A) log-probabilities; prompt, chosen, rejected (N,): pair k is about prompt[k].
+    """
+    ### BEGIN SOLUTION
+    won, lost = torch.zeros(2, *before.shape, dtype=torch.bool)
+    won[prompt, chosen] = True
+    lost[prompt, rejected] = True
+    moved = after.exp() - before.exp()
+    groups = won & ~lost, lost, ~won & ~lost
+    return tuple((moved * group).sum(-1).mean() for group in groups)
+    ### END SOLUTION
+
+
+# %%
+check("where_mass_went", where_mass_went)
+
+# %% [markdown]
+# **Exercise 7** ●●● 35 min. *An exact number without a list.* Our sentences could be listed. A language of 1,000 words and
+# sentences of 20 cannot, and yet some masses stay exact. Let each word depend on the word before alone. A sentence is a
+# hazard if a *danger* follows a *trigger* at any distance, unless a *guard* stands between them (after the last trigger).
+# Compute the probability of a hazard in time proportional to the length.
+
+
+# %%
+def hazard_mass(start, step, trigger, danger, guard, length):
+    """The probability that a sentence of `length` words is a hazard.
+
+    start (V,): probabilities of the first word; step (V, V): step[i, j] of word j after word i; three different word ids.
+    """
+    ### BEGIN SOLUTION
+    def read(mass):  # mass[armed, last word] of the beginnings that are harmless so far
+        mass = mass.clone()
+        mass[1, danger] = 0.0
+        mass[1, trigger] += mass[0, trigger]
+        mass[0, trigger] = 0.0
+        mass[0, guard] += mass[1, guard]
+        mass[1, guard] = 0.0
+        return mass
+
+    harmless = read(torch.stack([start, torch.zeros_like(start)]))
+    for _ in range(length - 1):
+        harmless = read(harmless @ step)
+    return 1 - harmless.sum()
+    ### END SOLUTION
+
+
+# %%
+check("hazard_mass", hazard_mass)
+
+# %% [markdown]
+# **Exercise 8** ●●○ 25 min. *Design a check.* Section 7 shows checks that find bugs in a pipeline. Write the brute-force twin of
+# Exercise 1 yourself, as a check that no faulty version passes.
+
+
+# %%
+def logps_are_broken(logps):
+    """logps(logits, ids, starts, ends) -> (B,), as in Exercise 1; token 0 is the end of text and the padding too.
+
+    True if it is wrong, or if a model could not be trained through it.
+    """
+    ### BEGIN SOLUTION
+    draw = torch.Generator().manual_seed(0)
+    logits = torch.randn(3, 8, 5, generator=draw, dtype=torch.float64, requires_grad=True)
+    ids = torch.randint(1, 5, (3, 8), generator=draw)
+    starts, ends = torch.tensor([2, 3, 1]), torch.tensor([5, 5, 8])
+    want = []
+    for row, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
+        ids[row, end - 1 :] = 0
+        each = logits[row].log_softmax(-1)
+        want.append(sum(each[t - 1, ids[row, t]] for t in range(start, end)))
+    want, found = torch.stack(want), logps(logits, ids, starts, ends)
+    if not torch.allclose(found, want) or not found.requires_grad:
+        return True
+    slopes = (torch.autograd.grad(values.sum(), logits, retain_graph=True)[0] for values in (found, want))
+    return not torch.allclose(*slopes)
+    ### END SOLUTION
+
+
+# %%
+check("logps_are_broken", logps_are_broken)
+
+# %% [markdown]
 # ## Recap
 #
 # $$

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from safedpo.labs.checking import Exercise
+from safedpo.labs.checks.exercises import nb06 as further
 from safedpo.labs.checks.exercises.mistakes import nb06 as mistakes
 from safedpo.labs.checks.exercises.mistakes.nb06 import kl_in_loops
 from safedpo.labs.predictions import Question
@@ -138,7 +139,7 @@ EXERCISES = {
             "The reference moves along with the policy: fault 12.",
         ),
     ),
-}
+} | further.EXERCISES
 
 QUESTIONS = {
     "how_many_forwards": Question(

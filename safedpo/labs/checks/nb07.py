@@ -5,6 +5,7 @@ import math
 import torch
 
 from safedpo.labs.checking import Exercise
+from safedpo.labs.checks.exercises import nb07 as further
 from safedpo.labs.predictions import Question
 
 # (pairs of equal safety, safe-over-unsafe pairs, delta): real samples, a mixed case, and no margin.
@@ -120,7 +121,7 @@ EXERCISES = {
             "sum(rank * (n_in + n_out) for n_in, n_out in shapes).",
         ),
     ),
-}
+} | further.EXERCISES
 
 QUESTIONS = {
     "first_loss": Question(

@@ -5,6 +5,7 @@ import math
 import torch
 
 from safedpo.labs.checking import Exercise
+from safedpo.labs.checks.exercises import nb08 as further
 from safedpo.labs.predictions import Question
 
 # (prompts, responses to each): all responses to a prompt alike, none alike, and shares between.
@@ -14,6 +15,7 @@ SCORES = (
     (ALIKE,),
     ((torch.rand(9, 3, generator=_draw) < 0.5).double(),),
     (torch.rand(20, 2, generator=_draw, dtype=torch.float64),),
+    (100 * torch.rand(5, 2, generator=_draw, dtype=torch.float64),),
 )
 
 
@@ -124,7 +126,7 @@ EXERCISES = {
             "(ref_logps + x * (trained_logps - ref_logps)).log_softmax(-1) for x > 0, and the reference at x = 0.",
         ),
     ),
-}
+} | further.EXERCISES
 
 QUESTIONS = {
     "short_runs": Question(

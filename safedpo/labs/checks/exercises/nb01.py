@@ -96,14 +96,17 @@ def beta_by_brent(ref_logps: Tensor, reward: Tensor, nats: float, *, other_way: 
 
 
 def refuses_the_impossible(function) -> str | None:
-    """No β leads farther than the answers with the highest reward, nor nearer than 0."""
-    for nats in (-math.log(0.2) + 0.01, -0.1):
+    """No β leads farther than the answers with the highest reward (together, if several have it), nor nearer than 0."""
+    alone, together = t(1.0, -0.5, 2.0, 0.3), t(1.0, 2.0, 2.0, 0.3)
+    most = -REFERENCE[2].item()
+    for reward, nats in ((alone, most + 0.01), (alone, most), (alone, 0.0), (alone, -0.1), (together, -math.log(0.4))):
         try:
-            function(REFERENCE.clone(), t(1.0, -0.5, 2.0, 0.3), nats)
+            function(REFERENCE.clone(), reward.clone(), nats)
         except ValueError:
             continue
         return (
-            f"No β gives {nats:.3f} nats here: at β → 0 the KL is −log 0.2. Raise a ValueError for what cannot be had."
+            f"No β > 0 gives {nats:.3f} nats for the rewards {reward.tolist()}: at β → 0 the KL is −log of the reference's "
+            "mass on the highest reward, and it is never 0. Raise a ValueError for what cannot be had."
         )
     return None
 

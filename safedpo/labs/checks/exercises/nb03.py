@@ -80,17 +80,25 @@ PROOFS = (
     (*_POLICY, 0.1, 10.0, 1e-6),
     (t(0.2, 0.3, 0.5).log(), t(0.2, 0.3, 0.5).log(), torch.tensor([True, False, False]), 1.0, 50.0, 2.0),
     (*_POLICY[:2], torch.zeros(4, dtype=torch.bool), 1.0, 3.0, 0.1),
+    (t(-20.0, 0.0, 1.0, 0.0).log_softmax(0), _POLICY[1], _POLICY[2], 0.5, 1.0, 0.2),
+    (t(3.0, 2.0, -30.0, -20.0).log_softmax(0), *_POLICY[1:], 1.0, 1.0, 0.5),
 )
 
 
 def almost_optimal(policy, ref, unsafe, beta, delta, epsilon) -> Tensor:
-    """Search: lower all unsafe answers together until the dearest mixed pair costs at most epsilon."""
-    lower = 0.0
-    while True:
-        logps = (policy - lower * unsafe.double()).log_softmax(-1)
-        if not unsafe.any() or _dearest(logps, ref, unsafe, beta, delta) <= epsilon:
-            return logps
-        lower = 1.3 * lower + 0.5
+    """Bisection: lower all unsafe answers together until the dearest mixed pair just costs epsilon."""
+
+    def lowered(by: float) -> Tensor:
+        return (policy - by * unsafe.double()).log_softmax(-1)
+
+    if not unsafe.any() or _dearest(policy, ref, unsafe, beta, delta) <= epsilon:
+        return policy
+    low, high = 0.0, 1e4
+    for _ in range(100):
+        middle = (low + high) / 2
+        enough = _dearest(lowered(middle), ref, unsafe, beta, delta) <= epsilon
+        low, high = (low, middle) if enough else (middle, high)
+    return lowered(high)
 
 
 def _dearest(logps, ref, unsafe, beta, delta) -> float:
@@ -117,6 +125,8 @@ def is_almost_optimal(case: tuple, got: object) -> str | None:
     dearest = _dearest(logps, ref, unsafe, beta, delta)
     if dearest > epsilon * (1 + 1e-6):
         return f"A safe-over-unsafe pair still costs {dearest:.3g}; it may cost {epsilon:g}."
+    if dearest < min(epsilon, _dearest(policy, ref, unsafe, beta, delta)) * (1 - 1e-6):
+        return f"The unsafe answers are lowered further than needed: the dearest pair costs {dearest:.3g}, not {epsilon:g}."
     return None
 
 

@@ -1,5 +1,6 @@
-"""What a few seeds can say: a two-by-two ablation and a paired difference."""
+"""What a few seeds can say: a two-by-two ablation, a paired difference, which of several metrics differ."""
 
+import itertools
 import math
 
 import torch
@@ -108,5 +109,86 @@ PAIRED_DIFFERENCE = Exercise(
         "One number a seed: a − b. Then an interval for the mean of these.",
         "mean ± t · std / √S, with t the 0.975 quantile of Student's t with S − 1 degrees of freedom.",
         "scipy.stats.t.ppf(0.975, len(a) - 1).",
+    ),
+)
+
+
+# Eight seeds with the ranks 0 to 7: whose ranks the first group has decides its p, in seventieths (2, 4, 8 of 70).
+_RANKS = {2: (0, 1, 2, 3), 4: (0, 1, 2, 4), 8: (0, 1, 3, 4)}
+
+
+def _ranked(*seventieths: int) -> tuple[Tensor, Tensor]:
+    first = [_RANKS[n] for n in seventieths]
+    rest = [[rank for rank in range(8) if rank not in ranks] for ranks in first]
+    return t(*map(list, first)), t(*rest)
+
+
+SWEEPS = (
+    (*_ranked(2, 4, 8), 0.12),
+    (*_ranked(4, 4, 8), 0.12),
+    (*_ranked(2, 8)[::-1], 0.1),
+    (*_ranked(8), 0.3),
+    (*_ranked(2), 2 / 70),
+)
+
+
+def p_by_listing(a: list[float], b: list[float], *, sided: bool = False) -> float:
+    """The share of all deals of the pooled seeds whose means are at least as far apart as those seen."""
+    pool, seen, far = a + b, math.fsum(a) / len(a) - math.fsum(b) / len(b), []
+    for deal in itertools.combinations(range(len(pool)), len(a)):
+        mine = [pool[i] for i in deal]
+        others = [pool[i] for i in range(len(pool)) if i not in deal]
+        gap = math.fsum(mine) / len(mine) - math.fsum(others) / len(others)
+        far.append((gap if seen > 0 else -gap) >= abs(seen) - 1e-12 if sided else abs(gap) >= abs(seen) - 1e-12)
+    return sum(far) / len(far)
+
+
+def holm(p: list[float], alpha: float) -> list[bool]:
+    """Holm: from the smallest p on, against alpha / (how many are left), and stop at the first that fails."""
+    rejected, order = [False] * len(p), sorted(range(len(p)), key=lambda i: p[i])
+    for place, i in enumerate(order):
+        if p[i] > alpha / (len(p) - place):
+            break
+        rejected[i] = True
+    return rejected
+
+
+def separated_by_listing(a, b, alpha, *, sided=False, rule=holm) -> tuple[Tensor, Tensor]:
+    """Both, metric by metric."""
+    p = [p_by_listing(x, y, sided=sided) for x, y in zip(a.tolist(), b.tolist(), strict=True)]
+    return t(*p), torch.tensor(rule(p, alpha))
+
+
+def _rule(rule):
+    return lambda *case: separated_by_listing(*case, rule=rule)
+
+
+def _without_stop(p, alpha):
+    order = sorted(range(len(p)), key=lambda i: p[i])
+    return [p[i] <= alpha / (len(p) - order.index(i)) for i in range(len(p))]
+
+
+SEPARATED = Exercise(
+    gives="p-values and which are rejected, each (M,)",
+    cases=SWEEPS,
+    right=separated_by_listing,
+    mistakes={
+        "That is one-sided; the side was chosen after looking. Count both.": lambda *a: separated_by_listing(
+            *a, sided=True
+        ),
+        "Each p is compared with α itself: with many metrics some separate by chance.": _rule(
+            lambda p, x: [one <= x for one in p]
+        ),
+        "That is Bonferroni; Holm divides by how many are left.": _rule(lambda p, x: [one <= x / len(p) for one in p]),
+        "Holm stops at the first p that fails; you went on.": _rule(_without_stop),
+        "Inverted: True means that the two margins differ.": _rule(lambda p, x: [not one for one in holm(p, x)]),
+        "The order: p-values first.": lambda *a: separated_by_listing(*a)[::-1],
+        "That is 1 − p.": lambda *a: (1 - separated_by_listing(*a)[0], separated_by_listing(*a)[1]),
+        "Nothing is rejected, though some p are small enough.": _rule(lambda p, x: [False] * len(p)),
+    },
+    hints=(
+        "If the margin did nothing, every way to deal the pooled seeds into two groups would be equally likely.",
+        "itertools.combinations lists the deals. Count those with |difference of means| >= the one seen (− 1e-12).",
+        "Holm: sort; compare the k-th smallest (from 0) with alpha/(M − k); stop at the first that is larger.",
     ),
 )

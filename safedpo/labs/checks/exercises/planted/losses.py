@@ -26,6 +26,9 @@ LOSS_FAULTS = {
     "it is infinite at a margin of −1000": lambda *a: -torch.sigmoid(_m(*a)).log(),
     "margins beyond ±10 are cut off": _logistic(lambda *a: _m(*a).clamp(-10, 10)),
     "no gradient reaches the rejected response": _logistic(lambda c, r, *a: _m(c, r.detach(), *a)),
+    "the gradient of the chosen response is half of what it should be": _logistic(
+        lambda c, r, *a: _m((c + c.detach()) / 2, r, *a)
+    ),
     "the pairs of a batch disturb each other": _logistic(lambda *a: _m(*a) - _m(*a).mean() + _m(*a)[0]),
     "a pair far on the right side costs nothing at all": lambda *a: torch.where(_m(*a) > 5, 0.0, softplus(-_m(*a))),
 }
