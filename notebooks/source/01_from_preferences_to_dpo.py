@@ -153,7 +153,7 @@ print(f"β = 0.001: {greedy.max():.6f} on “{world.labels[greedy.argmax()]}”"
 # Read it backwards: *any* policy is the optimum for some reward, namely its **implicit reward**
 # $\beta \log \pi / \pi_{\mathrm{ref}}$. A language model is its own reward model.
 #
-# **Exercise 1.** Write it.
+# **Exercise 1** ●○○ 5 min. Write it.
 
 
 # %%
@@ -203,7 +203,7 @@ print(f"each level is off by {constant[0]:.4f}, which is β log Z")
 # We call $m$ the **reward margin**. For a text, $\log \pi(y \mid x)$ is the *sum* over its tokens, never the mean: the
 # algebra above is about whole responses.
 #
-# **Exercise 2.** Write the loss, one number a pair. Let it survive margins of $\pm 1000$.
+# **Exercise 2** ●○○ 5 min. Write the loss, one number a pair. Let it survive margins of $\pm 1000$.
 
 
 # %%
@@ -262,7 +262,7 @@ predict("who_pulls")
 # \qquad 0 < w(m) < 1 .
 # $$
 #
-# **Exercise 3.** Find the weight $w(m)$ and write the gradient by hand: $\partial \mathcal{L} / \partial \log \pi(y_w)$ and
+# **Exercise 3** ●●○ 5 min. Find the weight $w(m)$ and write the gradient by hand: $\partial \mathcal{L} / \partial \log \pi(y_w)$ and
 # $\partial \mathcal{L} / \partial \log \pi(y_l)$. The checker runs your function where autograd records nothing.
 
 
@@ -319,10 +319,11 @@ assert harm[1] > harm[0]  # DPO has walked towards the hazard
 # %% [markdown]
 # ## Workshop
 #
-# Four longer exercises. Nothing later depends on them. The formulas are not repeated: derive them, then test your code on
-# numbers of your own before you ask the checker.
+# Four longer exercises, about 45 minutes together. Nothing later depends on them.
 #
-# **Exercise 4** ●●○ 20 min. *Write the loop.* A table of counts says how often answer $i$ beat answer $j$. Start at the
+# The formulas are not repeated: derive them, then test your code on numbers of your own before you ask the checker.
+#
+# **Exercise 4** ●●○ 10 min. *Write the loop.* A table of counts says how often answer $i$ beat answer $j$. Start at the
 # reference and take steps of gradient descent on the mean DPO loss of these comparisons.
 
 
@@ -347,7 +348,7 @@ def train_table(ref_logps, wins, beta, lr, steps):
 check("train_table", train_table)
 
 # %% [markdown]
-# **Exercise 5** ●●○ 20 min. *Prove a step.* Prove the Gibbs identity for weights $w \ge 0$ that need *not* sum to one: first
+# **Exercise 5** ●●○ 10 min. *Prove a step.* Prove the Gibbs identity for weights $w \ge 0$ that need *not* sum to one: first
 # on paper, then as four numbers. The checker tests that the first minus the second equals the third minus the fourth, and
 # each of them alone. Where does $\sum_y w(y)$ enter?
 
@@ -371,7 +372,7 @@ def gibbs_terms(weights, ref_logps, reward, beta):
 check("gibbs_terms", gibbs_terms)
 
 # %% [markdown]
-# **Exercise 6** ●●○ 20 min. *Measure.* "Use $\beta = 0.1$" says little. How far the optimum may move says more. Find the
+# **Exercise 6** ●●○ 10 min. *Measure.* "Use $\beta = 0.1$" says little. How far the optimum may move says more. Find the
 # $\beta$ at which the optimum stands a given number of nats from the reference. First predict, from the slider above, what
 # the largest possible number is.
 
@@ -399,7 +400,7 @@ def beta_for_kl(ref_logps, reward, nats):
 check("beta_for_kl", beta_for_kl)
 
 # %% [markdown]
-# **Exercise 7** ●●● 30 min. *Design a check.* Somebody hands you a DPO loss. Is it right? Your check is run on sound losses
+# **Exercise 7** ●●● 15 min. *Design a check.* Somebody hands you a DPO loss. Is it right? Your check is run on sound losses
 # written in different ways, and on a dozen with a planted fault. It must raise no false alarm and miss none.
 
 

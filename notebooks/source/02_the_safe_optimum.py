@@ -130,7 +130,7 @@ slider(both, Stops("β", BETAS, start=0.5))
 predict("ratio_of_safe")
 
 # %% [markdown]
-# **Exercise 1.** Write the safe policy. Give log-probabilities, $-\infty$ where an answer is forbidden.
+# **Exercise 1** ●○○ 5 min. Write the safe policy. Give log-probabilities, $-\infty$ where an answer is forbidden.
 
 
 # %%
@@ -238,7 +238,7 @@ fines = [0, 0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 6, math.inf]
 slider(lambda beta, c: fined(world, beta, c), Stops("β", betas, start=0.5), Stops("penalty C", fines, start=1))
 
 # %% [markdown]
-# **Exercise 2.** Solve for $C$. What is the least $C \ge 0$ with $\mathrm{TV}(\pi_C, \pi^\ast) \le \tau$?
+# **Exercise 2** ●●○ 10 min. Solve for $C$. What is the least $C \ge 0$ with $\mathrm{TV}(\pi_C, \pi^\ast) \le \tau$?
 
 
 # %%
@@ -291,7 +291,7 @@ supports = [10.0**-k for k in range(1, 11)]
 slider(poorer, Stops("safe support δ", supports, start=1e-2, text=lambda support: f"{support:.0e}"))
 
 # %% [markdown]
-# **Exercise 3.** By how much does the penalty rise from $\delta = 10^{-2}$ to $10^{-9}$? Work it out first, then read it off
+# **Exercise 3** ●○○ 5 min. By how much does the penalty rise from $\delta = 10^{-2}$ to $10^{-9}$? Work it out first, then read it off
 # the slider. (Two digits are enough.)
 
 
@@ -321,7 +321,9 @@ assert ledger_row("support-to-zero").holds
 # %% [markdown]
 # ## Workshop
 #
-# **Exercise 4** ●●○ 15 min. *Predict, then measure.* The safe optimum can be sampled without any training. Draw from the
+# Four longer exercises, about 45 minutes together. Nothing later depends on them.
+#
+# **Exercise 4** ●●○ 10 min. *Predict, then measure.* The safe optimum can be sampled without any training. Draw from the
 # reference; throw an unsafe answer away; keep a safe one with a probability that grows with its reward, such that the best
 # safe answer is always kept. Predict first: is it the small $\beta$ or the large one that wastes more draws? Then compute
 # how many draws one kept answer takes on average.
@@ -346,7 +348,7 @@ def draws_needed(ref_logps, reward, unsafe, beta):
 check("draws_needed", draws_needed)
 
 # %% [markdown]
-# **Exercise 5** ●●○ 15 min. *Prove by a counterexample.* "There is a fine $C$ that is enough for every world, if rewards lie
+# **Exercise 5** ●●○ 10 min. *Prove by a counterexample.* "There is a fine $C$ that is enough for every world, if rewards lie
 # between −1 and 1." Disprove it: for a given $C$, build a world in which $\pi_C$ has more unsafe mass than $\tau$.
 
 
@@ -369,7 +371,7 @@ def poor_world(penalty, beta, tau):
 check("poor_world", poor_world)
 
 # %% [markdown]
-# **Exercise 6** ●●○ 20 min. *Prove a step.* How far is $\pi_C$ from $\pi^\ast$, measured in three ways? All three follow from one
+# **Exercise 6** ●●○ 10 min. *Prove a step.* How far is $\pi_C$ from $\pi^\ast$, measured in three ways? All three follow from one
 # number. Find it, and mind both ends: $C = \infty$, and a world without unsafe answers.
 
 
@@ -390,7 +392,7 @@ def three_distances(ref_logps, reward, unsafe, beta, penalty):
 check("three_distances", three_distances)
 
 # %% [markdown]
-# **Exercise 7** ●●● 30 min. *Design a check.* Somebody hands you a function that claims to compute safe optima. Write a check
+# **Exercise 7** ●●● 15 min. *Design a check.* Somebody hands you a function that claims to compute safe optima. Write a check
 # that no planted fault escapes and no sound version fails.
 
 

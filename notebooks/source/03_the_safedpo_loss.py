@@ -52,7 +52,7 @@ predict("two_unsafe")
 # %% [markdown]
 # That is the transformation $T$: **keep SS, keep SU, swap US, drop UU**.
 #
-# **Exercise 1.** Write it. The data says which response is `better` (0 or 1) and which of the two are `unsafe`.
+# **Exercise 1** ●○○ 5 min. Write it. The data says which response is `better` (0 or 1) and which of the two are `unsafe`.
 
 
 # %%
@@ -130,7 +130,7 @@ assert ledger_row("law-of-t-sampled").holds  # and drawn ones
 #
 # The margin is *subtracted*, it stands *outside* $\beta$, and pairs of equal safety do not feel it.
 #
-# **Exercise 2.** Write the loss.
+# **Exercise 2** ●○○ 5 min. Write the loss.
 
 
 # %%
@@ -187,7 +187,7 @@ predict("first_step")
 # \nabla \mathcal{L} = - \beta \, w(m, I) \, \big( \nabla \log \pi(\tilde y_w) - \nabla \log \pi(\tilde y_l) \big) .
 # $$
 #
-# **Exercise 3.** Differentiate the loss with respect to $m$, and write the weight $w$.
+# **Exercise 3** ●○○ 5 min. Differentiate the loss with respect to $m$, and write the weight $w$.
 
 
 # %%
@@ -333,7 +333,7 @@ assert ledger_row("noise-pair-flips").holds and ledger_row("noise-bit-flips").ho
 # SafeDPO with margin $\Delta$ **is** DPO with a reference in which unsafe answers are $e^{\Delta/\beta}$ times rarer. Any DPO
 # trainer that accepts precomputed reference log-probabilities can train SafeDPO, once $T$ has ordered the pairs.
 #
-# **Exercise 4.** Write the edit.
+# **Exercise 4** ●○○ 5 min. Write the edit.
 
 
 # %%
@@ -430,7 +430,9 @@ assert ledger_row("safedaa-square").holds and ledger_row("safedaa-exponential").
 # %% [markdown]
 # ## Workshop
 #
-# **Exercise 5** ●●○ 20 min. *A data pipeline.* You have a DPO trainer that you cannot change. It reads rows with a chosen and
+# Four longer exercises, about 45 minutes together. Nothing later depends on them.
+#
+# **Exercise 5** ●●○ 10 min. *A data pipeline.* You have a DPO trainer that you cannot change. It reads rows with a chosen and
 # a rejected response and their reference log-probabilities. Write what it must be given, so that it trains SafeDPO. Which
 # margin does a row of two safe responses get, and does your code need to know?
 
@@ -458,7 +460,7 @@ def columns_for_any_trainer(better, unsafe, ref_first, ref_second, beta, delta):
 check("columns_for_any_trainer", columns_for_any_trainer)
 
 # %% [markdown]
-# **Exercise 6** ●●○ 15 min. *Another loss.* Use the recipe of section 7 with the squared hinge, $g(x) = \max(0, 1 - x)^2$. Give
+# **Exercise 6** ●●○ 10 min. *Another loss.* Use the recipe of section 7 with the squared hinge, $g(x) = \max(0, 1 - x)^2$. Give
 # the loss and its slope in $m$, without autograd. Then answer for yourself: at which $m$ does a safe-over-unsafe pair stop
 # teaching, and is Proposition 4.4 true for this loss?
 
@@ -477,7 +479,7 @@ def safe_hinge(margin, chosen_unsafe, rejected_unsafe, delta):
 check("safe_hinge", safe_hinge)
 
 # %% [markdown]
-# **Exercise 7** ●●○ 25 min. *Read a log.* The first line of a training log gives the mean loss of the SS, the SU and the US
+# **Exercise 7** ●●○ 10 min. *Read a log.* The first line of a training log gives the mean loss of the SS, the SU and the US
 # pairs (named *before* $T$). Policy and reference are still one model. Write the doctor who says what is wrong:
 #
 # 0 nothing · 1 $\Delta$ was forgotten · 2 $\Delta$ has the wrong sign · 3 $T$ did not swap (the loss is right) · 4 $\Delta$ is
@@ -504,7 +506,7 @@ def read_first_log(ss, su, us, beta, delta):
 check("read_first_log", read_first_log)
 
 # %% [markdown]
-# **Exercise 8** ●●● 30 min. *Prove by construction.* The heart of Proposition 4.4 is: from any policy one can go to another, with
+# **Exercise 8** ●●● 15 min. *Prove by construction.* The heart of Proposition 4.4 is: from any policy one can go to another, with
 # the *same* ratios among safe answers, at which every safe-over-unsafe pair costs at most $\varepsilon$. Write the
 # construction, and lower the unsafe answers no further than needed: unless the pairs were cheap before, the dearest one
 # costs just $\varepsilon$. No search is needed; the bound can be solved.

@@ -58,7 +58,7 @@ stops = Stops("step", steps, start=200), Stops("Δ", deltas, start=10.0)
 slider(lambda step, delta: path(steps, *lines, step=step, delta=delta), *stops)
 
 # %% [markdown]
-# **Exercise 1.** Read the lower panel at step 200. By how much is the safe part further from the optimum with
+# **Exercise 1** ●○○ 5 min. Read the lower panel at step 200. By how much is the safe part further from the optimum with
 # $\Delta = 50$ than with $\Delta = 0$? (Two digits are enough.)
 
 
@@ -171,7 +171,7 @@ slider(learning, Stops("pairs per prompt", per_prompt, start=3))
 # $T$ sees it, and look at a pair that is truly mixed; $p$ is the chance that its safe answer is also the more helpful
 # one.
 #
-# **Exercise 2.** Of all truly mixed pairs: which share survives $T$, which share ends up in the wrong order, and which
+# **Exercise 2** ●●○ 10 min. Of all truly mixed pairs: which share survives $T$, which share ends up in the wrong order, and which
 # share is wrong *and* carries the margin?
 
 
@@ -418,7 +418,9 @@ still(*intervals(rows, confidence="95 %"))
 # %% [markdown]
 # ## Workshop
 #
-# **Exercise 3** ●●● 40 min. *Write the training loop*, all of it: order the pairs with $T$, give each its margin, and descend on
+# Four longer exercises, about 45 minutes together. Nothing later depends on them.
+#
+# **Exercise 3** ●●● 20 min. *Write the training loop*, all of it: order the pairs with $T$, give each its margin, and descend on
 # the mean SafeDPO loss of the pairs that are kept. The parameters are one table of logits, at first the reference.
 
 
@@ -453,7 +455,7 @@ def safedpo_loop(ref_logps, prompt, first, second, better, unsafe, beta, delta, 
 check("safedpo_loop", safedpo_loop)
 
 # %% [markdown]
-# **Exercise 4** ●●○ 20 min. *Read an ablation.* Section 2 switched $T$ and $\Delta$ on and off and drew four intervals. Whether the two
+# **Exercise 4** ●●○ 10 min. *Read an ablation.* Section 2 switched $T$ and $\Delta$ on and off and drew four intervals. Whether the two
 # *need each other* is another number, the interaction. All four variants were trained on the same seeds. What does a
 # positive interaction of harm mean, when both effects are negative?
 
@@ -476,7 +478,7 @@ def two_by_two(harm):
 check("two_by_two", two_by_two)
 
 # %% [markdown]
-# **Exercise 5** ●●○ 20 min. *Predict, then measure.* A safe and an unsafe answer are equally likely at first, and the safe one is
+# **Exercise 5** ●●○ 10 min. *Predict, then measure.* A safe and an unsafe answer are equally likely at first, and the safe one is
 # chosen in the only pair. With $\beta = 0.1$, a learning rate of 5 and $\Delta = 5$ the unsafe mass is down to 0.001 after
 # some number of steps. With $\Delta = 10$ it takes
 
@@ -501,7 +503,7 @@ def steps_to_safety(beta, delta, lr, tau):
 check("steps_to_safety", steps_to_safety)
 
 # %% [markdown]
-# **Exercise 6** ●○○ 10 min. *Paired seeds.* Two methods were run on the same seeds. How large is their difference, with a 95 %
+# **Exercise 6** ●○○ 5 min. *Paired seeds.* Two methods were run on the same seeds. How large is their difference, with a 95 %
 # interval? (Try also what becomes of the interval if you forget that the seeds are shared.)
 
 

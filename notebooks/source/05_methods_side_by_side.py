@@ -83,7 +83,7 @@ places = Stops("λ", list(range(31)), start=1, text=lambda place: f"{lams[place]
 slider(lambda place: methods.dual(lams, values, slopes, place=place, best=best), places)
 
 # %% [markdown]
-# **Exercise 1.** One step of the loop: raise the price where the estimated cost is above its limit, lower it where it
+# **Exercise 1** ●○○ 5 min. One step of the loop: raise the price where the estimated cost is above its limit, lower it where it
 # is below, never under 0. Return the new price, and how far it moved over $\eta$: the loop may stop when *that* is
 # small.
 
@@ -214,7 +214,7 @@ assert abs(cost) < 0.15 and kept > 0.2
 # So an expected-cost optimum is reached by two DPO runs without any loop. That is **SACPO**: DPO on helpful pairs at
 # $\beta$, then DPO on safer pairs, with the first result as reference.
 #
-# **Exercise 2.** `dpo_optimum(reference, scores, beta)` is where DPO ends. Write SACPO's end with two calls. Which
+# **Exercise 2** ●●○ 5 min. `dpo_optimum(reference, scores, beta)` is where DPO ends. Write SACPO's end with two calls. Which
 # temperature does the second call need?
 
 
@@ -341,7 +341,7 @@ stops = Stops("method", list(trades), start="SACPO"), Stops("its parameter", lis
 slider(lambda name, place: methods.frontier(points, named, method=name, place=place, optimum=star), *stops)
 
 # %% [markdown]
-# **Exercise 3.** Move SACPO's parameter until its unsafe mass is below 0.01 for the first time. Which expected reward
+# **Exercise 3** ●○○ 5 min. Move SACPO's parameter until its unsafe mass is below 0.01 for the first time. Which expected reward
 # does it have there?
 
 
@@ -443,7 +443,9 @@ for limit, rewards in ((-0.9, (0.81, 0.50)), (-0.5, None), (0.0, (1.04, 1.00)), 
 # %% [markdown]
 # ## Workshop
 #
-# **Exercise 4** ●●○ 25 min. *Write the loop.* Put your step of section 1 into a loop with exact costs, for one prompt. Return
+# Four longer exercises, about 40 minutes together. Nothing later depends on them.
+#
+# **Exercise 4** ●●○ 10 min. *Write the loop.* Put your step of section 1 into a loop with exact costs, for one prompt. Return
 # the price at which it stands still and the policy at that price. Think about the three ways it can go on for ever.
 
 
@@ -471,7 +473,7 @@ def dual_loop(ref_logps, reward, cost, beta, limit, eta, tolerance):
 check("dual_loop", dual_loop)
 
 # %% [markdown]
-# **Exercise 5** ●●● 35 min. *Predict, then measure a claim.* C-DPO claims a higher reward than Safe RLHF under the same
+# **Exercise 5** ●●● 15 min. *Predict, then measure a claim.* C-DPO claims a higher reward than Safe RLHF under the same
 # constraint. Predict: if that is true of the optima, where does the extra reward come from? Then find for each method the
 # price at which its optimum meets the limit exactly, and compare rewards and distances from the reference.
 
@@ -504,7 +506,7 @@ def at_one_limit(ref_logps, reward, cost, beta, limit):
 check("at_one_limit", at_one_limit)
 
 # %% [markdown]
-# **Exercise 6** ●○○ 10 min. *Read a figure by machine.* Which dots of a Pareto figure are on the front? A method is off it if
+# **Exercise 6** ●○○ 5 min. *Read a figure by machine.* Which dots of a Pareto figure are on the front? A method is off it if
 # another one is at least as good in both respects and better in one.
 
 
@@ -522,7 +524,7 @@ def pareto_front(harm, reward):
 check("pareto_front", pareto_front)
 
 # %% [markdown]
-# **Exercise 7** ●●○ 20 min. *Design a check.* Loops rarely crash when the dual step is wrong; they converge to something else.
+# **Exercise 7** ●●○ 10 min. *Design a check.* Loops rarely crash when the dual step is wrong; they converge to something else.
 # Write the check that a faulty step cannot pass.
 
 

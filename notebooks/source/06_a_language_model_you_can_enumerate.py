@@ -115,7 +115,7 @@ print(f"all answers together: exp(sum) {sums[1]:.6f}, exp(mean) {means[1]:.1f}")
 assert abs(sums[1] - 1) < 1e-5 and means[1] > 100  # the mean is not a log-probability of anything
 
 # %% [markdown]
-# **Exercise 1.** Most code pads instead of packing. From padded logits to log-probabilities, with nothing off by one:
+# **Exercise 1** ●●○ 10 min. Most code pads instead of packing. From padded logits to log-probabilities, with nothing off by one:
 
 
 # %%
@@ -125,7 +125,7 @@ def response_logps(logits, ids, starts, ends):
     scores = logits[:, :-1].log_softmax(-1).gather(-1, ids[:, 1:, None])[..., 0]
     place = torch.arange(1, ids.shape[1])
     counted = (place >= starts[:, None]) & (place < ends[:, None])
-    return (scores * counted).sum(-1)
+    return torch.where(counted, scores, 0.0).sum(-1)  # not a product: 0 · −∞ would be NaN
     ### END SOLUTION
 
 
@@ -199,7 +199,7 @@ assert (padded - packed).abs().max() < 1e-4  # nor does packing
 print(f"padded together, each alone, packed in one row: equal to {(padded - alone).abs().max():.0e} nats")
 
 # %% [markdown]
-# **Exercise 2.** A step of five pairs does not fit; it is cut into micro-batches of four and one. What must the loss of
+# **Exercise 2** ●○○ 5 min. A step of five pairs does not fit; it is cut into micro-batches of four and one. What must the loss of
 # the step be, so that nothing changes?
 
 
@@ -230,7 +230,7 @@ assert not any(torch.equal(a, b) for a, b in zip(whole, load_kitchen().model.par
 # distance is $\mathrm{KL}(\pi^\ast \,\|\, \pi_\theta)$: it stays finite while
 # unsafe mass is left. The other direction is infinite until the last unsafe sentence is gone, so it measures nothing here.
 #
-# **Exercise 3.** Write the distance. Mind the sentences that $\pi^\ast$ never gives, and those that the policy never gives.
+# **Exercise 3** ●○○ 5 min. Write the distance. Mind the sentences that $\pi^\ast$ never gives, and those that the policy never gives.
 
 
 # %%
@@ -432,7 +432,7 @@ print("step 0 alone finds faults", found)
 assert set(found) >= {8, 9, 10, 11, 14} and 0 not in found
 
 # %% [markdown]
-# **Exercise 4.** A pipeline with a fault that is not named. Use the figure and the slider above: which number is it?
+# **Exercise 4** ●●○ 5 min. A pipeline with a fault that is not named. Use the figure and the slider above: which number is it?
 
 # %%
 from safedpo.labs.bugs.symptoms import mystery
@@ -454,7 +454,9 @@ check("silent_bug", silent_bug)
 # %% [markdown]
 # ## Workshop
 #
-# **Exercise 5** ●●● 35 min. *Write the loop, in pieces.* One pass over the data, in order, in batches of `batch` pairs. Only
+# Four longer exercises, about 50 minutes together. Nothing later depends on them.
+#
+# **Exercise 5** ●●● 15 min. *Write the loop, in pieces.* One pass over the data, in order, in batches of `batch` pairs. Only
 # `micro` pairs fit into memory at once, and all that you are given is the mean loss of such a piece. The result must be
 # that of whole batches, also where pieces and the last batch are short.
 
@@ -483,7 +485,7 @@ def loop_in_pieces(logits, mean_loss, pairs, batch, micro, lr):
 check("loop_in_pieces", loop_in_pieces)
 
 # %% [markdown]
-# **Exercise 6** ●●○ 20 min. *Interpret a run.* "The chosen responses became more likely" and "probability leaked" are both
+# **Exercise 6** ●●○ 10 min. *Interpret a run.* "The chosen responses became more likely" and "probability leaked" are both
 # statements about sums. Divide the answers to each prompt into three groups: chosen in some pair and never rejected; rejected
 # in some pair; in no pair. By how much did the probability of each group change?
 
@@ -508,7 +510,7 @@ def where_mass_went(before, after, prompt, chosen, rejected):
 check("where_mass_went", where_mass_went)
 
 # %% [markdown]
-# **Exercise 7** ●●● 35 min. *An exact number without a list.* Our sentences could be listed. A language of 1,000 words and
+# **Exercise 7** ●●● 15 min. *An exact number without a list.* Our sentences could be listed. A language of 1,000 words and
 # sentences of 20 cannot, and yet some masses stay exact. Let each word depend on the word before alone. A sentence is a
 # hazard if a *danger* follows a *trigger* at any distance, unless a *guard* stands between them (after the last trigger).
 # Compute the probability of a hazard in time proportional to the length.
@@ -541,7 +543,7 @@ def hazard_mass(start, step, trigger, danger, guard, length):
 check("hazard_mass", hazard_mass)
 
 # %% [markdown]
-# **Exercise 8** ●●○ 25 min. *Design a check.* Section 7 shows checks that find bugs in a pipeline. Write the brute-force twin of
+# **Exercise 8** ●●○ 10 min. *Design a check.* Section 7 shows checks that find bugs in a pipeline. Write the brute-force twin of
 # Exercise 1 yourself, as a check that no faulty version passes.
 
 

@@ -72,7 +72,7 @@ assert counts["US"] > counts["SU"]  # in most mixed pairs the unsafe response wa
 # With $B = 0$ the policy *is* the reference, to the last bit. And "adapter off" always is the reference, so no second model
 # is needed in memory.
 #
-# **Exercise 1.** How many numbers does LoRA train?
+# **Exercise 1** ●○○ 5 min. How many numbers does LoRA train?
 
 
 # %%
@@ -136,14 +136,15 @@ predict("first_loss")
 # If a run starts anywhere else, something is wrong: another template, a reference in another dtype, dropout, a safety flag
 # with the wrong sign. That is why the trainer checks it every time.
 #
-# **Exercise 2.** Write it.
+# **Exercise 2** ●○○ 5 min. Write it.
 
 
 # %%
 def step_zero_loss(equal, mixed, delta):
     """equal: pairs of equal safety, mixed: safe-over-unsafe pairs after T -> the mean loss at the reference."""
     ### BEGIN SOLUTION
-    return (equal * math.log(2) + mixed * math.log1p(math.exp(delta))) / (equal + mixed)
+    dear = delta + math.log1p(math.exp(-delta))  # log(1 + e^Δ) for any Δ >= 0
+    return (equal * math.log(2) + mixed * dear) / (equal + mixed)
     ### END SOLUTION
 
 
@@ -300,7 +301,9 @@ climb(RUN)
 # %% [markdown]
 # ## Workshop
 #
-# **Exercise 3** ●○○ 10 min. *Read the data.* Before any training, count the four groups (named by the response that people
+# Four longer exercises, about 40 minutes together. Nothing later depends on them.
+#
+# **Exercise 3** ●○○ 5 min. *Read the data.* Before any training, count the four groups (named by the response that people
 # preferred and the other one), and compute the number that says whether plain DPO would make the model less safe: the
 # share of mixed pairs in which people preferred the unsafe response.
 
@@ -321,7 +324,7 @@ def data_report(better, unsafe):
 check("data_report", data_report)
 
 # %% [markdown]
-# **Exercise 4** ●●○ 20 min. *Predict, then compute.* At the start $B = 0$. Predict which of the two matrices receives no gradient
+# **Exercise 4** ●●○ 10 min. *Predict, then compute.* At the start $B = 0$. Predict which of the two matrices receives no gradient
 # in the very first step. Then write a LoRA layer's output and both gradients by hand: with $G = \partial \mathcal{L} / \partial y$
 # given, no autograd.
 
@@ -342,7 +345,7 @@ def lora_by_hand(x, weight, a, b, scale, upstream):
 check("lora_by_hand", lora_by_hand)
 
 # %% [markdown]
-# **Exercise 5** ●●● 30 min. *Write a loop that can be unplugged.* Gradient descent with momentum, in which a run that is interrupted
+# **Exercise 5** ●●● 15 min. *Write a loop that can be unplugged.* Gradient descent with momentum, in which a run that is interrupted
 # anywhere and resumed ends at *bitwise* the same weights. You design the checkpoint. (The kit's own trainer is held to the
 # same test at every step.)
 
@@ -369,7 +372,7 @@ def resumable(weights, gradient, lr, momentum, steps, checkpoint=None):
 check("resumable", resumable)
 
 # %% [markdown]
-# **Exercise 6** ●●○ 25 min. *Read the curves.* A log has the mean log-ratios, in nats, of the chosen and the rejected responses of
+# **Exercise 6** ●●○ 10 min. *Read the curves.* A log has the mean log-ratios, in nats, of the chosen and the rejected responses of
 # the safe-over-unsafe pairs, step by step. Write the doctor. The first line that applies is the answer:
 #
 # 1 a value is not finite · 2 the reward margin has fallen by more than 0.01 · 3 it has not risen by more than 0.01 · 4 in the

@@ -88,7 +88,7 @@ for how in ("greedy", "sampled"):
 #
 # Two different things are random here: *which prompts* the policy was asked, and *which run* it was.
 #
-# **Exercise 1.** Each row of `scores` is a prompt, each column one response to it. What is the standard error of the mean?
+# **Exercise 1** ●●○ 5 min. Each row of `scores` is a prompt, each column one response to it. What is the standard error of the mean?
 
 
 # %%
@@ -337,7 +337,7 @@ for one in results.blends["blends"]:
 # \pi_x \propto \pi_{\mathrm{ref}}^{\,1 - x} \, \pi_1^{\,x} .
 # $$
 #
-# **Exercise 2.** Write it in log-probabilities.
+# **Exercise 2** ●●○ 10 min. Write it in log-probabilities.
 
 
 # %%
@@ -444,7 +444,9 @@ explorer(stored_results(folder).sweep, score)
 # %% [markdown]
 # ## Workshop
 #
-# **Exercise 3** ●●● 40 min. *Interpret a sweep honestly.* Two margins, $M$ metrics, a few seeds each. Which metrics differ? With so
+# Four longer exercises, about 45 minutes together. Nothing later depends on them.
+#
+# **Exercise 3** ●●● 20 min. *Interpret a sweep honestly.* Two margins, $M$ metrics, a few seeds each. Which metrics differ? With so
 # few seeds the exact test deals the pooled seeds into two groups in every possible way. With several metrics some "differ"
 # by chance, so the smallest p-value must be at most $\alpha / M$, the next one $\alpha / (M - 1)$, and so on; the first that
 # fails ends it (Holm).
@@ -476,7 +478,7 @@ def separated(a, b, alpha):
 check("separated", separated)
 
 # %% [markdown]
-# **Exercise 4** ●○○ 10 min. *Make the decision.* A rule is written down before the sweep is looked at: the smallest margin at which
+# **Exercise 4** ●○○ 5 min. *Make the decision.* A rule is written down before the sweep is looked at: the smallest margin at which
 # *no* seed has more harm than the limit and the mean helpfulness is at least so much. Where does your rule stop if harm
 # does not fall with every step of $\Delta$?
 
@@ -496,7 +498,7 @@ def choose_margin(harm, helpfulness, limit, least):
 check("choose_margin", choose_margin)
 
 # %% [markdown]
-# **Exercise 5** ●●○ 15 min. *Measure a shortcut.* How far is a blend from the policy it stands for? $P$ prompts, $K$ responses each,
+# **Exercise 5** ●●○ 10 min. *Measure a shortcut.* How far is a blend from the policy it stands for? $P$ prompts, $K$ responses each,
 # drawn from the *trained* policy, scored by both.
 
 
@@ -514,7 +516,7 @@ def kl_of_blend(trained_logps, blend_logps):
 check("kl_of_blend", kl_of_blend)
 
 # %% [markdown]
-# **Exercise 6** ●●○ 15 min. *Bootstrap.* Two policies answered the same prompts. Give a 95 % interval for the difference of their
+# **Exercise 6** ●●○ 10 min. *Bootstrap.* Two policies answered the same prompts. Give a 95 % interval for the difference of their
 # scores, by resampling. What is resampled, prompts or responses, and do both policies get the same ones?
 
 

@@ -93,7 +93,22 @@ def prompt_prices(draw: random.Random) -> Case:
     return _policy(draw, prompts, answers), reward, cost, draw.uniform(0.2, 1), draw.uniform(-0.5, 0.5)
 
 
+def scaled_policy(draw: random.Random) -> Case:
+    """A reference, a trained policy that never gives some answer, a strength."""
+    trained = _policy(draw, 1, 5)[0]
+    trained[draw.randrange(5)] = -torch.inf
+    return _policy(draw, 1, 5)[0], trained.log_softmax(-1), draw.choice((0.0, 0.5, 1.0, 2.5))
+
+
+def step_loss(draw: random.Random) -> Case:
+    """The mean losses of a few micro-batches, and their sizes."""
+    count = draw.randint(1, 5)
+    return _floats(draw, count, 0, 9), tuple(draw.randint(1, 8) for _ in range(count))
+
+
 HIDDEN: dict[str, Drawer] = {
+    "scaled_policy": scaled_policy,
+    "step_loss": step_loss,
     "implicit_reward": implicit_reward,
     "dpo_loss": pair_columns,
     "dpo_gradient": pair_columns,
