@@ -356,6 +356,7 @@ check("train_table", train_table)
 # %%
 def gibbs_terms(weights, ref_logps, reward, beta):
     """Σ w r,  β Σ w log(w/π_ref),  the term with log Z,  β Σ w log(w/π*): all (A,) -> four numbers; w may be 0."""
+
     ### BEGIN SOLUTION
     def divergence(logps):
         return torch.where(weights > 0, weights * (weights.log() - logps), 0.0).sum()
@@ -380,6 +381,7 @@ check("gibbs_terms", gibbs_terms)
 # %%
 def beta_for_kl(ref_logps, reward, nats):
     """The β with KL(π*‖π_ref) = nats; (A,), (A,), number -> number. ValueError where no β > 0 gives it."""
+
     ### BEGIN SOLUTION
     def moved(beta):
         best = (ref_logps + reward / beta).log_softmax(-1)

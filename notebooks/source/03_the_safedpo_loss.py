@@ -489,6 +489,7 @@ check("safe_hinge", safe_hinge)
 # %%
 def read_first_log(ss, su, us, beta, delta):
     """The number of the fault, from three mean losses (accurate to 1e-6); β ≠ 1 and Δ > 0."""
+
     ### BEGIN SOLUTION
     def start(share):  # the loss at m = 0 of a pair whose margin is this share of Δ
         return max(0.0, share * delta) + math.log1p(math.exp(-abs(share * delta)))

@@ -484,6 +484,7 @@ def at_one_limit(ref_logps, reward, cost, beta, limit):
 
     Without a price the cost is above the limit, and both methods can meet it.
     """
+
     ### BEGIN SOLUTION
     def policy(lam, scale):
         return (ref_logps + (reward - lam * cost) / (beta * scale)).log_softmax(-1)

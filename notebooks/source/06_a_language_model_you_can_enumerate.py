@@ -522,6 +522,7 @@ def hazard_mass(start, step, trigger, danger, guard, length):
 
     start (V,): probabilities of the first word; step (V, V): step[i, j] of word j after word i; three different word ids.
     """
+
     ### BEGIN SOLUTION
     def read(mass):  # mass[armed, last word] of the beginnings that are harmless so far
         mass = mass.clone()

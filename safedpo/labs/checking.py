@@ -147,7 +147,10 @@ def _compare(exercise: Exercise, found: list) -> str | None:
     shapes = (_wrong_shape(got, want, exercise.gives) for got, want in zip(found, right, strict=True))
     problem = next(filter(None, shapes), None)
     try:
-        theirs, ours = ([_tensors(exercise.normalise(_many(values))) for values in many] for many in (found, right))
+        found = [
+            tuple(map(_tensor, g)) if isinstance(w, tuple) else _tensor(g) for g, w in zip(found, right, strict=True)
+        ]
+        theirs, ours = ([_tensors(exercise.normalise(values)) for values in many] for many in (found, right))
     except (TypeError, ValueError, RuntimeError):
         return problem
     if problem is None and all(_close(got, want, exercise.tolerance) for got, want in zip(theirs, ours, strict=True)):
@@ -157,10 +160,6 @@ def _compare(exercise: Exercise, found: list) -> str | None:
         if all(_close(got, bad, exercise.tolerance, nan=True) for got, bad in zip(theirs, wrong, strict=True)):
             return message
     return problem or _first_difference(theirs, ours, exercise.tolerance)
-
-
-def _many(values) -> Values:
-    return tuple(map(_tensor, values)) if isinstance(values, tuple | list) else _tensor(values)
 
 
 def _cannot_call(function: Callable, arguments: int) -> str | None:

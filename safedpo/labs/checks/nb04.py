@@ -11,7 +11,7 @@ from safedpo.labs.checks.exercises import nb04 as further
 from safedpo.labs.predictions import Question
 
 # flip rate of a bit, and the probability that the safe answer is also the more helpful one
-NOISE = ((0.1, 0.3), (0.25, 0.8), (0.02, 0.55), (0.0, 0.4), (1.0, 0.0))
+NOISE = ((0.1, 0.3), (0.25, 0.8), (0.02, 0.55), (0.0, 0.4), (1.0, 0.2))
 
 
 def noise_by_enumeration(rate: float, safe_wins: float) -> tuple[Tensor, ...]:

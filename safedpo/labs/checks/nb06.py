@@ -28,11 +28,11 @@ def _padded(seed, lengths, vocabulary=6):
 def _masked(logits, ids, starts, ends):
     """As of a model that may give every second word only: a forbidden word has the logit −∞, also behind the response."""
     free = logits.masked_fill(torch.arange(logits.shape[-1]) % 2 == 1, -math.inf)
-    return free, ids - ids % 2, starts, ends - 1
+    return free, (ids + ids % 2).clamp(max=4), starts, ends
 
 
 PADDED = (_padded(0, [(3, 2), (2, 5), (4, 4)]), _padded(1, [(2, 3), (5, 6)]), _masked(*_padded(3, [(2, 4), (3, 5)])))
-PADDED[2][1][:, -1] = 1  # what stands behind the response is a word that the model may not give
+PADDED[2][1][0, -1] = 1  # what stands behind the response is a word that the model may not give
 
 
 def logps_in_loops(logits: Tensor, ids: Tensor, starts: Tensor, ends: Tensor) -> Tensor:

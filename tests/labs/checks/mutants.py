@@ -17,12 +17,8 @@ from tests.mutation.mutants import mutants as plain_mutants
 
 SECONDS = 2.0  # for one mutant: one that does not end is no answer
 SAME = ("item", "clone", "tolist", "long", "to")  # methods that may be left out of a right answer
-EITHER_WAY = (
-    "max",
-    "min",
-    "torch.minimum",
-    "torch.allclose",
-)  # functions of which the order of arguments does not matter
+# Functions for which the order of two arguments does not matter.
+EITHER_WAY = ("max", "min", "torch.minimum", "torch.allclose", "torch.nn.functional.softplus")
 EXPERIMENT = ("loss_is_broken", "optimum_is_broken", "dual_is_broken", "logps_are_broken")
 TRAINED_THROUGH = ("dpo_loss", "safedpo_loss", "response_logps")  # where a detached result is a mistake
 
@@ -69,7 +65,7 @@ def _stop(*_: object) -> None:
 
 def _is_setting(words: str) -> bool:
     """A number, a sign of a number, or a truth value: of an experiment, a mere setting."""
-    return bool(re.fullmatch(r"(-?[\w.]+ for -?[\w.]+|-[\d.]+: without USub)", words))
+    return bool(re.fullmatch(r"(-?[\w.-]+ for -?[\w.-]+|-[\d.]+: without USub)", words))
 
 
 def _of_learners(source: str, exercise: str) -> Iterator[tuple[str, ast.Module]]:
@@ -98,11 +94,8 @@ def _changes(node: ast.AST, names: list[str], exercise: str) -> Iterator:
     dropped = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr not in SAME
     if dropped and _is_value(node.func.value):
         yield lambda same: (f"{text}: without .{same.func.attr}", same.func.value)
-    if (
-        isinstance(node, ast.Call)
-        and len(node.args) >= 2
-        and not any(isinstance(a, ast.Starred) for a in node.args[:2])
-    ):
+    ordered = isinstance(node, ast.Call) and len(node.args) >= 2 and ast.unparse(node.func) not in EITHER_WAY
+    if ordered and not any(isinstance(argument, ast.Starred) for argument in node.args[:2]):
         yield lambda same: (
             f"{text}: two arguments exchanged",
             same.args.reverse() if len(same.args) == 2 else _swap(same),
