@@ -43,6 +43,11 @@ CURVES += tuple(
     (t(1.0, *middle, 1.0), t(0.5, 0.2, last), 0.5, 3.0)
     for middle, last in (((2.0,), 0.0), ((math.nan,), 0.0), ((2.0,), math.inf))
 )
+CURVES += (
+    (t(1.0, 0.8, 0.5), t(0.0, -1.0, -3.0), 0.5, 3.0),  # displaced, and still above where the rejected ones began
+    (t(0.0, 1.0, -3.0), t(0.0, -1.0, -2.99), 0.5, 3.0),  # the last point counts, not the one before
+    (t(1.0, 0.5, 1.2), t(0.0, -1.0, -3.0), 0.5, 3.0),
+)
 
 
 def story_by_numbers(chosen: Tensor, rejected: Tensor, beta: float, delta: float) -> Tensor:
