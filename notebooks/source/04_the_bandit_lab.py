@@ -18,7 +18,6 @@
 
 # %%
 # SET-UP
-from safedpo.finite.methods import METHODS
 from safedpo.labs.lessons import bandit, samples
 
 world, beta = six_answers(), 0.5

@@ -19,7 +19,6 @@
 
 # %%
 # SET-UP
-from safedpo.finite.methods import *
 from safedpo.labs.lessons import methods
 
 world, beta = six_answers(), 0.5

@@ -20,7 +20,6 @@
 
 # %%
 # SET-UP
-from safedpo.finite.methods import *
 from safedpo.show.figures.lines import lines
 
 world, beta = six_answers(), 0.5

@@ -7,6 +7,7 @@ import pytest
 
 from safedpo.labs import setup
 from safedpo.labs.build import BEGIN, END, drifted, repository_address
+from safedpo.labs.names import imports
 from tests.notebooks.notebook_runs import COMPLETE, FOLDER, STUDENT, code_cells, is_check, read
 
 ALL = COMPLETE + STUDENT
@@ -45,11 +46,24 @@ def test_nothing_is_stored(path):
 @every
 def test_cells_are_short_and_the_set_up_is_the_one(path):
     cells = code_cells(read(path))
-    common = setup.cell(repository_address(FOLDER.parent)).strip()
-    assert cells[0].source.startswith(common) and len(common.splitlines()) <= 25
-    own = cells[0].source.removeprefix(common)
-    assert all(len(code.splitlines()) <= 25 for code in (own, *(cell.source for cell in cells[1:])))
+    assert cells[0].source == setup.cell(repository_address(FOLDER.parent)).strip()
+    assert {
+        cell.source: n for cell in cells if (n := len(cell.source.splitlines())) > 25
+    } == {}  # whole cells, all of them
     assert not any("Set-up: run this cell first" in cell.source for cell in cells[1:])
+
+
+@every
+def test_a_reader_sees_where_each_name_comes_from(path):
+    book = read(path)
+    assert not any(re.search(r"^\s*from .* import \*", cell.source, re.MULTILINE) for cell in code_cells(book))
+    complete = [cell.source for cell in code_cells(read(FOLDER / path.name))]
+    assert code_cells(book)[1].source.partition("\n\n")[0] == imports([own_names(complete[1]), *complete[2:]])
+
+
+def own_names(cell: str) -> str:
+    """What the second cell holds besides the imports that are written out."""
+    return cell.partition("\n\n")[2]
 
 
 # What a reader sees of code, in lines, without solutions: at most this much. Before plumbing went into the package it was
@@ -72,11 +86,10 @@ CHECKS = {
 
 
 def shown_lines(cells: list) -> int:
-    """Lines of code that are not empty, without the set-up that all notebooks share."""
-    common = setup.cell(repository_address(FOLDER.parent)).strip().splitlines()
-    lines = [line.strip() for cell in cells for line in cell.source.splitlines() if line.strip()]
-    stubs = ("# YOUR CODE HERE", "raise NotImplementedError")
-    return sum(line not in stubs for line in lines) - sum(bool(line.strip()) for line in common)
+    """Lines of code that are not empty, without the set-up and the imports that are written out after it."""
+    shown = [own_names(cells[1].source), *(cell.source for cell in cells[2:])]
+    lines = [line.strip() for source in shown for line in source.splitlines() if line.strip()]
+    return sum(line not in ("# YOUR CODE HERE", "raise NotImplementedError") for line in lines)
 
 
 @pytest.mark.parametrize("path", [p for p in STUDENT if p.stem[:2] in MOST_SHOWN], ids=lambda path: path.stem)
