@@ -7,6 +7,7 @@ import pytest
 
 from safedpo.labs import setup
 from safedpo.labs.build import BEGIN, END, drifted, repository_address
+from safedpo.labs.ledger import claims_in
 from safedpo.labs.names import imports
 from tests.notebooks.notebook_runs import COMPLETE, FOLDER, STUDENT, code_cells, is_check, read
 
@@ -85,6 +86,17 @@ CHECKS = {
 }
 
 
+def told(book) -> list:
+    """The code cells that tell the lesson: all but those of the section of longer exercises."""
+    found, workshop = [], False
+    for cell in book.cells:
+        if cell.cell_type == "markdown" and (heading := re.search(r"^## (.+)", cell.source, re.MULTILINE)):
+            workshop = heading[1] == "Workshop"
+        if cell.cell_type == "code" and not workshop:
+            found.append(cell)
+    return found
+
+
 def shown_lines(cells: list) -> int:
     """Lines of code that are not empty, without the set-up and the imports that are written out after it."""
     shown = [own_names(cells[1].source), *(cell.source for cell in cells[2:])]
@@ -92,17 +104,22 @@ def shown_lines(cells: list) -> int:
     return sum(line not in ("# YOUR CODE HERE", "raise NotImplementedError") for line in lines)
 
 
-@pytest.mark.parametrize("path", [p for p in STUDENT if p.stem[:2] in MOST_SHOWN], ids=lambda path: path.stem)
-def test_cells_tell_the_story_and_keep_every_check(path):
-    cells = code_cells(read(path))
-    assert shown_lines(cells) <= MOST_SHOWN[path.stem[:2]]
-    code = "\n".join(cell.source for cell in cells[1:])
-    found = (
+def checks_in(path) -> tuple[int, int, int, int]:
+    """Assertions, lines of the ledger, predictions, exercises."""
+    cells = [cell.source for cell in code_cells(read(path))[1:]]
+    code = "\n".join(cells)
+    return (
         len(re.findall(r"^\s*assert ", code, re.MULTILINE)),
-        len(set(re.findall(r'ledger_row\("([^"]+)"', code))),
+        len({claim for cell in cells for claim in claims_in(cell, path.stem)}),
         len(re.findall(r"^predict\(", code, re.MULTILINE)),
         len(re.findall(r"^check\(", code, re.MULTILINE)),
     )
+
+
+@pytest.mark.parametrize("path", [p for p in STUDENT if p.stem[:2] in MOST_SHOWN], ids=lambda path: path.stem)
+def test_cells_tell_the_story_and_keep_every_check(path):
+    assert shown_lines(told(read(path))) <= MOST_SHOWN[path.stem[:2]]
+    found = checks_in(path)
     assert all(now >= before for now, before in zip(found, CHECKS[path.stem[:2]], strict=True)), found
 
 

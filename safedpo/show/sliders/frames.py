@@ -46,6 +46,17 @@ class Stops:
         self.start = 0 if start is None else self.values.index(start)
 
 
+class Switch(Stops):
+    """A box to tick in place of a slider: off (False) or on (True).
+
+    >>> Switch("answer 1 is unsafe", start=True).start
+    1
+    """
+
+    def __init__(self, label: str, *, start: bool = False):
+        super().__init__(label, [False, True], start=start, text=lambda on: "yes" if on else "no")
+
+
 @dataclass(frozen=True)
 class Frames:
     """A figure at its first stop, and for every stop the values of the attributes that differ between stops."""
