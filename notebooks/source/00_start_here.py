@@ -20,7 +20,8 @@
 # <!-- links -->
 #
 # Run the next cell first. Every notebook begins with the same one: it finds the package, or installs it alone where it is
-# missing (on a bare Colab), and upgrades nothing that is already there.
+# missing (on a bare Colab), and upgrades nothing that is already there. The cell after it brings in the names that the
+# lesson uses.
 
 # %%
 # SET-UP
@@ -116,13 +117,10 @@ table
 # picture is, and how to move it live.
 
 # %%
-import json
-
-from safedpo.files import shipped
+from safedpo.evaluate.results import stored_results
 from safedpo.household import score
 
-sweep = json.loads((shipped("data") / "results/household/sweep.json").read_text("utf-8"))
-explorer(sweep, score)
+explorer(stored_results().sweep, score)
 
 # %% [markdown]
 # No Python at hand? `safedpo site --out site --live` makes a page in which the same model answers in a browser: type a
