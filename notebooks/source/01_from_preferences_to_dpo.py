@@ -11,7 +11,7 @@
 # - read the reward off a policy, and watch $\log Z$ cancel;
 # - write the DPO loss and its gradient, and predict what $\beta$ does at both ends.
 #
-# **Time** about 25 minutes, of which the machine takes less than one. **You need** PyTorch, logarithms, expectations.
+# **Time** about 35 minutes, of which the machine takes less than one. **You need** PyTorch, logarithms, expectations.
 #
 # <!-- links -->
 

@@ -11,7 +11,7 @@
 # - compute how far a finite penalty $C$ stays from it, and which $C$ brings it as near as you like;
 # - compute the price of a reference that hardly ever gives a safe answer.
 #
-# **Time** about 25 minutes. **You need** the Gibbs identity of notebook 01.
+# **Time** about 40 minutes. **You need** the Gibbs identity of notebook 01.
 #
 # <!-- links -->
 

@@ -12,7 +12,7 @@
 # - say what $\Delta$ changes (the path), what it does not (the optimum), and when that fails (wrong safety bits);
 # - turn any DPO trainer into SafeDPO by editing one column.
 #
-# **Time** about 30 minutes. **You need** the DPO loss of notebook 01 and the safe optimum of notebook 02.
+# **Time** about 50 minutes (sections 1 to 4: 30). **You need** the DPO loss of notebook 01 and the safe optimum of notebook 02.
 #
 # <!-- links -->
 

@@ -12,7 +12,7 @@
 # - say what is lost with the dropped pairs, and what it costs to use them again;
 # - name the settings in which methods that share an optimum behave differently.
 #
-# **Time** about 60 minutes (sections 1 to 4 alone: 30). **You need** $T$, $\Delta$ and Proposition 4.4 from notebook 03.
+# **Time** about 45 minutes (sections 1 to 4: 30). **You need** $T$, $\Delta$ and Proposition 4.4 from notebook 03.
 #
 # <!-- links -->
 

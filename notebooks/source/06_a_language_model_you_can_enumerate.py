@@ -12,7 +12,7 @@
 # - see likelihood displacement exactly: how much probability moves to strings that no pair mentions;
 # - find silent bugs from their symptoms, and write the checks that catch them.
 #
-# **Time** about 40 minutes, of which the machine trains for about four. **You need** $\pi^\ast$ (notebook 02), $T$ and the
+# **Time** about 55 minutes; the machine trains for about four of them. **You need** $\pi^\ast$ (notebook 02), $T$ and the
 # loss (notebook 03).
 #
 # <!-- links -->

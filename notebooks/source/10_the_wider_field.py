@@ -11,7 +11,7 @@
 # - say what is known, what is derived here, and what could not be found in public;
 # - take a premise away from a proposition and judge the counterexample.
 #
-# **Time** about 40 minutes. **You need** notebooks 02, 03 and 05.
+# **Time** about 60 minutes as a whole, five or so a section. **You need** notebooks 02, 03 and 05.
 #
 # Proofs are this kit's own throughout: the appendix of SafeDPO and the body of C-DPO could not be read. A formula that
 # we derived is marked so.
@@ -154,7 +154,7 @@ assert ledger_row("method-hc-rlhf").holds
 # - **PD-DPO** (arXiv 2510.05703) has SACPO's second stage. Its loss, from its reviewers' description, is
 #   $-\log\sigma\big(\tfrac{\beta}{\lambda}\big[\log\tfrac{\pi}{\pi_r}(y_{\text{cheap}}) -
 #   \log\tfrac{\pi}{\pi_r}(y_{\text{costly}})\big]\big)$, since $\pi_{\mathrm{ref}}$ cancels (derived). Its own is the rule for
-#   $\lambda$: samples with binary cost labels, $\lambda \leftarrow [\lambda + \eta(\hat p_{\text{unsafe}} - d)]_+$.
+#   $\lambda$: samples with binary cost labels, $\lambda \leftarrow \max(\lambda + \eta(\hat p_{\text{unsafe}} - d), 0)$.
 # - **P-SACPO** (arXiv 2404.11049) averages *weights*, $\theta = (1 - q)\,\theta_r + q\,\theta_{\text{SACPO}}$. For a table weights
 #   are logits, and averaging those is SACPO at price $q\lambda$, exactly (derived).
 # - **MODPO** (arXiv 2310.03708) trains a safety DPO first. Its implicit reward $m_s = \beta \log(\pi_s/\pi_{\mathrm{ref}})$ then is a
