@@ -21,7 +21,9 @@ def reading_minutes(path: Path) -> float:
     >>> 5 < reading_minutes(shipped("notebooks") / "00_start_here.ipynb") < 20
     True
     """
-    text, code, workshop = [], [], False
+    text: list[str] = []
+    code: list[str] = []
+    workshop = False
     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
         source = "".join(cell["source"])
         if cell["cell_type"] == "markdown":

@@ -123,8 +123,8 @@ def clouds(measured: Mapping[str, Mapping[str, Sequence[float]]]) -> Slider:
         ]
         for name, row in measured.items()
     }
-    ranges = {"x_range": (-0.03, 1.03), "y_range": (-0.2, 1.8)}
-    return slider(lambda name: pareto(dots, highlight=name, **ranges), Stops("method", list(dots)))
+    across, up = (-0.03, 1.03), (-0.2, 1.8)
+    return slider(lambda name: pareto(dots, highlight=name, x_range=across, y_range=up), Stops("method", list(dots)))
 
 
 def on_200_pairs(

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Real
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -32,7 +33,7 @@ class Stops:
     (['0', '1.5', '∞'], 1)
     """
 
-    def __init__(self, label: str, values: Sequence, *, start=None, text: Callable[[object], str] | None = None):
+    def __init__(self, label: str, values: Sequence, *, start=None, text: Callable[[Any], str] | None = None):
         self.label, self.values = label, list(values)
         if not self.values:
             raise UserError(f"slider {label!r} has no stops; give at least one value")
