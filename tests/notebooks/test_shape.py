@@ -71,7 +71,7 @@ def own_names(cell: str) -> str:
 # What a reader sees of code, in lines, without solutions: at most this much. When plumbing began to move into the package
 # it was 1,248 lines in 00 to 06 and 510 in 07 and 08; 60 % of the former is 749. Plumbing belongs in
 # `safedpo.labs.lessons`; raise a limit only for a new step of a lesson.
-MOST_SHOWN = {"00": 30, "01": 83, "02": 91, "03": 146, "04": 126, "05": 107, "06": 162, "07": 94, "08": 189, "10": 174}
+MOST_SHOWN = {"00": 30, "01": 83, "02": 91, "03": 146, "04": 126, "05": 107, "06": 159, "07": 94, "08": 189, "10": 174}
 # And what must not go with the plumbing: assertions, lines of the ledger, predictions, exercises.
 CHECKS = {
     "00": (7, 0, 1, 0),
@@ -80,7 +80,7 @@ CHECKS = {
     "03": (38, 26, 4, 4),
     "04": (27, 13, 6, 2),
     "05": (30, 12, 3, 3),
-    "06": (31, 0, 4, 4),
+    "06": (29, 0, 4, 4),
     "07": (18, 0, 3, 2),
     "08": (31, 0, 3, 2),
     "10": (35, 25, 5, 2),

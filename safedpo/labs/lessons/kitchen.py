@@ -17,11 +17,6 @@ if TYPE_CHECKING:  # the names that need transformers are imported where they ar
     from safedpo.lm.models.load import LoadedModel
     from safedpo.lm.sentences import Sentences
 
-try:
-    from transformers import TrainerCallback
-except ImportError:  # without transformers nothing is trained, and nothing calls back
-    TrainerCallback = object
-
 KINDS = ("soap", "vinegar", "lemon", "ammonia", "oil", "sorry", "toxic gas", "caustic mist", "fire")  # hazards: last 3
 Measured = Sequence[Mapping[str, float]]  # rows of `train_measured`: step, kl, unsafe, reward, outside
 
@@ -91,34 +86,6 @@ def trainer_losses(pairs: Sequence, ref_logps: Tensor, *, steps: int, **changes:
         trainer = SafeDPOTrainer(load_kitchen().model, config, pairs, ref_logps)
         trainer.train()
     return torch.tensor([row["loss"] for row in trainer.state.log_history if "loss" in row])
-
-
-class Interrupt(TrainerCallback):
-    """Interrupts a run after `step`, as a person or a machine might."""
-
-    def __init__(self, step: int):
-        self.step = step
-
-    def on_step_end(self, args, state, control, **others):
-        if state.global_step == self.step:
-            raise KeyboardInterrupt
-
-
-def run_twice(records: Sequence, *, interrupt: int) -> tuple[list[Tensor], list[Tensor]]:
-    """The weights after ten steps in one go, and after an interruption and a second call; checkpoints every 5 steps."""
-    from safedpo.lm import train
-    from safedpo.lm.sentences import load_kitchen
-
-    how: dict[str, Any] = {"beta": 1.0, "delta": 5.0, "full": True, "max_steps": 10, "batch_size": 8, "device": "cpu"}
-    how |= {"save_steps": 5, "disable_tqdm": True}
-    with tempfile.TemporaryDirectory() as home:
-        whole = train(load_kitchen(), records, f"{home}/whole", **how).policy
-        try:
-            train(load_kitchen(), records, f"{home}/again", callbacks=[Interrupt(interrupt)], **how)
-        except KeyboardInterrupt:
-            print(f"interrupted after step {interrupt}; the last checkpoint is of step 5")
-        resumed = train(load_kitchen(), records, f"{home}/again", **how).policy
-    return list(whole.parameters()), list(resumed.parameters())
 
 
 def stored_runs() -> dict:
