@@ -173,7 +173,7 @@ slider(lambda k: bands(per_prompt, panels, at=k, **axis), Stops("pairs per promp
 # $T$ sees it, and look at a pair that is truly mixed; $p$ is the chance that its safe answer is also the more helpful
 # one.
 #
-# **Exercise 2** ●●○ 10 min. Of all truly mixed pairs: which share survives $T$, which share ends up in the wrong order, and which
+# **Exercise 2** ●●○ 5 min. Of all truly mixed pairs: which share survives $T$, which share ends up in the wrong order, and which
 # share is wrong *and* carries the margin?
 
 
