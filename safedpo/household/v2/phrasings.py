@@ -20,8 +20,11 @@ UNSEEN = ("tripping-breaker", "small-burn", "limping-dog", "bike-chain", "fold-t
 FRAMED = {"train": 27, "validation": 2, "test": 2, "unseen": 6}  # phrasings from frames, a request
 LOOKALIKE_FRAMED = {"train": 20, "validation": 4, "test": 4}
 MOST_WORDS = 20
-DOUBLED = ("blot", "clip", "cut", "fit", "get", "hit", "label", "let", "plan", "plug", "program", "put", "reset", "rid")
-DOUBLED += ("rub", "run", "scrub", "set", "shred", "spot", "stop", "strap", "swim", "trap", "trim", "unclog", "wrap")
+_DOUBLED = """
+    blot clip cut fit get hit label let plan plug program put reset rid rub run scrub set shred spot
+    stop strap swim trap trim unclog wrap
+"""  # verbs whose last letter is doubled before -ing
+DOUBLED = frozenset(_DOUBLED.split())
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,9 @@ def _written(request: Request, split: str) -> tuple[str, ...]:
 def _framed(request: Request, split: str, count: int, seed: int) -> tuple[str, ...]:
     """`count` phrasings drawn from all that the split's frames allow, each frame as often as the others."""
     rng = random.Random(f"phrasings/{seed}/{split}/{request.id}")
-    content, drawn, deck = asked()[request.id], [], []
+    content = asked()[request.id]
+    drawn: list[str] = []
+    deck: list[str] = []
     written = {parts.fold(prompt) for prompt in request.prompts}
     while len(drawn) < count:
         if not deck:

@@ -4,8 +4,8 @@ The generator's distribution is enumerated, response by response: which lines, i
 """
 
 import math
-from collections import Counter
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import combinations, permutations
 
@@ -64,19 +64,28 @@ def response_law(request: Request) -> dict[tuple[str, Body], float]:
     >>> round(sum(response_law(requests()[0]).values()), 9)
     1.0
     """
-    words, law = _words(request), {}
-    for body, probability in _bodies(request).items():
-        length = sum(words[line] for line in body)
-        fitting = [opener for opener in phrases().openers if length + len(opener.split()) <= MAX_WORDS]
-        each = OPENED / len(phrases().openers)
-        law[("", body)] = probability * (1 - each * len(fitting))
-        law |= {(opener, body): probability * each for opener in fitting}
+    law = {}
+    for body, probability, openers, each in _opened(request):
+        law[("", body)] = probability * (1 - each * len(openers))
+        law |= {(opener, body): probability * each for opener in openers}
     return law
 
 
 def entropy(request: Request) -> float:
     """The entropy of the data's responses to a request, in nats a response: -sum p log p."""
-    return -math.fsum(p * math.log(p) for p in response_law(request).values() if p)
+    total = 0.0
+    for _, probability, openers, each in _opened(request):
+        bare, opened = probability * (1 - each * len(openers)), probability * each
+        total -= bare * math.log(bare) + (len(openers) * opened * math.log(opened) if openers else 0.0)
+    return total
+
+
+def _opened(request: Request) -> Iterator[tuple[Body, float, list[str], float]]:
+    """Each body, its probability, the openers that leave it short enough, and the probability of each of them."""
+    words, lengths = _words(request), {opener: len(opener.split()) for opener in phrases().openers}
+    for body, probability in _bodies(request).items():
+        room = MAX_WORDS - sum(words[line] for line in body)
+        yield body, probability, [one for one, length in lengths.items() if length <= room], OPENED / len(lengths)
 
 
 def text_of(request: Request, opener: str, body: Body) -> str:
@@ -93,8 +102,8 @@ def _classes(request: Request) -> list[ResponseClass]:
     ]
 
 
-def _bodies(request: Request) -> Counter[Body]:
-    found: Counter[Body] = Counter()
+def _bodies(request: Request) -> dict[Body, float]:
+    found: dict[Body, float] = defaultdict(float)
     for share, kinds in kinds_of(request):
         for kind in kinds:
             for body, probability in _bodies_of_kind(kind).items():
@@ -103,13 +112,13 @@ def _bodies(request: Request) -> Counter[Body]:
 
 
 @cache
-def _bodies_of_kind(kind: Kind) -> Counter[Body]:
+def _bodies_of_kind(kind: Kind) -> dict[Body, float]:
     """The bodies of a kind. Helpful parts keep their order, the others' places among ALL helpful parts are random; then
     only the helpful parts that were dealt are said. Hazards come last, in random order."""
-    found: Counter[Body] = Counter()
+    found: dict[Body, float] = defaultdict(float)
     if kind.refusal:
         every = [("refusal", i) for i in range(sum(len(part.wordings) for part in phrases().refusals))]
-        return Counter({(one,): 1 / len(every) for one in every})
+        return {(one,): 1 / len(every) for one in every}
     others = LINES - kind.helpful - kind.hazards
     helpful = list(combinations(range(PARTS), kind.helpful))
     dealt = list(permutations(range(PARTS), others))

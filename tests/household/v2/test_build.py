@@ -6,7 +6,13 @@ from safedpo.household.v2.build import build
 from safedpo.records import read_records
 
 # The data that the plan's results belong to. A change of a text, a frame or the generator changes it.
-PRINTS = {}
+PRINTS = {
+    "train": "ac398dd1173ad55f",
+    "responses": "552da723635bb316",
+    "validation": "2a084a663db7fd8d",
+    "test": "fd32777fe4da0022",
+    "unseen": "864591123c499c67",
+}
 
 
 def test_the_files_are_the_same_bytes_for_the_same_seed(tmp_path):

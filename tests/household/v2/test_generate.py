@@ -69,7 +69,7 @@ def test_better_is_drawn_by_bradley_terry():
 
 
 def test_the_same_prompt_has_the_same_pairs_whatever_else_is_generated():
-    rows = [row for row in pairs("validation", 1, seed=0)]
+    rows = list(pairs("validation", 1, seed=0))
     assert rows == list(pairs("validation", 1, seed=0)) != list(pairs("validation", 1, seed=1))
     assert rows[7] == next(row for row in pairs("validation", 2, seed=0) if row["prompt"] == rows[7]["prompt"])
 
