@@ -127,7 +127,8 @@ def site(
     ] = False,
 ) -> None:
     """Turn the notebooks into pages that open from disk: run them, with formulas and sliders that need no network."""
-    from safedpo.files import read_json, shipped
+    from safedpo.evaluate.results import stored_results
+    from safedpo.files import shipped
     from safedpo.household import score
     from safedpo.show import explorer
     from safedpo.show.pages.playground import playground_page
@@ -138,7 +139,7 @@ def site(
     if not found:
         raise UserError(f"{notebooks} holds no notebooks NN_name.ipynb")
     stored = shipped("data") / "results" / "household" / "sweep.json"
-    figures = {"The margin explorer": explorer(read_json(stored), score)} if stored.exists() else {}
+    figures = {"The margin explorer": explorer(stored_results().sweep, score)} if stored.exists() else {}
     figures |= {f"Take a premise away: {statement}": figure for statement, figure in walker().items()}
     links = {}
     if live:  # first, since it tells in a second what is missing, and notebooks take minutes
