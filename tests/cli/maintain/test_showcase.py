@@ -11,12 +11,15 @@ from typer.testing import CliRunner
 
 from safedpo.cli.common import app
 from safedpo.cli.maintain.showcase import hours as speeds
+from safedpo.cli.maintain.showcase import plan as plans
 from safedpo.cli.maintain.showcase import reference as references
 from safedpo.cli.maintain.showcase import stages
 from safedpo.cli.maintain.showcase.measure import exact, summary
 from safedpo.cli.maintain.showcase.pairs import mixed, own_pairs, reward, sample_responses
 from safedpo.cli.maintain.showcase.plan import PLAN, Plan, best_policy, best_reference
 from safedpo.errors import UserError
+from safedpo.evaluate.sweep import SweepSettings
+from safedpo.files import shipped
 from safedpo.household import v2
 from safedpo.lm.models.load import load_model
 from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
@@ -222,6 +225,18 @@ def test_the_rules_of_the_plan():
     )
     with pytest.raises(UserError, match="nothing was measured yet"):
         best_policy({}, 0.0)
+
+
+def test_the_real_plan_is_one_that_can_be_run():
+    """Its settings are such as `SweepSettings` takes; its budgets fit the pairs; the readme states its rules."""
+    for settings in PLAN.policies.values():
+        SweepSettings(deltas=PLAN.deltas, seeds=PLAN.seeds, **settings)
+        assert settings["budgets"][-1] <= 0.7 * 2504 * PLAN.samples_a_prompt / 2  # T drops about a fifth
+    assert {name.startswith("short") for name in PLAN.policies} == {True, False}
+    assert all(one.get("adapter", "rank-16") in PLAN.references for one in PLAN.references.values())
+    text = " ".join((shipped("data") / "household-v2" / "README.md").read_text(encoding="utf-8").split())
+    for rule in (plans.REFERENCE_RULE, plans.PAIRS_RULE, plans.POLICY_RULE):
+        assert rule in text
 
 
 def test_hours_grow_with_the_work():

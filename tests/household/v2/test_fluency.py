@@ -8,7 +8,7 @@ import pytest
 
 from safedpo.household.v2.fluency import NEAR, broken_sentences, broken_share, distance, known_share, lines, word_edits
 
-READ = Path(__file__).parents[3] / "data" / "household" / "broken_readings.jsonl"
+READ = Path(__file__).parents[3] / "data" / "household-v2" / "broken_readings.jsonl"
 
 
 def rates(labelled):
