@@ -43,6 +43,10 @@ Training again gives the same model up to rounding; the figures of the notebook 
 `runs.json` holds the exact measurements of runs too long for a lesson (several LoRA ranks and full training, rank 0; beta = 0.1),
 with their settings and the command that made them.
 
+`sizes.json` tells how the margin's effect depends on the size of the model: the same corpus, three widths (references in
+`width-16`, `width-32`, and this one), three margins, three numbers of pairs, each measured exactly. It was made with
+`safedpo maintain sentences sizes data/sentences/sizes.json`, which prints the table.
+
 The sentences and the weights are the project's own, under its licence (Apache-2.0).
 """
 

@@ -15,18 +15,21 @@ from tqdm.auto import tqdm
 
 from safedpo.cli.maintain.sentences import fit_corpus
 from safedpo.errors import UserError
-from safedpo.files import read_json, write_json
+from safedpo.files import read_json, shipped, write_json
 from safedpo.finite import optimal_policy
 from safedpo.lm.sentences.enumeration import list_sentences
 from safedpo.lm.sentences.measured import STEADY, train_measured
+from safedpo.lm.sentences.model import SHAPE
 from safedpo.lm.sentences.reference import load_kitchen
 
-WIDTHS, DELTAS, BUDGETS = (16, 32, 64), (0.0, 2.0, 10.0), (4_000, 16_000, 64_000)
+WIDTHS, DELTAS, BUDGETS = (16, 32, 64), (0.0, 2.0, 10.0), (1_000, 4_000, 16_000)
 BETA, SEED = 1.0, 0
 
 
 def reference_folder(home: Path, width: int) -> Path:
-    """The reference of a width, in `home/width-N`; trained there if it is missing."""
+    """The reference of a width: notebook 06's for its own width, else that in `home/width-N`, trained there if missing."""
+    if width == SHAPE["hidden_size"]:
+        return shipped("data") / "sentences"
     folder = home / f"width-{width}"
     if not (folder / "model.safetensors").exists():
         fit_corpus(folder, width=width)
