@@ -10,6 +10,7 @@ width could be had with settings of its own. The references lie beside the file.
 
 import json
 from pathlib import Path
+from typing import Any
 
 from tqdm.auto import tqdm
 
@@ -64,11 +65,11 @@ def cell(home: Path, width: int, delta: float, pairs: int) -> dict[str, float]:
 
 def store_sizes(file: Path) -> list[dict[str, float]]:
     """Measure every cell that is not in the file yet, and write it after each; returns all cells."""
-    about = {
+    about: dict[str, Any] = {
         "command": f"safedpo maintain sentences sizes {file}",
         "settings": {**STEADY, "beta": BETA, "seed": SEED},
     }
-    kept = read_json(file) if file.exists() else about | {"cells": []}
+    kept: dict[str, Any] = read_json(file) if file.exists() else about | {"cells": []}
     if kept.get("settings") != json.loads(json.dumps(about["settings"])):
         raise UserError(f"{file} was measured with other settings; delete it, or name another file")
     cells = kept["cells"]
