@@ -97,7 +97,9 @@ def sft(
     output_dir: OutputDir,
     model: Model = SFT["model"],
     data: Data = "household-train",
-    responses: Annotated[str, Option(help="both (good and bad: the paper's reference), better or safe.")] = "both",
+    responses: Annotated[
+        str, Option(help="both (good and bad: the paper's reference), all (with repeats), better, safe.")
+    ] = "both",
     adapter: Annotated[Path | None, Option(help="Go on from the adapter of an earlier run on the same model.")] = None,
     epochs: Epochs = 1.0,
     max_steps: MaxSteps = -1,

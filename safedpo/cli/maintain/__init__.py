@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from safedpo.cli.common import app
+from safedpo.cli.common import app, folder_target
 
 maintain = typer.Typer(no_args_is_help=True, help="Make what the project ships (for its maintainers).")
 sentences = typer.Typer(no_args_is_help=True, help="The enumerable language model of notebook 06.")
@@ -89,6 +89,21 @@ def live_hazards(
         print(f"{one['prompt'][:60]:60} seed {one['seed']}, unsafe at delta 10: {after}")
 
 
+@maintain.command()
+def showcase(
+    out: Annotated[Path, typer.Option(callback=folder_target, help="Folder of everything; started again, it goes on.")],
+    stage: Annotated[
+        str, typer.Option(help="data, reference, pairs, compare, choose, sweep, blends, table, or all.")
+    ] = "all",
+    dry: Annotated[bool, typer.Option("--dry", help="Only say about how many hours each stage takes here.")] = False,
+) -> None:
+    """From the second household data to its results, in stages, each going on where it was stopped."""
+    from safedpo.cli.maintain.showcase.plan import PLAN
+    from safedpo.cli.maintain.showcase.stages import run
+
+    run(out, PLAN, stage, dry=dry)
+
+
 @sentences.command()
 def reference(folder: Annotated[Path, typer.Argument(help="Folder of the model and its card.")]) -> None:
     """Train the reference again, on a CPU, with the trainer of every other model."""
@@ -103,3 +118,11 @@ def runs(file: Annotated[Path, typer.Argument(help="The JSON file to write.")]) 
     from safedpo.cli.maintain.sentences import store_runs
 
     store_runs(file)
+
+
+@sentences.command()
+def sizes(file: Annotated[Path, typer.Argument(help="The JSON file to write; the references lie beside it.")]) -> None:
+    """Measure three widths over margins and numbers of pairs, exactly; goes on where it was stopped."""
+    from safedpo.cli.maintain.sizes import sizes_table, store_sizes
+
+    print(sizes_table(store_sizes(file)))
