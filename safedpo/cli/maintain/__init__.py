@@ -51,7 +51,7 @@ def blends(
     results: Annotated[Path, typer.Argument(help="The sweep that they come from (data/results/household).")],
 ) -> None:
     """Measure what blends of neighbouring margins do, beside the policies really trained, and write blends.json."""
-    from safedpo.evaluate.blends import measure_blends
+    from safedpo.evaluate.sweep.blends import measure_blends
 
     for one in measure_blends(adapters, results, command=shlex.join(["safedpo", *sys.argv[1:]]))["blends"]:
         gaps = ", ".join(

@@ -1,0 +1,10 @@
+"""Scorers: what judges a response without asking anybody.
+
+known        which scorer knows which data; the exact scorer of data/household
+refusal      full, partial or no refusal, from the wording of a response alone
+score_head   reward and cost models with a score head, as the paper used them
+"""
+
+from safedpo.evaluate.scorers.known import HOUSEHOLD, Scorer, scorer_for
+
+__all__ = ["HOUSEHOLD", "Scorer", "scorer_for"]
