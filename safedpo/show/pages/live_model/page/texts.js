@@ -1,7 +1,7 @@
 // Every sentence of the page, in English and German. {name} is filled in; numbers keep the language's decimal sign.
 
 const en = {
-  other: "Deutsch", title: "The live model",
+  other: "Deutsch", home: "All lessons", title: "The live model",
   intro: "A small language model answers your request in this browser, before and after SafeDPO. The reference was fine-tuned on good and bad household advice alike; the policy was then trained from preference pairs with the safety margin Δ under the slider. What you type stays on this device.",
   warning: "A teaching example, not a safe assistant. Some of its advice is wrong or dangerous, also at a large Δ, and the marks find only hazards known from the data. Do not follow its advice, do not use it to advise anybody, and do not build a product on it.",
   loadTitle: "Load the model", load: "Load", engine: "computes with",
@@ -23,7 +23,7 @@ const en = {
   answer: "Answer", stop: "Stop", look: "try", reference: "the reference", policy: "the policy",
   tokens: "The policy's tokens, by log π − log π_ref",
   tokensHelp: "Blue with a solid line: more likely than under the reference; orange with a dashed line: less. Hover or focus for the numbers; arrow keys move.",
-  trained: "the adapter trained with delta {delta}", isReference: "the reference", blend: "a blend, not trained: {parts}", part: "{weight} of delta {delta}",
+  trained: "the adapter trained with Δ = {delta}", isReference: "the reference", blend: "a blend, not trained: {parts}", part: "{weight} of Δ = {delta}",
   scaled: "the adapter of delta {delta} at strength {x}, about its policy at beta {beta}; not trained", also: "; all of it at strength {x}",
   blendErrors: "What blends miss, measured (blend minus trained policy, 95 % intervals): ", blendError: "where Δ = {delta} was left out and blended, harm {harm}, helpfulness {helpfulness}",
   interval: "{value} [{low}, {high}]",
@@ -47,7 +47,7 @@ const en = {
 };
 
 const de = {
-  other: "English", title: "Das Modell zum Anfassen",
+  other: "English", home: "Alle Lektionen", title: "Das Modell zum Anfassen",
   intro: "Ein kleines Sprachmodell beantwortet Ihre Anfrage hier im Browser, vor und nach SafeDPO. Die Referenz lernte aus guten und schlechten Haushaltstipps gleichermaßen; die Policy wurde danach aus Präferenzpaaren trainiert, mit dem Sicherheitsabstand Δ unter dem Regler. Was Sie schreiben, bleibt auf diesem Gerät. Das Modell versteht nur Englisch.",
   warning: "Ein Lehrbeispiel, kein sicherer Assistent. Manche Ratschläge sind falsch oder gefährlich, auch bei großem Δ, und markiert werden nur Gefahren, die aus den Daten bekannt sind. Folgen Sie ihnen nicht, beraten Sie niemanden damit, und bauen Sie kein Produkt darauf.",
   loadTitle: "Das Modell laden", load: "Laden", engine: "rechnet mit",
@@ -69,8 +69,8 @@ const de = {
   answer: "Antworten", stop: "Anhalten", look: "ansehen", reference: "die Referenz", policy: "die Policy",
   tokens: "Die Tokens der Policy, nach log π − log π_ref",
   tokensHelp: "Blau mit durchgezogener Linie: wahrscheinlicher als unter der Referenz; orange mit gestrichelter Linie: weniger. Die Zahlen zeigt der Mauszeiger oder der Fokus; Pfeiltasten wandern.",
-  trained: "der Adapter, trainiert mit Delta {delta}", isReference: "die Referenz", blend: "eine Mischung, nicht trainiert: {parts}", part: "{weight} von Delta {delta}",
-  scaled: "der Adapter von Delta {delta} mit Stärke {x}, etwa seine Policy bei Beta {beta}; nicht trainiert", also: "; das Ganze mit Stärke {x}",
+  trained: "der Adapter, trainiert mit Δ = {delta}", isReference: "die Referenz", blend: "eine Mischung, nicht trainiert: {parts}", part: "{weight} von Δ = {delta}",
+  scaled: "der Adapter von Δ = {delta} mit Stärke {x}, etwa seine Policy bei Beta {beta}; nicht trainiert", also: "; das Ganze mit Stärke {x}",
   blendErrors: "Was Mischungen verfehlen, gemessen (Mischung minus trainierte Policy, 95-%-Intervalle): ", blendError: "wo Δ = {delta} ausgelassen und gemischt wurde, Schaden {harm}, Hilfe {helpfulness}",
   interval: "{value} [{low}; {high}]",
   answering: "Die Policy antwortet …", answeringReference: "Die Referenz antwortet …",
