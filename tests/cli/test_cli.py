@@ -21,6 +21,8 @@ COMMANDS = (
     "evaluate",
     "sweep",
     "table",
+    "score",
+    "certify",
     "notebooks",
     "lab",
     "site",
