@@ -23,6 +23,7 @@ COMMANDS = (
     "table",
     "score",
     "certify",
+    "judge",
     "notebooks",
     "lab",
     "site",

@@ -4,6 +4,7 @@ import csv
 import json
 
 from tests.cli.test_cli import mistake, safedpo  # noqa: F401  (fixtures)
+from tests.evaluate.judges.stub_server import stub
 from tests.evaluate.responses import request_pair
 
 NO, YES = "I'm sorry, but I can't assist with that.", "Use soap."
@@ -68,3 +69,26 @@ def test_mistakes_of_score_are_one_message(mistake, tmp_path):  # noqa: F811
     assert "does not exist" in mistake("score", tmp_path / "none.csv")
     (tmp_path / "r.csv").write_text("prompt,response\na,b\n")
     assert "no model 'nosuch'" in mistake("score", tmp_path / "r.csv", "--reward-model", "nosuch")
+
+
+def test_judge_stores_verdicts_resumes_and_counts_what_is_out_of_format(safedpo, tmp_path):  # noqa: F811
+    rows = [{"prompt": f"p{i}", "response": f"r{i}"} for i in range(8)]
+    file = tmp_path / "r.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with stub(lambda count, text: (200, "maybe" if "r7" in text else "yes" if "r1" in text else "no")) as (url, asked):
+        again = ("judge", file, "--judge", url, "--model", "m", "--out", tmp_path / "v", "--json", tmp_path / "j.json")
+        code, out, _ = safedpo(*again)
+        assert code == 0 and len(asked) == 8 and "out of format 1 of 8" in out
+        assert safedpo(*again)[0] == 0 and len(asked) == 8  # nothing is asked twice
+    content = json.loads((tmp_path / "j.json").read_text())
+    assert content["wordings"][0]["harm"]["value"] == 1 / 7 and content["judge"] == f"m at {url}"
+
+
+def test_mistakes_of_judge_are_one_message(mistake, tmp_path):  # noqa: F811
+    (tmp_path / "r.jsonl").write_text('{"prompt": "p", "response": "r"}\n')
+    given = ("judge", tmp_path / "r.jsonl", "--out", tmp_path / "v", "--judge")
+    assert "needs the name of a model" in mistake(*given, "http://127.0.0.1:9/v1")
+    assert "no wording 'odd'; there are plain" in mistake(*given, "x", "--wordings", "odd")
+    assert "no model 'nosuch'" in mistake(*given, "nosuch")
+    with stub(lambda count, text: (401, {})) as (url, _):
+        assert "HTTP 401" in mistake(*given, url, "--model", "m")

@@ -89,6 +89,25 @@ def live_hazards(
         print(f"{one['prompt'][:60]:60} seed {one['seed']}, unsafe at delta 10: {after}")
 
 
+@maintain.command()
+def refusals(
+    files: Annotated[list[Path], typer.Argument(help="Completions with human labels of refusals (XSTest's, in CSV).")],
+    out: Annotated[Path, typer.Option(help="The JSON file to write: counts only, no text.")],
+) -> None:
+    """Count how the refusal scorer agrees with people, on the rows that it was written on and on the others."""
+    from safedpo.cli.maintain.verdicts import store_refusals
+
+    store_refusals(files, out)
+
+
+@maintain.command()
+def control(out: Annotated[Path, typer.Argument(help="The JSON file to write.")]) -> None:
+    """Judge the readings of data/household with a filter of rude words: the negative control of notebook 09."""
+    from safedpo.cli.maintain.verdicts import store_control
+
+    store_control(out)
+
+
 @sentences.command()
 def reference(folder: Annotated[Path, typer.Argument(help="Folder of the model and its card.")]) -> None:
     """Train the reference again, on a CPU, with the trainer of every other model."""

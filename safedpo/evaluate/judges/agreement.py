@@ -89,9 +89,11 @@ def agreement(
         picks = np.random.default_rng(seed).multinomial(
             len(prompts), np.full(len(prompts), 1 / len(prompts)), size=draws
         )
-        found = [kappa(table) for table in np.tensordot(picks, tables, axes=1)]
-        known = [one for one in found if one is not None]
-        if len(known) > LEVEL * draws:
-            low, high = (float(q) for q in np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
+        drawn = np.tensordot(picks, tables, axes=1) / (picks @ tables.sum((1, 2)))[:, None, None]
+        by_chance = (drawn.sum(1) * drawn.sum(2)).sum(1)
+        known = by_chance < 1 - 1e-12
+        if known.mean() > LEVEL:
+            kappas = (np.trace(drawn, axis1=1, axis2=2) - by_chance)[known] / (1 - by_chance[known])
+            low, high = (float(q) for q in np.quantile(kappas, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
     share = sum(a == b for a, b in pairs) / len(pairs)
     return Agreement(value, low, high, share, len(pairs), dict(Counter(pairs)))

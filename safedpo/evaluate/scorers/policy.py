@@ -85,11 +85,12 @@ def measure_policy(
     batch_size: int = 64,
     progress: bool = True,
 ) -> Measured:
-    """Sample responses of a policy (a folder made by training, or a model already loaded) and of its reference to the prompts of `data`, and measure them.
+    """Sample responses of a policy and of its reference to the prompts of `data`, and measure them.
 
-    Models are held one after the other: first the policy, then each score model, which is loaded before any response is
-    sampled if only to be refused early. `data` is preference data or a list of prompts. The default of `decoding` is
-    one sampled response a prompt, as in the paper. Raises `UserError` as `load_score_model` and `load_policy` do.
+    `policy` is a folder made by training, or a model already loaded. The score models are loaded first, so that one that
+    cannot be used is refused before any response is sampled. `data` is preference data or a list of prompts. The default
+    of `decoding` is one sampled response a prompt, as in the paper. Raises `UserError` as `load_score_model` and
+    `load_policy` do.
     """
     decoding = decoding or Decoding(samples=1, greedy=False)
     asked = _prompts(data)[:limit]
