@@ -1,4 +1,4 @@
-"""Commands that ask a judge: judge."""
+"""Commands that ask a judge, and that set the paper beside what was measured: judge, paper."""
 
 from pathlib import Path
 from typing import Annotated
@@ -65,3 +65,29 @@ def judge(
         found.append(singles(own, prompts) if one.kind == "single" else comparisons(own, prompts))
         print(visible(str(found[-1])))
     write_json(json_file, {"judge": name, "about": about, "wordings": [one.to_json() for one in found]})
+
+
+@app.command()
+def paper(
+    runs: Annotated[
+        list[Path] | None, typer.Argument(help="Your own runs: folders written by safedpo evaluate --save.")
+    ] = None,
+    toy: Annotated[bool, Option(help="Train the paper's methods on the exact world (half a minute).")] = True,
+    judge_all: Annotated[
+        bool, Option("--judge-all", help="Judge every stored sample again, not 40 a run (a minute).")
+    ] = False,
+    json_file: JsonFile = None,
+) -> None:
+    """The paper's tables and figures beside what was reproduced: exact world, household sweep, your own runs.
+
+    Every value is computed from stored samples and checked; a result that was changed by hand is refused.
+    """
+    from safedpo.evaluate.paper import lines, markdown, own_cells
+    from safedpo.labs.paper.household import all_household_cells
+    from safedpo.labs.paper.toy import toy_cells
+
+    own = {str(folder): own_cells(folder) for folder in runs or []}
+    worlds = {"exact world": toy_cells() if toy else {}, "household": all_household_cells(None if judge_all else 40)}
+    found = lines(worlds, own)
+    print(markdown(found))
+    write_json(json_file, [line.to_json() for line in found])

@@ -24,6 +24,7 @@ COMMANDS = (
     "score",
     "certify",
     "judge",
+    "paper",
     "notebooks",
     "lab",
     "site",

@@ -55,7 +55,19 @@ def test_cells_are_short_and_the_set_up_is_the_one(path):
 # What a reader sees of code, in lines, without solutions: at most this much. Before plumbing went into the package it was
 # 1,434 lines in 00 to 06 (formatted by the same hand; 1,248 as they were wrapped then), 510 in 07 and 08. It belongs in
 # `safedpo.labs.lessons`; raise a limit only for a new step of a lesson.
-MOST_SHOWN = {"00": 32, "01": 80, "02": 91, "03": 146, "04": 159, "05": 158, "06": 192, "07": 94, "08": 190, "10": 196}
+MOST_SHOWN = {
+    "00": 32,
+    "01": 80,
+    "02": 91,
+    "03": 146,
+    "04": 159,
+    "05": 158,
+    "06": 192,
+    "07": 94,
+    "08": 190,
+    "09": 190,
+    "10": 196,
+}
 # And what must not go with the plumbing: assertions, lines of the ledger, predictions, exercises.
 CHECKS = {
     "00": (7, 0, 1, 0),
@@ -67,6 +79,7 @@ CHECKS = {
     "06": (31, 0, 4, 4),
     "07": (18, 0, 3, 2),
     "08": (31, 0, 3, 2),
+    "09": (20, 0, 3, 2),
     "10": (30, 10, 2, 2),
 }
 
