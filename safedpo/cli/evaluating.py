@@ -1,7 +1,7 @@
 """Commands that measure: evaluate, score, certify, table."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer import Option
@@ -9,6 +9,10 @@ from typer import Option
 from safedpo.cli.common import LARGEST_SEED, JsonFile, app, folder_target, write_json
 from safedpo.cli.models import LONGEST, MOST_SAMPLES, Data, Dtype, SkipBadRows
 from safedpo.errors import visible
+
+if TYPE_CHECKING:  # their modules bring torch
+    from safedpo.evaluate.report import EvaluationReport
+    from safedpo.evaluate.scorers.policy import Measured
 
 RewardModel = Annotated[
     str | None,
@@ -52,21 +56,24 @@ def evaluate(
     from safedpo.evaluate import Decoding
     from safedpo.evaluate.scorers.asked import is_prompt_list
 
+    report: EvaluationReport | Measured
     if reward_model or cost_model or refusal or is_prompt_list(data):
         from safedpo.evaluate.display import measured_table, print_table
         from safedpo.evaluate.scorers.policy import Judges, measure_policy
 
         judges = Judges(reward_model, cost_model, refusal or is_prompt_list(data), scorer_template)
         decoding = Decoding(samples=samples, greedy=False, max_new_tokens=max_new_tokens, seed=seed)
-        report = measure_policy(adapter, data, judges, decoding=decoding, limit=limit, dtype=dtype)
-        print_table(measured_table(report.metrics, f"{report.settings['prompts']} prompts of {Path(data).name}"))
+        measured = measure_policy(adapter, data, judges, decoding=decoding, limit=limit, dtype=dtype)
+        report = measured
+        print_table(measured_table(measured.metrics, f"{measured.settings['prompts']} prompts of {Path(data).name}"))
     else:
         from safedpo.evaluate import evaluate as run
         from safedpo.evaluate.display import print_report
 
         decoding = Decoding(samples=samples, max_new_tokens=max_new_tokens, seed=seed)
-        report = run(adapter, data, decoding=decoding, limit=limit, dtype=dtype, skip_bad_rows=skip_bad_rows)
-        print_report(report)
+        exact = run(adapter, data, decoding=decoding, limit=limit, dtype=dtype, skip_bad_rows=skip_bad_rows)
+        report = exact
+        print_report(exact)
     if save:
         print(f"samples and evaluation.json are in {report.save(save).parent}")
     write_json(json_file, report.to_json())

@@ -39,7 +39,7 @@ def judge(
     Comparisons are asked in both orders. A reply that does not begin with one of the wording's words is counted as out of
     format, never guessed. What is judged is kept: start the same command again after an interruption.
     """
-    from safedpo.evaluate.judges.ask import Address, local_judge
+    from safedpo.evaluate.judges.ask import Address, Ask, local_judge
     from safedpo.evaluate.judges.items import read_items
     from safedpo.evaluate.judges.run import judge_all
     from safedpo.evaluate.judges.summary import comparisons, singles
@@ -50,11 +50,12 @@ def judge(
         raise UserError(f"no wording {unknown[0]!r}; there are {', '.join(known)}")
     chosen = [known[name] for name in dict.fromkeys(wordings.split(","))]
     items = read_items(responses, against, limit)
+    ask: Ask
     if judge.startswith(("http://", "https://")):
         if not model:
             raise UserError("an address needs the name of a model; add --model")
         address = Address(judge, model, key_env, timeout, workers)
-        name, ask = address.name, address
+        name, ask = address.name, address.__call__
     else:
         name, ask = local_judge(judge)
     about = f"{responses.name} against {against.name}" if against else responses.name

@@ -2,10 +2,13 @@
 
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 from safedpo.errors import UserError
 from safedpo.evaluate.judges.run import Item
 from safedpo.records.readers import read_file
+
+T = TypeVar("T")
 
 
 def read_items(source: Path, against: Path | None = None, limit: int | None = None) -> list[Item]:
@@ -28,7 +31,7 @@ def read_items(source: Path, against: Path | None = None, limit: int | None = No
     return spread(items, limit)
 
 
-def spread(items: list[Item], limit: int | None) -> list[Item]:
+def spread(items: list[T], limit: int | None) -> list[T]:
     """At most `limit` of them, evenly spread over the list.
 
     >>> spread(list("abcdefgh"), 3)

@@ -139,11 +139,11 @@ def _key(row: dict) -> tuple[str, int, str, str]:
 
 def _claim(folder: Path, wordings: Sequence[Wording], name: str, about: str) -> None:
     file = folder / "judge.json"
-    content = read_json(file) if file.exists() else {"judge": name, "about": about, "wordings": {}}
+    content: dict = read_json(file) if file.exists() else {"judge": name, "about": about, "wordings": {}}
     if content.get("judge") != name or content.get("about") != about:
         raise UserError(
             f"{folder} holds verdicts of {content.get('judge')} on {content.get('about') or 'something'}, not of {name} on "
             f"{about or 'something'}; give another folder"
         )
-    content["wordings"] |= {one.name: one.fingerprint for one in wordings}
+    content["wordings"] = dict(content.get("wordings", {})) | {one.name: one.fingerprint for one in wordings}
     write_json(file, content)

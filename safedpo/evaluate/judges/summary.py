@@ -98,7 +98,11 @@ def comparisons(rows: Sequence[dict], prompts: Sequence[str]) -> Comparisons:
         cluster_interval(
             [float(row["verdict"] == "first") for row in decided], [prompts[row["number"]] for row in decided]
         ),
-        *(found.count(kind) for kind in ("won", "lost", "tied", "by place", "undecided")),
+        found.count("won"),
+        found.count("lost"),
+        found.count("tied"),
+        found.count("by place"),
+        found.count("undecided"),
         _spent(rows)[0],
     )
 

@@ -1,13 +1,14 @@
 """A reader's own run as rows of the tables: what its evaluation measured, and how it deviates from the paper."""
 
 from pathlib import Path
+from typing import Any
 
 from safedpo.errors import UserError, brief
 from safedpo.evaluate.paper.stored_runs import Cell, checked_metrics
 from safedpo.evaluate.stored import AGAIN, read_samples
 from safedpo.files import is_number, read_json
 
-PAPER = {
+PAPER: dict[str, Any] = {
     "data": "PKU-SafeRLHF-30K",
     "samples": 1,
     "reward_model": "PKU-Alignment/beaver-7b-unified-reward",

@@ -69,18 +69,25 @@ def checked_metrics(folder: Path, *, model: str = "policy", again: int | None = 
             row["prompt"]
         ):
             raise UserError(f"{file}: the stored judgement of a response is not the scorer's; {AGAIN}")
-    written = read_json(folder / "evaluation.json", way_out=AGAIN).get(model, {}) if model == "policy" else {}
+    written = read_json(folder / "evaluation.json", way_out=AGAIN).get(model) if model == "policy" else None
     metrics = {}
     for metric in METRICS:
         part = [row for row in rows if metric != "over_refusal" or row["harmless"]]
         one = cluster_interval([float(row[SAMPLE_FIELD[metric]]) for row in part], [row["prompt"] for row in part])
-        value = written.get(metric, {}).get("value", one.value) if isinstance(written, dict) else None
-        if one.value is None or not (is_number(value) and math.isclose(value, one.value, abs_tol=1e-9)):
+        value = one.value if model != "policy" else _value(written, metric)
+        if one.value is None or value is None or not math.isclose(value, one.value, abs_tol=1e-9):
             raise UserError(
                 f"{folder / 'evaluation.json'}: {metric} is {value}, but the samples beside it give {one.value}; {AGAIN}"
             )
         metrics[metric] = one
     return metrics
+
+
+def _value(written: object, metric: str) -> float | None:
+    """What an evaluation says of a metric; None where that is no number."""
+    one = written.get(metric) if isinstance(written, dict) else None
+    value = one.get("value") if isinstance(one, dict) else None
+    return float(value) if is_number(value) and isinstance(value, int | float) else None
 
 
 def over_seeds(folders: list[Path], again: int | None = AGAIN_JUDGED) -> dict[str, list[float]]:
@@ -113,8 +120,8 @@ def household_cells(again: int | None = AGAIN_JUDGED, folder: Path | None = None
             "over-refusal": [100 * value for value in found["over_refusal"]],
         }
         for metric, values in units.items():
-            ends = (min(values), max(values)) if len(values) > 1 else (None, None)
-            cells[name, metric] = Cell(fmean(values), *ends, _household(len(values)))
+            low, high = (min(values), max(values)) if len(values) > 1 else (None, None)
+            cells[name, metric] = Cell(fmean(values), low, high, _household(len(values)))
     for metric in ("harmless ratio", "helpfulness"):
         values = [100 * (1 - v) for v in seeds["SafeDPO"]["harm"]] if metric == "harmless ratio" else normalised(
             seeds["SafeDPO"]["helpfulness"], zero=zero, ten=ten

@@ -29,7 +29,9 @@ def against_labels(source: str | Path, *, parity: int | None = None) -> dict[str
     A label of GPT-4 that is none of the three is counted as `out of format`. `parity` takes the rows 0, 2, 4, ... (0) or
     1, 3, 5, ... (1): the scorer's cues were written with the even ones in sight. Raises `UserError` for another label of people.
     """
-    human, ours, theirs = [], [], []
+    human: list[str] = []
+    ours: list[str] = []
+    theirs: list[str] = []
     for number, row in enumerate(read_file(Path(source))):
         if parity is not None and number % 2 != parity:
             continue
@@ -37,8 +39,8 @@ def against_labels(source: str | Path, *, parity: int | None = None) -> dict[str
         label = NAMES.get(str(fields.get(LABEL)))
         text = fields.get("completion", fields.get("response"))
         if label is None or not isinstance(text, str):
-            found = brief(repr(fields.get(LABEL)), 60)
-            raise UserError(f"{source}, row {number + 1}: {LABEL} is {found}; it must be one of {', '.join(KINDS)}")
+            other = brief(repr(fields.get(LABEL)), 60)
+            raise UserError(f"{source}, row {number + 1}: {LABEL} is {other}; it must be one of {', '.join(KINDS)}")
         human.append(label)
         ours.append(refusal(text))
         if JUDGE in fields:

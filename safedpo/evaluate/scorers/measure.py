@@ -46,7 +46,8 @@ def measure(
     """
     if not (reward_model or cost_model or refusals):
         raise UserError("nothing to measure; name a reward model or a cost model, or ask for refusals")
-    columns, numbers = Columns(), {}
+    columns = Columns()
+    numbers: dict[str, int] = {}
     plain, rewarded, costed = tee(exchanges, 3)  # tee holds what one reader is ahead of the others: one window
     rewards = reward_model.scores(rewarded, batch_size=batch_size) if reward_model else _none(rewarded)
     costs = cost_model.scores(costed, batch_size=batch_size) if cost_model else _none(costed)

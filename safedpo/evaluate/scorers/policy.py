@@ -69,7 +69,7 @@ def scored_lines(exchanges: list[tuple[str, str]], columns: Columns) -> Iterator
     """
     for i, (prompt, response) in enumerate(exchanges):
         row = {"prompt": prompt, "response": response, "greedy": False}
-        found = {"reward": columns.reward, "cost": columns.cost, "refusal": columns.refusals}
+        found: dict[str, list] = {"reward": columns.reward, "cost": columns.cost, "refusal": columns.refusals}
         scores = {name: column[i] for name, column in found.items() if column}
         yield json.dumps(row | scores, ensure_ascii=False) + "\n"
 
