@@ -51,7 +51,7 @@ def blends(
     results: Annotated[Path, typer.Argument(help="The sweep that they come from (data/results/household).")],
 ) -> None:
     """Measure what blends of neighbouring margins do, beside the policies really trained, and write blends.json."""
-    from safedpo.evaluate.blends import measure_blends
+    from safedpo.evaluate.sweep.blends import measure_blends
 
     for one in measure_blends(adapters, results, command=shlex.join(["safedpo", *sys.argv[1:]]))["blends"]:
         gaps = ", ".join(
@@ -102,6 +102,25 @@ def showcase(
     from safedpo.cli.maintain.showcase.stages import run
 
     run(out, PLAN, stage, dry=dry)
+
+
+@maintain.command()
+def refusals(
+    files: Annotated[list[Path], typer.Argument(help="Completions with human labels of refusals (XSTest's, in CSV).")],
+    out: Annotated[Path, typer.Option(help="The JSON file to write: counts only, no text.")],
+) -> None:
+    """Count how the refusal scorer agrees with people, on the rows that it was written on and on the others."""
+    from safedpo.cli.maintain.verdicts import store_refusals
+
+    store_refusals(files, out)
+
+
+@maintain.command()
+def control(out: Annotated[Path, typer.Argument(help="The JSON file to write.")]) -> None:
+    """Judge the readings of data/household with a filter of rude words: the negative control of notebook 09."""
+    from safedpo.cli.maintain.verdicts import store_control
+
+    store_control(out)
 
 
 @sentences.command()
