@@ -213,7 +213,7 @@ EXERCISES = {
 
 def _draw_limit(draw: random.Random) -> tuple:
     four, beta = _draw_four(draw), draw.uniform(0.3, 1)
-    free = _mean(tilted(*four, beta, 0.0), four[2])
+    free = _mean(tilted(*four, beta, 0.0), four[2])  # type: ignore[call-arg]
     floor = _mean(tilted(four[0], 0 * four[1], four[2], beta, 1.0), four[2])  # where Safe RLHF ends
     return *four, beta, floor + draw.uniform(0.2, 0.9) * (free - floor)
 

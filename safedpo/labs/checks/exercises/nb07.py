@@ -107,7 +107,7 @@ def ends_there(case: tuple, got: object) -> str | None:
         ("Your velocity is an average; here it is momentum · velocity + gradient", {"average": True}),
         ("One step too many", {"steps": case[4] + 1}),
     ):
-        other = straight_run(*case[:4], change.get("steps", case[4]), average=change.get("average", False))[0]
+        other = straight_run(*case[:4], change.get("steps", case[4]), average=change.get("average", False))[0]  # type: ignore[call-arg]
         if got[0].shape == other.shape and torch.allclose(got[0], other):
             return f"{message}."
     return "Even without an interruption the weights are not those of velocity = momentum · velocity + gradient."
@@ -212,7 +212,7 @@ def _report_case(draw: random.Random) -> tuple:
 
 HIDDEN = {
     "data_report": _report_case,
-    "lora_by_hand": lambda draw: _lora(
+    "lora_by_hand": lambda draw: _lora(  # type: ignore[call-arg]
         draw.randrange(10**6), *(draw.randint(2, 5) for _ in range(4)), draw.uniform(0.3, 3)
     ),
     "resumable": lambda draw: (

@@ -20,9 +20,15 @@ NAMES = (
 )
 
 
-def first_log(fault: int, beta: float, delta: float) -> tuple[float, float, float]:
+def first_log(fault: int, beta: float, delta: float) -> tuple[float, ...]:
     """Mean first losses of SS, SU and US pairs (groups before T) of a pipeline with this fault, at the reference."""
-    x = {SOUND: (0, 1, 1), FORGOTTEN: (0, 0, 0), WRONG_SIGN: (0, -1, -1), NO_SWAP: (0, 1, -1), EVERYWHERE: (1, 1, 1)}
+    x: dict[int, tuple[float, ...]] = {
+        SOUND: (0, 1, 1),
+        FORGOTTEN: (0, 0, 0),
+        WRONG_SIGN: (0, -1, -1),
+        NO_SWAP: (0, 1, -1),
+        EVERYWHERE: (1, 1, 1),
+    }
     if fault == INSIDE:
         x[INSIDE] = (0, beta, beta)
     if fault == OTHER:  # a reference that is not the policy: margins are not 0 at first

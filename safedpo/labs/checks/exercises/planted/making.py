@@ -8,13 +8,11 @@ from torch import Tensor
 
 from safedpo.labs.checking import Exercise
 
-Check = Callable[[Callable], object]
-
 
 def detective(
     sound: Sequence[Callable],
     faults: Mapping[str, Callable],
-    weak: Mapping[str, Check],
+    weak: Mapping[str, Callable],
     hints: tuple[str, ...],
 ) -> Exercise:
     """The exercise whose answer is a check: `check(thing) -> bool`, True where the thing is broken.
