@@ -76,6 +76,11 @@ def bso(
     Where labels are not certain every generator has the same optimum, R = (1 - p) / p. On T's certain pairs the pull
     must also vanish as m grows, t h''(t) -> 0: true of the logistic generator. The pull of the published "sba" grows
     like e^(0.2 m) instead, until log R reaches its clamp: it is the clamp that lets it end at pi* [derived].
+
+    >>> from safedpo.finite import population, six_answers, unsafe_mass
+    >>> done = bso(six_answers(), population(six_answers()), beta=0.5, delta=5.0, steps=500)
+    >>> unsafe_mass(six_answers(), done.logps).item() < 1e-4
+    True
     """
     _generator(generator)
 

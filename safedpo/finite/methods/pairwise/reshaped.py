@@ -26,7 +26,13 @@ def see_dpo(
     tolerance: float = TOLERANCE,
 ) -> Outcome:
     """SEE-DPO: an entropy bonus gamma, -log sigmoid((beta + gamma) [log pi_w - log pi_l] - beta [ref_w - ref_l])
-    [derived for responses; published for diffusion]. It is DPO at beta + gamma from a flattened reference."""
+    [derived for responses; published for diffusion]. It is DPO at beta + gamma from a flattened reference.
+
+    >>> from safedpo.finite import population, six_answers, tv
+    >>> done = see_dpo(six_answers(), population(six_answers()), beta=0.5, gamma=0.5, steps=500)
+    >>> tv(done.logps, see_dpo_optimum(six_answers(), beta=0.5, gamma=0.5)).item() < 1e-3
+    True
+    """
     total = beta + gamma
     return ordered(
         "SEE-DPO",
@@ -45,7 +51,13 @@ def see_dpo(
 
 
 def see_dpo_optimum(world: FiniteWorld, *, beta: float, gamma: float = 0.1) -> Tensor:
-    """pi_ref^(beta / (beta + gamma)) exp(r / (beta + gamma)) / Z, (P, A) [derived]."""
+    """pi_ref^(beta / (beta + gamma)) exp(r / (beta + gamma)) / Z, (P, A) [derived].
+
+    >>> from safedpo.finite import optimal_policy, six_answers, tv
+    >>> plain = optimal_policy(six_answers(), 0.5, penalty=0.0)
+    >>> tv(see_dpo_optimum(six_answers(), beta=0.5, gamma=0.0), plain).item() < 1e-9
+    True
+    """
     return (_flattened(world, beta / (beta + gamma)) + world.reward / (beta + gamma)).log_softmax(-1)
 
 
@@ -85,6 +97,11 @@ def b_dpo(
     public, and two summaries disagree on the direction. So both signs are here and nothing is called *the* method.
     Where a_w and a_l differ, log Z no longer cancels; where they are equal (one prompt, or a large temperature) it is
     DPO at s beta. `UserError` for a sign other than +-1, or a scale or temperature that is not positive.
+
+    >>> from safedpo.finite import population, six_answers, tv
+    >>> done = b_dpo(six_answers(), population(six_answers()), beta=0.5, scale=2.0, steps=300)  # one prompt: equal weights
+    >>> tv(done.logps, b_dpo_optimum(six_answers(), beta=0.5, scale=2.0)).item() < 1e-3
+    True
     """
     if sign not in (-1, 1) or not scale > 0 or not temperature > 0:
         raise UserError(f"sign is {sign}, scale {scale}, temperature {temperature}: +1 or -1, and two positive numbers")
@@ -116,5 +133,11 @@ def b_dpo(
 
 def b_dpo_optimum(world: FiniteWorld, *, beta: float, scale: float = 1.0) -> Tensor:
     """pi_ref exp(r / (s beta)) / Z, (P, A), where winner and loser weigh the same; elsewhere there is no closed form:
-    the weighted gaps of three answers need not agree [derived]."""
+    the weighted gaps of three answers need not agree [derived].
+
+    >>> from safedpo.finite import six_answers
+    >>> change = b_dpo_optimum(six_answers(), beta=0.5, scale=2.0) - six_answers().ref_logps
+    >>> round((change[0, 4] - change[0, 0]).item(), 9)  # (1.8 - 1.0) / (2 * 0.5)
+    0.8
+    """
     return optimal_policy(world, scale * beta, penalty=0.0)

@@ -25,7 +25,14 @@ def cdpo(
     steps: int = STEPS,
     tolerance: float = TOLERANCE,
 ) -> Outcome:
-    """Conservative DPO: -(1 - e) log sigmoid(m) - e log sigmoid(-m); finite margins even where a label is certain."""
+    """Conservative DPO: -(1 - e) log sigmoid(m) - e log sigmoid(-m); finite margins even where a label is certain.
+
+    >>> from safedpo.finite import population, six_answers
+    >>> done = cdpo(six_answers(), population(six_answers()), beta=0.5, flip_rate=0.1, rule="safedpo", steps=1000)
+    >>> change = done.logps - six_answers().ref_logps
+    >>> round((0.5 * (change[0, :4] - change[0, 4:].mean())).max().item(), 2) < 10  # finite, where T's labels are certain
+    True
+    """
     return ordered(
         "cDPO",
         "label smoothing, as in TRL",
@@ -56,6 +63,12 @@ def robust_dpo(
 
     Where a label is certain and no flip happened (clean SU pairs after T) its loss falls without bound along a slope
     that never flattens: `NotConvergedError` carries the gradient norm that stays.
+
+    >>> from safedpo.finite import flip_bits, population, six_answers, tv
+    >>> from safedpo.finite.methods.pairwise.orderings import dpo_helpful_optimum
+    >>> done = robust_dpo(six_answers(), population(six_answers()), beta=0.5, flip_rate=0.0, steps=1000)  # then it is DPO
+    >>> tv(done.logps, dpo_helpful_optimum(six_answers(), beta=0.5)).item() < 1e-3
+    True
     """
     return ordered(
         "robust DPO",
@@ -84,7 +97,14 @@ def kldpo(
     tolerance: float = TOLERANCE,
 ) -> Outcome:
     """KLDPO: mean of w l with w = exp((l - mean l) / tau), clipped at 10 and detached (the published code's weights,
-    not normalised: their unclipped mean is at least 1). It looks at the hardest pairs; as tau grows it is DPO."""
+    not normalised: their unclipped mean is at least 1). It looks at the hardest pairs; as tau grows it is DPO.
+
+    >>> from safedpo.finite import population, six_answers, tv
+    >>> from safedpo.finite.methods.pairwise.orderings import dpo_helpful_optimum
+    >>> done = kldpo(six_answers(), population(six_answers()), beta=0.5, tau=1e9, steps=300)
+    >>> tv(done.logps, dpo_helpful_optimum(six_answers(), beta=0.5)).item() < 0.02
+    True
+    """
 
     def objective(losses: Tensor, slopes: Tensor, weight: Tensor) -> Tensor:
         mean = (weight * losses).sum() / weight.sum()
@@ -110,6 +130,12 @@ def wdpo(
 
     With exact Bradley-Terry labels its optimum is that of DPO for every rho [derived]: the squared slope is a proper
     scoring rule too (Brier's), least at the true probability. On sampled pairs the two part.
+
+    >>> from safedpo.finite import population, six_answers, tv
+    >>> from safedpo.finite.methods.pairwise.orderings import dpo_helpful_optimum
+    >>> done = wdpo(six_answers(), population(six_answers()), beta=0.5, rho=0.5, steps=300)
+    >>> tv(done.logps, dpo_helpful_optimum(six_answers(), beta=0.5)).item() < 1e-2
+    True
     """
 
     def objective(losses: Tensor, slopes: Tensor, weight: Tensor) -> Tensor:

@@ -41,6 +41,11 @@ def stable_po(
     preference loss (arXiv 2507.07723). This penalty is its form as others report it; the slack (or hinge) and the
     size of gamma are not public. Its gradient is DPO's plus gamma times that of supervised training. `UserError`
     for a negative gamma.
+
+    >>> from safedpo.finite import six_answers, tv
+    >>> done = stable_po(six_answers(), population(six_answers()), beta=0.5, gamma=0.1, steps=300)
+    >>> tv(done.logps, stable_po_optimum(six_answers(), beta=0.5, gamma=0.1)).item() < 1e-3
+    True
     """
     _check_gamma(gamma)
     data = pairs.transform(rule)
@@ -111,7 +116,13 @@ def preference_loss(world: FiniteWorld, logps: Tensor, *, beta: float) -> Tensor
 
 
 def winner_loss(world: FiniteWorld, logps: Tensor) -> Tensor:
-    """L_SFT = -sum over winners of log pi, on the exact helpful pairs, ()."""
+    """L_SFT = -sum over winners of log pi, on the exact helpful pairs, ().
+
+    >>> from safedpo.finite import six_answers
+    >>> uniform = torch.zeros(1, 6).double().log_softmax(-1)
+    >>> round((winner_loss(six_answers(), uniform) / 15).exp().item(), 6)  # 15 pairs, log 6 each
+    6.0
+    """
     return -(winner_weight(world, population(world)) * logps).sum()
 
 
