@@ -83,6 +83,14 @@ def add_lora(model: PreTrainedModel, *, r: int = 4, alpha: float | None = None, 
 
     `alpha` is 2 r where not given. B starts at zero, so the new policy equals its reference exactly; A is drawn with
     `seed`, without touching PyTorch's own generator. Adapter weights are float32 also on a bfloat16 model.
+
+    >>> from safedpo.lm.models.tiny import tiny_model
+    >>> ids = torch.tensor([[5, 6, 7]])
+    >>> policy = add_lora(tiny_model(), r=2)
+    >>> torch.equal(policy(ids).logits, tiny_model()(ids).logits)  # B is zero: the policy is its reference
+    True
+    >>> {name.split(".")[-3] for name, weight in policy.named_parameters() if weight.requires_grad} == {"lora_A", "lora_B"}
+    True
     """
     if r < 1:
         raise UserError(f"the LoRA rank r is {r}; it must be at least 1")
@@ -155,6 +163,14 @@ def load_adapter(
     Where `run.json` beside the adapter holds `fingerprints.reference`, it must be the fingerprint of the model's
     base weights: an adapter on other weights would run without a word and mean nothing. `base_fingerprint` saves
     computing it again. Raises UserError naming the folder when the adapter is missing, damaged, or not for this model.
+
+    >>> import tempfile
+    >>> from safedpo.lm.models.tiny import tiny_model
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     add_lora(tiny_model(), r=2, seed=3).save_pretrained(home)
+    ...     policy = load_adapter(tiny_model(), home)
+    >>> weights_fingerprint(policy) == weights_fingerprint(tiny_model())  # of the base, which the adapter leaves as it is
+    True
     """
     folder = Path(folder)
     for file in ("adapter_config.json", "adapter_model.safetensors"):
@@ -228,6 +244,13 @@ def adapter_run(folder: Path) -> dict:
     """What `run.json` beside an adapter says, or an empty account of itself where there is none.
 
     `fingerprints` and `files` are always there, as mappings.
+
+    >>> import json, tempfile
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     nothing = adapter_run(Path(home))
+    ...     _ = (Path(home) / "run.json").write_text(json.dumps({"model": "mine"}))
+    ...     nothing, adapter_run(Path(home))["model"]
+    ({'fingerprints': {}, 'files': {}}, 'mine')
     """
     file = folder / "run.json"
     run = read_json(file, way_out="train the adapter again or remove that file") if file.exists() else {}
@@ -240,7 +263,14 @@ def adapter_run(folder: Path) -> dict:
 
 
 def refuse_changed(folder: Path, run: dict) -> None:
-    """Raise `UserError` for the first file whose bytes are not those that `run.json` names by sha256."""
+    """Raise `UserError` for the first file whose bytes are not those that `run.json` names by sha256.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     refuse_changed(Path(home), {"files": {"adapter_model.safetensors": "0" * 64}})
+    Traceback (most recent call last):
+    safedpo.errors.UserError: ...is damaged: adapter_model.safetensors is missing; copy the folder once more, or train again
+    """
     for name, expected in run["files"].items():
         if Path(name).name != name or name == "log.jsonl":
             continue

@@ -104,6 +104,17 @@ def dropout_off(model: torch.nn.Module) -> int:
 
 
 def model_path(name: str) -> str:
+    """The folder or hub id behind a name: a preset is made where it is missing, a folder must hold a model.
+
+
+    Raises `UserError` for an adapter's folder, for one without weights, and for a name that can be none of these.
+
+    >>> model_path("owner/name")  # of the hub: transformers looks it up
+    'owner/name'
+    >>> model_path("./nowhere")
+    Traceback (most recent call last):
+    safedpo.errors.UserError: no model './nowhere': presets are ...
+    """
     if name in PRESETS:
         return str(PRESETS[name]())
     folder = Path(name).expanduser()

@@ -15,7 +15,13 @@ from safedpo.lm.models.gate.outside import refuse_not_finite, refuse_what_is_not
 
 @contextmanager
 def loading(what: str) -> Iterator[None]:
-    """Turn the many ways in which a model cannot be read into one message that names it."""
+    """Turn the many ways in which a model cannot be read into one message that names it.
+
+    >>> with loading("my model"):
+    ...     raise KeyError("vocab_size")
+    Traceback (most recent call last):
+    safedpo.errors.UserError: my model cannot be loaded: 'vocab_size'; check the name, the network, or that the files are whole
+    """
     try:
         yield
     except UserError:
@@ -34,7 +40,15 @@ def loading(what: str) -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No progress bars of transformers for steps of a second or two."""
+    """No progress bars of transformers for steps of a second or two.
+
+    >>> before = transformers.utils.logging.is_progress_bar_enabled()
+    >>> with quiet():
+    ...     transformers.utils.logging.is_progress_bar_enabled()
+    False
+    >>> transformers.utils.logging.is_progress_bar_enabled() == before
+    True
+    """
     shown = transformers.utils.logging.is_progress_bar_enabled()
     transformers.utils.logging.disable_progress_bar()
     try:
@@ -50,6 +64,15 @@ def read_model(
     """The model and tokenizer of a folder or hub id: safetensors only, no code from outside, and no weight left out.
 
     Raises UserError where the files lack weights that the model has: transformers would fill them with random numbers.
+
+    >>> import tempfile
+    >>> from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
+    >>> with tempfile.TemporaryDirectory() as home, quiet():
+    ...     for part in (tiny_model(), tiny_tokenizer()):
+    ...         _ = part.save_pretrained(home)
+    ...     model, tokenizer = read_model(home, torch.float32)
+    >>> torch.equal(model.lm_head.weight, tiny_model().lm_head.weight), tokenizer.eos_token
+    (True, '</s>')
     """
     refuse_what_is_not_data(path)
     tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)

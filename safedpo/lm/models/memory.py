@@ -70,6 +70,11 @@ def memory_estimate(
     16 bytes for each float32 LoRA number (value, gradient, Adam's two moments; with `full` 3 more copies in the model's dtype);
     activations: what autograd keeps of one row, counted on the meta device (with `checkpointing` one layer's share, plus
     each layer's input); logits = 128 x vocabulary x 12 bytes, for a chunk in float32, its softmax and its gradient.
+
+    >>> from safedpo.lm.models.tiny import tiny_model
+    >>> needed = memory_estimate(tiny_model().config, dtype="float32", device="cpu", r=2)
+    >>> needed.parameters == sum(p.numel() for p in tiny_model().parameters()), needed.optimizer == 16 * needed.trainable
+    (True, True)
     """
     device = choose_device(device)
     torch_dtype, _ = named_dtype(dtype, device)
@@ -91,7 +96,13 @@ def estimate_of(
     checkpointing: bool = False,
     four_bit: bool = False,
 ) -> MemoryEstimate:
-    """`memory_estimate` from a config; see there."""
+    """`memory_estimate` from a config; see there.
+
+    >>> from safedpo.lm.models.tiny import tiny_model
+    >>> lora, full = (estimate_of(tiny_model().config, torch.float32, full=full) for full in (False, True))
+    >>> lora.weights == full.weights == 4 * lora.parameters, full.optimizer == 3 * full.weights
+    (True, True)
+    """
     model = shape_only(config, dtype)
     parameters = sum(p.numel() for p in model.parameters())
     policy = model if full else add_lora(model, r=r)
@@ -122,7 +133,13 @@ def estimate_of(
 
 
 def shape_only(config, dtype: torch.dtype):
-    """The model of this config on the meta device, in training mode, with the attention that training would use."""
+    """The model of this config on the meta device, in training mode, with the attention that training would use.
+
+    >>> from safedpo.lm.models.tiny import tiny_model
+    >>> model = shape_only(tiny_model().config, torch.bfloat16)
+    >>> model.device.type, model.dtype, model.training
+    ('meta', torch.bfloat16, True)
+    """
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config, dtype=dtype)
     dropout_off(model)
@@ -149,7 +166,13 @@ def pairs_row(tokens: int, pair: int = 512) -> TokenBatch:
 
 
 def kept_for_backward(policy, batch: TokenBatch) -> int:
-    """Bytes that autograd keeps of one row beside the weights; `policy` is on the meta device."""
+    """Bytes that autograd keeps of one row beside the weights; `policy` is on the meta device.
+
+    >>> from safedpo.lm.models.tiny import tiny_model
+    >>> model = shape_only(tiny_model().config, torch.float32)
+    >>> kept_for_backward(model, pairs_row(64)) < kept_for_backward(model, pairs_row(128))
+    True
+    """
     fuse_lora(policy)
     own = {p.untyped_storage()._cdata for p in policy.parameters()}
     kept = {}
@@ -169,6 +192,17 @@ def refuse_if_too_big(trainer, free: int | None = None) -> None:
     """Raise `UserError` if the longest row of this run needs more memory than the device has free.
 
     Weights are loaded already. A model that `AutoModelForCausalLM` does not know (one made for a lesson) is let through.
+
+    >>> from types import SimpleNamespace
+    >>> from safedpo.lm.models.tiny import tiny_model
+    >>> from safedpo.lm.rows.tokens import TokenPair
+    >>> args = SimpleNamespace(device=torch.device("cpu"), gradient_checkpointing=False)
+    >>> items = [TokenPair((5,) * 60, (6,) * 20, (7,) * 20, False, True, "SU", 1)]
+    >>> trainer = SimpleNamespace(items=items, row_tokens=512, model=tiny_model(), args=args)
+    >>> refuse_if_too_big(trainer, free=10**9)
+    >>> refuse_if_too_big(trainer, free=10**4)
+    Traceback (most recent call last):
+    safedpo.errors.UserError: a row of 100 tokens needs about 0.0 GB beside the weights, ...; set max_length below 100, ...
     """
     longest = max(n_tokens(item) for item in trainer.items)
     tokens = max(longest, min(trainer.row_tokens, sum(n_tokens(item) for item in trainer.items)))

@@ -44,7 +44,15 @@ def response_logps(model, batch: TokenBatch, *, chunk: int = CHUNK) -> Tensor:
 
 
 def token_logps(model, batch: TokenBatch, *, chunk: int = CHUNK) -> Tensor:
-    """log pi of each response token given all before it, (T,) float32 nats, in the order of `batch.targets`."""
+    """log pi of each response token given all before it, (T,) float32 nats, in the order of `batch.targets`.
+
+    >>> from safedpo.lm.models.tiny import tiny_model
+    >>> from safedpo.lm.rows.packing import pack
+    >>> found = token_logps(tiny_model(), pack([(5, 6)], [(0, (7, 1))]))
+    >>> plain = tiny_model()(torch.tensor([[5, 6, 7, 1]])).logits[0].log_softmax(-1)
+    >>> torch.allclose(found, plain[[1, 2], [7, 1]], atol=1e-5)
+    True
+    """
     causal_lm = model.get_base_model() if hasattr(model, "get_base_model") else model
     if own := getattr(causal_lm, "position_logits", None):  # a model that knows packed rows itself
         return _log_softmax_at(own(batch).float(), batch.targets)

@@ -46,6 +46,15 @@ def reference_logps(
     (default: `$SAFEDPO_CACHE/reference`) holds one subfolder for each identity. With several processes each computes
     the parts `rank`, `rank + world`, ... and `wait` is called before all parts are read. A part whose bytes are not
     those that were written (sha256) is computed again. Raises `UserError` if a value is not finite or above 0.
+
+    >>> import tempfile
+    >>> from safedpo.lm.models.tiny import tiny_model
+    >>> pair = TokenPair((5, 6), (7, 1), (8, 1), False, True, "SU", 1)
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     found = reference_logps(tiny_model(), [pair], folder=Path(home))
+    >>> plain = tiny_model()(torch.tensor([[5, 6, 7, 1]])).logits[0].log_softmax(-1)
+    >>> found.shape, torch.allclose(found[0, 0], plain[1, 7] + plain[2, 1], atol=1e-5)
+    (torch.Size([2, 1]), True)
     """
     fingerprint = fingerprint or weights_fingerprint(model)
     identity = reference_identity(fingerprint, str(model.dtype), pairs)

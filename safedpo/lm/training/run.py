@@ -78,6 +78,17 @@ def train(
     instead of a LoRA adapter. `skip_bad_rows` leaves rows out that cannot be used; `contradictions` keeps (the default),
     drops or votes on responses that carry both safety labels: both are counted in `run.json`, `labels`. Other fields of
     `SafeDPOConfig` pass through by name. Raises `UserError` for anything the user can put right.
+
+    >>> import os, tempfile, torch
+    >>> from unittest import mock
+    >>> from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
+    >>> tiny = LoadedModel(tiny_model(), tiny_tokenizer(), "tiny", "cpu", torch.float32, "", "")
+    >>> pair = Record("hi", ("hello", "go away"), (False, True), better=0, safer=0, row=1)
+    >>> with tempfile.TemporaryDirectory() as home, mock.patch.dict(os.environ, SAFEDPO_CACHE=home):
+    ...     done = train(tiny, [pair], f"{home}/run", max_steps=1, device="cpu", disable_tqdm=True)
+    ...     done.metrics["steps"], (done.folder / "adapter_model.safetensors").exists()
+    gate: a packed row gives what single sequences give, ...
+    (1, True)
     """
     check_own(lora_r=lora_r, lora_alpha=lora_alpha, max_pairs=max_pairs)
     if data is None:
@@ -168,6 +179,10 @@ def sft(
     bad (each distinct prompt and response once), the `better` ones, or the `safe` ones. `adapter`: go on from the
     adapter of an earlier run on the same model, instead of a fresh one. `batch_size`: prompts a
     step, each with up to 6 of its responses, so that the prompt is computed once for them. All else as in `train`.
+
+    >>> sft(adapter="nowhere")  # what can be checked at once is checked before a model is loaded
+    Traceback (most recent call last):
+    safedpo.errors.UserError: nowhere holds no LoRA adapter: adapter_config.json is missing
     """
     check_own(lora_r=lora_r, lora_alpha=lora_alpha, max_examples=max_examples)
     if adapter is not None and not (Path(adapter) / "adapter_config.json").is_file():

@@ -23,6 +23,17 @@ def check_step_zero(trainer) -> dict[str, float]:
     `predicted`: the mean loss over all pairs by theorem; `measured`: the same mean with measured losses, those of
     the checked pairs standing for their kind (equal safety or not); `noise`: the largest difference in nats.
     Raises `UserError` where the two differ by more than rounding: then the reference is not this policy's.
+
+    >>> from safedpo.lm.models.tiny import tiny_model
+    >>> from safedpo.lm.rows.tokens import TokenPair
+    >>> from safedpo.lm.training.config import SafeDPOConfig
+    >>> from safedpo.lm.training.trainer import SafeDPOTrainer
+    >>> pair = TokenPair((5, 6), (7, 1), (8, 1), False, True, "SU", 1)
+    >>> config = SafeDPOConfig("run", use_cpu=True, max_steps=1, disable_tqdm=True, save_strategy="no")
+    >>> wrong = SafeDPOTrainer(tiny_model(), config, [pair], torch.tensor([[-90.0], [-1.0]]))  # not this model's
+    >>> check_step_zero(wrong)
+    Traceback (most recent call last):
+    safedpo.errors.UserError: ...
     """
     pairs, config, ref_logps = trainer.items, trainer.args, trainer.ref_logps
     unsafe = torch.tensor([[p.chosen_unsafe for p in pairs], [p.rejected_unsafe for p in pairs]])

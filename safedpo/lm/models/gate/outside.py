@@ -25,6 +25,13 @@ def refuse_what_is_not_data(source: str | Path) -> None:
     """Raise `UserError` if the model names code, a kernel from elsewhere or a weight file that is no safetensors.
 
     `source` is a folder or a hub id; of a hub id the small files are fetched first, as transformers would fetch them.
+
+    >>> import json, tempfile
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     _ = (Path(home) / "config.json").write_text(json.dumps({"_attn_implementation": "owner/kernel"}))
+    ...     refuse_what_is_not_data(home)
+    Traceback (most recent call last):
+    safedpo.errors.UserError: ...
     """
     for name in (*INDEXES, *SETTINGS):
         file = Path(source) / name if Path(source).is_dir() else _fetched(str(source), name)

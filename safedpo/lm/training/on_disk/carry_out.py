@@ -31,7 +31,23 @@ class Run:
 
 
 def carry_out(trainer: SafeDPOTrainer, loaded: LoadedModel, about: dict, resume: Path | None, counts: dict) -> Run:
-    """Train what is left to train, and put the result into the folder."""
+    """Train what is left to train, and put the result into the folder.
+
+    >>> import tempfile, torch
+    >>> from safedpo.lm.models.adapters import add_lora
+    >>> from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
+    >>> from safedpo.lm.rows.tokens import TokenPair
+    >>> from safedpo.lm.training.callbacks import LogFile
+    >>> tiny = LoadedModel(tiny_model(), tiny_tokenizer(), "tiny", "cpu", torch.float32, "", "")
+    >>> pair = TokenPair((5, 6), (7, 1), (8, 1), False, True, "SU", 1)
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     config = SafeDPOConfig(home, use_cpu=True, max_steps=1, disable_tqdm=True)
+    ...     trainer = SafeDPOTrainer(add_lora(tiny.model, r=1), config, [pair], torch.tensor([[-7.0], [-7.0]]))
+    ...     trainer.add_callback(LogFile(Path(home) / "log.jsonl"))
+    ...     done = carry_out(trainer, tiny, {}, None, {"rows": 1})
+    ...     done.metrics["steps"], sorted(path.name for path in done.folder.iterdir())[:2]
+    (1, ['adapter_config.json', 'adapter_model.safetensors'])
+    """
     folder = Path(trainer.args.output_dir)
     if resume is not None and is_trained(trainer, resume):
         load_trained(trainer, resume)
@@ -54,7 +70,13 @@ def carry_out(trainer: SafeDPOTrainer, loaded: LoadedModel, about: dict, resume:
 
 
 def resume_point(config: SafeDPOConfig) -> Path | None:
-    """The checkpoint to go on from. One process looks, and removes what is damaged; then all see the same."""
+    """The checkpoint to go on from. One process looks, and removes what is damaged; then all see the same.
+
+    >>> import tempfile
+    >>> from types import SimpleNamespace
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     resume_point(SimpleNamespace(should_save=True, output_dir=home, world_size=1))  # a new run: None
+    """
     if config.should_save:
         resume_from(Path(config.output_dir))
     wait_for_all(config)
@@ -62,6 +84,10 @@ def resume_point(config: SafeDPOConfig) -> Path | None:
 
 
 def wait_for_all(config: SafeDPOConfig) -> None:
-    """Let every process of this run come to here."""
+    """Let every process of this run come to here.
+
+    >>> from types import SimpleNamespace
+    >>> wait_for_all(SimpleNamespace(world_size=1))  # one process waits for nobody
+    """
     if config.world_size > 1:
         config.distributed_state.wait_for_everyone()

@@ -19,7 +19,18 @@ from safedpo.files import read_json
 
 
 def keep_pending(trainer, checkpoint: Path) -> None:
-    """Write what waits for the next log row into a checkpoint that is being made."""
+    """Write what waits for the next log row into a checkpoint that is being made.
+
+    >>> import tempfile
+    >>> from types import SimpleNamespace
+    >>> from safedpo.lm.training.metrics import GroupSums
+    >>> state = dict(_tr_loss=torch.tensor(2.5), _total_loss_scalar=1.0, _globalstep_last_logged=3, sums=GroupSums())
+    >>> trainer = SimpleNamespace(**state, args=SimpleNamespace(process_index=0))
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     keep_pending(trainer, Path(home))
+    ...     read_json(Path(home) / "pending-0.json")["loss"]
+    2.5
+    """
     content = {
         "loss": trainer._tr_loss.item(),
         "total": trainer._total_loss_scalar,
@@ -47,7 +58,18 @@ class RestorePending(TrainerCallback):
 
 
 def is_trained(trainer, checkpoint: Path | None) -> bool:
-    """Whether `checkpoint` is the last step of this run, so that nothing is left to train."""
+    """Whether `checkpoint` is the last step of this run, so that nothing is left to train.
+
+    >>> from safedpo.lm.training.config import SafeDPOConfig
+    >>> from safedpo.lm.training.trainer import SafeDPOTrainer
+    >>> from safedpo.lm.models.tiny import tiny_model
+    >>> from safedpo.lm.rows.tokens import TokenPair
+    >>> pair = TokenPair((5, 6), (7, 1), (8, 1), False, True, "SU", 1)
+    >>> config = SafeDPOConfig("run", use_cpu=True, max_steps=3, disable_tqdm=True, save_strategy="no")
+    >>> trainer = SafeDPOTrainer(tiny_model(), config, [pair], torch.tensor([[-7.0], [-7.0]]))
+    >>> is_trained(trainer, None), is_trained(trainer, Path("checkpoint-2")), is_trained(trainer, Path("checkpoint-3"))
+    (False, False, True)
+    """
     if checkpoint is None:
         return False
     steps = trainer.set_initial_training_values(trainer.args, trainer.get_train_dataloader())[-1]
@@ -55,13 +77,32 @@ def is_trained(trainer, checkpoint: Path | None) -> bool:
 
 
 def load_trained(trainer, checkpoint: Path) -> None:
-    """Put the weights and the log of the last step into the trainer, without a step of training."""
+    """Put the weights and the log of the last step into the trainer, without a step of training.
+
+    >>> import tempfile
+    >>> from types import SimpleNamespace
+    >>> loaded = []
+    >>> trainer = SimpleNamespace(_load_from_checkpoint=loaded.append)
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     TrainerState(global_step=7).save_to_json(f"{home}/{TRAINER_STATE_NAME}")
+    ...     load_trained(trainer, Path(home))
+    >>> loaded == [home], trainer.state.global_step
+    (True, 7)
+    """
     trainer._load_from_checkpoint(str(checkpoint))
     trainer.state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
 
 
 def refuse_damaged(model, checkpoint: Path) -> None:
-    """Raise `UserError` where a weight that is trained is not a finite number."""
+    """Raise `UserError` where a weight that is trained is not a finite number.
+
+    >>> layer = torch.nn.Linear(2, 2)
+    >>> refuse_damaged(layer, Path("run"))
+    >>> _ = layer.bias.data.fill_(torch.inf)
+    >>> refuse_damaged(layer, Path("run"))
+    Traceback (most recent call last):
+    safedpo.errors.UserError: run: the weight bias is not finite; delete that folder and start again
+    """
     for name, weight in model.named_parameters():
         if weight.requires_grad and not all(math.isfinite(end.item()) for end in weight.detach().aminmax()):
             raise UserError(f"{checkpoint}: the weight {name} is not finite; delete that folder and start again")

@@ -32,6 +32,15 @@ def held(config) -> Iterator[None]:
     """Hold the run's folder for the time of the block, and say what is kept when the disk refuses in the middle of it.
 
     A second run in the same folder is refused. Of several processes of one run, the first holds the folder for all.
+
+    >>> import tempfile
+    >>> from types import SimpleNamespace
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     config = SimpleNamespace(output_dir=f"{home}/run", should_save=True)
+    ...     with held(config), held(config):
+    ...         pass
+    Traceback (most recent call last):
+    safedpo.errors.UserError: ...
     """
     folder = Path(config.output_dir)
     if not config.should_save:
@@ -62,6 +71,15 @@ def claim(config, about: dict) -> dict:
     """Make the folder this run's own, or find that it holds the same run, interrupted. Refuses all else.
 
     Returns what the interrupted run had noted about itself (nothing if there was none).
+
+    >>> import tempfile
+    >>> from types import SimpleNamespace
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     config = SimpleNamespace(output_dir=home, should_save=True, world_size=1)
+    ...     first = claim(config, {"kind": "train", "settings": {"beta": 0.1}})
+    ...     claim(config, {"kind": "train", "settings": {"beta": 0.2}})
+    Traceback (most recent call last):
+    safedpo.errors.UserError: ...holds another run (it differs in ...
     """
     folder, about, found = Path(config.output_dir), _plain(about), None
     if config.should_save:
@@ -104,14 +122,34 @@ def dtype_of_run(output_dir: str | Path, dtype: str) -> str:
 
 
 def note(config, **facts) -> None:
-    """Add facts to the `run.json` of a run that goes on, so that they outlive an interruption."""
+    """Add facts to the `run.json` of a run that goes on, so that they outlive an interruption.
+
+    >>> import tempfile
+    >>> from types import SimpleNamespace
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     write_json(Path(home) / "run.json", {"kind": "train"})
+    ...     note(SimpleNamespace(output_dir=home, should_save=True), step_zero=0.7)
+    ...     read_json(Path(home) / "run.json")
+    {'kind': 'train', 'step_zero': 0.7}
+    """
     if config.should_save:
         file = Path(config.output_dir) / "run.json"
         write_json(file, read_json(file) | _plain(facts))
 
 
 def about_run(kind: str, loaded, source: str, config, tokens, **own) -> dict:
-    """What a run says about itself in `run.json`; what of it makes it the same run is named in `IDENTITY`."""
+    """What a run says about itself in `run.json`; what of it makes it the same run is named in `IDENTITY`.
+
+    >>> import torch
+    >>> from safedpo.lm.models.load import LoadedModel
+    >>> from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
+    >>> from safedpo.lm.rows.tokens import Tokenized
+    >>> from safedpo.lm.training.config import SafeDPOConfig
+    >>> tiny = LoadedModel(tiny_model(), tiny_tokenizer(), "tiny", "cpu", torch.float32, "asked for", "")
+    >>> about = about_run("train", tiny, "mine.jsonl", SafeDPOConfig("run", use_cpu=True), Tokenized(), lora_r=4)
+    >>> about["template"], about["dtype"], about["settings"]["lora_r"], "output_dir" in about["settings"]
+    ('chat', 'float32', 4, False)
+    """
     settings = {name: getattr(config, name) for name in sorted(honoured_arguments() - {"output_dir", "local_rank"})}
     if kind == "sft":
         settings = {k: v for k, v in settings.items() if k not in ("beta", "delta", "loss", "rule")}
@@ -155,6 +193,15 @@ def finish(model, tokenizer, folder: Path, about: dict) -> None:
     """Put the trained weights and, last, the final `run.json` into the folder; then remove the checkpoints.
 
     `run.json` names each file with its sha256 (`files`), so that a bit that is flipped later is noticed.
+
+    >>> import tempfile
+    >>> from safedpo.lm.models.adapters import add_lora
+    >>> from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     finish(add_lora(tiny_model(), r=1), tiny_tokenizer(), Path(home), {"kind": "train"})
+    ...     run = read_json(Path(home) / "run.json")
+    ...     run["status"], run["files"]["adapter_model.safetensors"] == file_sha256(Path(home) / "adapter_model.safetensors")
+    ('finished', True)
     """
     staged = folder / UNFINISHED
     shutil.rmtree(staged, ignore_errors=True)
@@ -189,7 +236,14 @@ def tidy(folder: Path) -> None:
 
 
 def read_log(folder: Path) -> list[dict]:
-    """The rows of `log.jsonl`: one a logged step."""
+    """The rows of `log.jsonl`: one a logged step.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     _ = (Path(home) / "log.jsonl").write_text('{"step": 1}')
+    ...     read_log(Path(home))
+    [{'step': 1}]
+    """
     file = folder / "log.jsonl"
     try:
         return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
@@ -200,7 +254,11 @@ def read_log(folder: Path) -> list[dict]:
 
 
 def versions() -> dict[str, str]:
-    """The installed versions that results depend on."""
+    """The installed versions that results depend on.
+
+    >>> sorted(versions()) == sorted(VERSIONS)
+    True
+    """
     found = {}
     for name in VERSIONS:
         try:
