@@ -99,11 +99,11 @@ def bso(
         world,
         pairs,
         "safedpo",
-        shape,
         beta,
         seed,
         steps,
         tolerance,
+        shape=shape,
         loss=slope,
         delta=delta,
     )

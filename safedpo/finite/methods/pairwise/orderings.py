@@ -28,37 +28,28 @@ def ordered(
     world: FiniteWorld,
     pairs: Pairs,
     rule: str,
-    shape: Shape,
     beta: float,
     seed: int,
     steps: int,
     tolerance: float,
+    *,
+    shape: Shape | None = None,
     **settings: Unpack[FitSettings],
 ) -> Outcome:
-    """The pairs ordered by `rule`, then one table trained on them; `LABELS` says which labels the rule reads.
+    """One table trained on the pairs ordered by `rule`, whose labels `LABELS` names; `shape` (logistic) is its loss's.
 
 
     >>> from safedpo.finite import population, six_answers
     >>> pairs = population(six_answers())
-    >>> done = ordered("demo", "here", six_answers(), pairs, "harmless", logistic(0.5), 0.5, 0, 10, 10.0)
+    >>> done = ordered("demo", "here", six_answers(), pairs, "harmless", 0.5, 0, 10, 10.0)
     >>> done.method, done.costs.labels == {"safer": len(pairs)}
     ('demo', True)
     """
     costs = Costs(tables=1)
     costs.use_labels(pairs, *LABELS[rule])
     with costs.timed():
-        logps, norm = train(
-            method,
-            world,
-            pairs.transform(rule),
-            costs,
-            shape=shape,
-            beta=beta,
-            steps=steps,
-            tolerance=tolerance,
-            seeds=(seed,),
-            **settings,
-        )
+        how = {"shape": shape or logistic(beta), "beta": beta, "steps": steps, "tolerance": tolerance, "seeds": (seed,)}
+        logps, norm = train(method, world, pairs.transform(rule), costs, **how, **settings)
     return Outcome(method, logps, costs, source, norm)
 
 
@@ -72,9 +63,7 @@ def dpo_helpful(
     >>> tv(done.logps, dpo_helpful_optimum(six_answers(), beta=0.5)).item() < 1e-6
     True
     """
-    return ordered(
-        "DPO-helpful", "arXiv 2305.18290, Eq. 7", world, pairs, "helpful", logistic(beta), beta, seed, steps, tolerance
-    )
+    return ordered("DPO-helpful", "arXiv 2305.18290, Eq. 7", world, pairs, "helpful", beta, seed, steps, tolerance)
 
 
 def dpo_helpful_optimum(world: FiniteWorld, *, beta: float) -> Tensor:
@@ -102,16 +91,7 @@ def dpo_harmless(
     True
     """
     return ordered(
-        "DPO-harmless",
-        "arXiv 2505.20065, section 5",
-        world,
-        pairs,
-        "harmless",
-        logistic(beta),
-        beta,
-        seed,
-        steps,
-        tolerance,
+        "DPO-harmless", "arXiv 2505.20065, section 5", world, pairs, "harmless", beta, seed, steps, tolerance
     )
 
 
@@ -138,16 +118,7 @@ def dpo_safebetter(
     True
     """
     return ordered(
-        "DPO-safebetter",
-        "arXiv 2505.20065, section 5",
-        world,
-        pairs,
-        "safebetter",
-        logistic(beta),
-        beta,
-        seed,
-        steps,
-        tolerance,
+        "DPO-safebetter", "arXiv 2505.20065, section 5", world, pairs, "safebetter", beta, seed, steps, tolerance
     )
 
 
@@ -172,9 +143,7 @@ def t_only(
     >>> unsafe_mass(six_answers(), done.logps).item() < 1e-2
     True
     """
-    return ordered(
-        "T only", "arXiv 2505.20065, Eq. 11", world, pairs, "safedpo", logistic(beta), beta, seed, steps, tolerance
-    )
+    return ordered("T only", "arXiv 2505.20065, Eq. 11", world, pairs, "safedpo", beta, seed, steps, tolerance)
 
 
 def delta_only(
@@ -200,7 +169,6 @@ def delta_only(
         world,
         pairs,
         "helpful",
-        logistic(beta),
         beta,
         seed,
         steps,
@@ -240,15 +208,5 @@ def safedpo(
     (True, 1, 0)
     """
     return ordered(
-        "SafeDPO",
-        "arXiv 2505.20065, Eq. 12",
-        world,
-        pairs,
-        "safedpo",
-        logistic(beta),
-        beta,
-        seed,
-        steps,
-        tolerance,
-        delta=delta,
+        "SafeDPO", "arXiv 2505.20065, Eq. 12", world, pairs, "safedpo", beta, seed, steps, tolerance, delta=delta
     )

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from safedpo.errors import UserError
-from safedpo.finite.methods.outcome import STEPS, TOLERANCE, Costs, Outcome, descend, logistic
+from safedpo.finite.methods.outcome import STEPS, TOLERANCE, Costs, Outcome, cautious_step, descend
 from safedpo.finite.methods.pairwise.orderings import LABELS, ordered
 from safedpo.finite.optimum import optimal_policy
 from safedpo.finite.pairs import Pairs
@@ -40,7 +40,6 @@ def see_dpo(
         world,
         pairs,
         rule,
-        logistic(total),
         total,
         seed,
         steps,
@@ -123,7 +122,7 @@ def b_dpo(
             data,
             objective,
             costs,
-            curvature=curvature,
+            lr=cautious_step(world, data, curvature),
             steep=scale * beta,
             steps=steps,
             tolerance=tolerance,

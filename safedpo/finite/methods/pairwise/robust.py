@@ -4,8 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from safedpo.finite.fit import DivergedError, NotConvergedError
-from safedpo.finite.methods.outcome import STEPS, TOLERANCE, Costs, Outcome, logistic, step_size
+from safedpo.finite.methods.outcome import STEPS, TOLERANCE, Costs, Outcome, descend, logistic, step_size
 from safedpo.finite.methods.pairwise.orderings import LABELS, ordered
 from safedpo.finite.pairs import Pairs
 from safedpo.finite.slopes import cdpo_slope, robust_dpo_slope
@@ -39,7 +38,6 @@ def cdpo(
         world,
         pairs,
         rule,
-        logistic(beta),
         beta,
         seed,
         steps,
@@ -76,7 +74,6 @@ def robust_dpo(
         world,
         pairs,
         rule,
-        logistic(beta),
         beta,
         seed,
         steps,
@@ -149,20 +146,15 @@ def _batch(method, source, world, pairs, rule, objective, steeper, beta, steps, 
     """Autograd descent for objectives that look at all pairs at once; `steeper` bounds how much a pair may gain."""
     costs, data = Costs(tables=1), pairs.transform(rule)
     costs.use_labels(pairs, *LABELS[rule])
-    lr = step_size(world, data, logistic(beta).curvature * steeper)
-    logits = torch.zeros_like(world.ref_logps, requires_grad=True)
+
+    def of_ratio(ratio: Tensor) -> Tensor:
+        gap = ratio[data.prompt, data.chosen] - ratio[data.prompt, data.rejected]
+        return objective(-logsigmoid(beta * gap), beta * torch.sigmoid(-beta * gap), data.weight)
+
+    lr, named = step_size(world, data, logistic(beta).curvature * steeper), f"{method} at beta={beta:.4g}"
     with costs.timed():
-        for step in range(steps):
-            gap = logits[data.prompt, data.chosen] - logits[data.prompt, data.rejected]
-            value = objective(-logsigmoid(beta * gap), beta * torch.sigmoid(-beta * gap), data.weight)
-            (gradient,) = torch.autograd.grad(value, logits)
-            if not gradient.isfinite().all():
-                raise DivergedError(f"{method} at beta={beta:.4g}", step)
-            logits.data -= lr * gradient
-    costs.steps, norm, limit = steps, gradient.norm().item(), tolerance * beta * data.weight.sum().item()
-    if norm > limit:
-        raise NotConvergedError(f"{method} at beta={beta:.4g}", steps, norm, limit)
-    return Outcome(method, (world.ref_logps + logits.detach()).log_softmax(-1), costs, source, norm)
+        logps, norm = descend(named, world, data, of_ratio, costs, lr=lr, steep=beta, steps=steps, tolerance=tolerance)
+    return Outcome(method, logps, costs, source, norm)
 
 
 def _with(slope, flip_rate: float):

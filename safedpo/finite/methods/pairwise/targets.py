@@ -31,7 +31,17 @@ def ipo(
     True
     """
     return ordered(
-        "IPO", "arXiv 2310.12036, Eq. 17", world, pairs, rule, squared(beta), beta, seed, steps, tolerance, loss="ipo"
+        "IPO",
+        "arXiv 2310.12036, Eq. 17",
+        world,
+        pairs,
+        rule,
+        beta,
+        seed,
+        steps,
+        tolerance,
+        shape=squared(beta),
+        loss="ipo",
     )
 
 
@@ -71,11 +81,11 @@ def bfpo(
         world,
         pairs,
         "helpful",
-        squared(beta),
         beta,
         seed,
         steps,
         tolerance,
+        shape=squared(beta),
         loss=bfpo_slope,
     )
     done.costs.use_labels(pairs, "better", "bits")

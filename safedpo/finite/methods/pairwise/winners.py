@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from safedpo.errors import UserError
-from safedpo.finite.methods.outcome import TOLERANCE, Costs, Outcome, descend, logistic
+from safedpo.finite.methods.outcome import TOLERANCE, Costs, Outcome, cautious_step, descend, logistic
 from safedpo.finite.methods.pairwise.orderings import LABELS
 from safedpo.finite.pairs import Pairs, pairs_loss, population
 from safedpo.finite.world import FiniteWorld
@@ -66,7 +66,7 @@ def stable_po(
             data,
             objective,
             costs,
-            curvature=curvature,
+            lr=cautious_step(world, data, curvature),
             steep=beta + gamma,
             steps=steps,
             tolerance=tolerance,
