@@ -42,12 +42,11 @@ class SweepSettings:
 
     Every run minimises the loss safedpo with its delta; rule `safedpo` orders the pairs by T, `helpful` leaves them
     as they are, so that delta = 0 is plain DPO there. `budgets`: pairs seen when the policy is measured; the last one
-    is the length of the run. The defaults are those of the recipe
-    `household`. `samples`: responses a prompt at the last budget (1 before it), up to `max_new_tokens`.
+    is the length of the run. `samples`: responses a prompt at the last budget (1 before it), up to `max_new_tokens`. The
+    defaults are those of the recipe `household`.
 
     >>> SweepSettings(deltas=(0, -1))
     Traceback (most recent call last):
-    ...
     safedpo.errors.UserError: delta is -1; it must be at least 0 and finite
     """
 
@@ -206,10 +205,8 @@ def _train(run: SweepRun, folder: Path, settings: SweepSettings, loaded: LoadedM
 def _about(
     settings: SweepSettings, decoding: Decoding, loaded: LoadedModel, records: Records, held_out: Records
 ) -> dict:
-    shared = {
-        name: getattr(settings, name)
-        for name in ("model", "batch_size", "learning_rate", "beta", "lora_r", "max_grad_norm")
-    } | {
+    names = ("model", "batch_size", "learning_rate", "beta", "lora_r", "max_grad_norm")
+    shared = {name: getattr(settings, name) for name in names} | {
         "data": records.source,
         "prompts": held_out.source,
         "loss": "safedpo",

@@ -233,9 +233,8 @@ def _sound(measure):
 def _words() -> list[str]:
     """The tokens of the shorter text and its padding, numbered; plotly would read <end> as HTML."""
     ids, *_ = broken(0).scored(_loaded().model, _loaded().tokenizer, TEXTS)
-    return [
-        f"{i} {style.escape(word)}" for i, word in enumerate(_loaded().tokenizer.convert_ids_to_tokens(ids[0].tolist()))
-    ]
+    words = _loaded().tokenizer.convert_ids_to_tokens(ids[0].tolist())
+    return [f"{i} {style.escape(word)}" for i, word in enumerate(words)]
 
 
 def mystery(notebook: str) -> tuple[go.Figure, str]:

@@ -11,10 +11,10 @@ from safetensors import safe_open
 from transformers import PreTrainedModel
 
 from safedpo.errors import UserError, brief
-from safedpo.files import is_number, read_json, write_json
+from safedpo.files import read_json, write_json
 from safedpo.lm.models.download import file_sha256
 from safedpo.lm.models.fingerprint import weights_fingerprint
-from safedpo.lm.models.gate.outside import refuse_not_finite
+from safedpo.lm.models.gate.outside import refuse_not_finite, refuse_other_adapters
 from safedpo.lm.models.loading import loading
 
 # PEFT's own use of a name that transformers renames, and its list of missing tensors, which is checked here instead.
@@ -176,8 +176,7 @@ def load_adapter(
     for file in ("adapter_config.json", "adapter_model.safetensors"):
         if not (folder / file).is_file():
             raise UserError(f"{folder} holds no LoRA adapter: {file} is missing")
-    _refuse_config(folder / "adapter_config.json")
-    _refuse_other_kinds(folder)
+    refuse_other_adapters(folder / "adapter_config.json")
     run = adapter_run(folder)
     refuse_changed(folder, run)
     expected = run["fingerprints"].get("reference")
@@ -205,39 +204,6 @@ def load_adapter(
         )
     refuse_not_finite(policy, f"the adapter in {folder}", only=f".{name}.")
     return policy
-
-
-def _refuse_other_kinds(folder: Path) -> None:
-    """Only where "adapter off" is the base exactly can the base be its reference."""
-    file = folder / "adapter_config.json"
-    config = read_json(file, way_out="fetch the adapter again")
-    kind, start = config.get("peft_type", "LORA"), str(config.get("init_lora_weights", True)).lower()
-    if kind != "LORA":
-        raise UserError(f"{file}: its peft_type is {kind}, and only LORA adapters are read; train a LoRA adapter")
-    if start.startswith(_CHANGES_BASE):
-        raise UserError(
-            f"{file}: init_lora_weights is {start!r}, which changes the base weights as well, so that without the adapter they are "
-            "not the reference; convert it to plain LoRA (PEFT: save_pretrained with path_initial_model_for_weight_conversion)"
-        )
-    if config.get("bias", "none") != "none" or config.get("modules_to_save"):
-        raise UserError(
-            f"{file}: it also replaces biases or whole layers (bias, modules_to_save), which is more than LoRA; merge it into "
-            "its base and give the merged folder as the model"
-        )
-
-
-_CHANGES_BASE = ("pissa", "olora", "corda", "loftq")  # ways to begin LoRA that take the adapter out of the base
-
-
-def _refuse_config(file: Path) -> None:
-    """A rank of a thousand million would take all memory before PEFT notices that it fits nothing."""
-    config = read_json(file, way_out="copy the adapter once more, or train it again")
-    ranks = [config.get("r", 8), *(config.get("rank_pattern") or {}).values()]
-    for rank in ranks:
-        if not (is_number(rank, 1, 100_000) and isinstance(rank, int)):
-            raise UserError(
-                f"{file} is damaged (its rank is {brief(repr(rank), 60)}); copy it once more, or train again"
-            )
 
 
 def adapter_run(folder: Path) -> dict:

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
+from torch import Tensor
+
 from safedpo.errors import UserError, brief
 from safedpo.files import check_writable
 from safedpo.lm.models.adapters import add_lora, load_adapter
@@ -93,22 +95,8 @@ def train(
     check_own(lora_r=lora_r, lora_alpha=lora_alpha, max_pairs=max_pairs)
     if data is None:
         data, max_pairs = HOUSEHOLD_DATA, HOUSEHOLD["max_pairs"] if max_pairs is None else max_pairs
-    config = _config(
-        output_dir,
-        max_steps,
-        epochs,
-        batch_size,
-        learning_rate,
-        seed,
-        device,
-        training_arguments,
-        beta=beta,
-        delta=delta,
-        loss=loss,
-        rule=rule,
-        max_length=max_length,
-        template=template,
-    )
+    own = {"beta": beta, "delta": delta, "loss": loss, "rule": rule, "max_length": max_length, "template": template}
+    config = _config(output_dir, max_steps, epochs, batch_size, learning_rate, seed, device, training_arguments, **own)
     if not isinstance(data, Prepared):
         records, labels = labels_settled(data, skip_bad_rows=skip_bad_rows, contradictions=contradictions)
         given: tuple[Sequence[Record], str, dict] | Prepared = (records.records, records.source, labels)
@@ -122,24 +110,14 @@ def train(
     pairs = draw(usable(data.tokens, data.source, "pair", f"the rule {rule}"), max_pairs, seed)
     _refuse_lost_updates(loaded, full, learning_rate)
     checked = gate(loaded, pairs, template, say=config.should_save)
-    prints = {
-        "reference": loaded.fingerprint,
-        "reference_logps": reference_identity(loaded.identity, str(loaded.dtype), pairs),
-        "data": data.fingerprint,
-    }
-    own = {"full": full, "lora_r": lora_r, "lora_alpha": lora_alpha}
-    about = about_run("train", loaded, data.source, config, data.tokens, **own)
+    identity = reference_identity(loaded.identity, str(loaded.dtype), pairs)
+    prints = {"reference": loaded.fingerprint, "reference_logps": identity, "data": data.fingerprint}
+    lora = {"full": full, "lora_r": lora_r, "lora_alpha": lora_alpha}
+    about = about_run("train", loaded, data.source, config, data.tokens, **lora)
     about |= {"fingerprints": prints, "pairs": len(pairs), "labels": data.labels, "gate": checked, "four_bit": four_bit}
     with held(config):
         noted = claim(config, about)
-        ref_logps = reference_logps(
-            loaded.model,
-            pairs,
-            rank=config.process_index,
-            world=config.world_size,
-            wait=lambda: wait_for_all(config),
-            fingerprint=loaded.identity,
-        )
+        ref_logps = _reference(loaded, pairs, config)
         policy = _policy(loaded, full, lora_r, lora_alpha, seed)
         trainer = SafeDPOTrainer(policy, config, pairs, ref_logps, callbacks=_logged(config, callbacks))
         resume = resume_point(config)
@@ -188,18 +166,8 @@ def sft(
     if adapter is not None and not (Path(adapter) / "adapter_config.json").is_file():
         raise UserError(f"{adapter} holds no LoRA adapter: adapter_config.json is missing")
     training_arguments.setdefault("max_grad_norm", SFT["max_grad_norm"])
-    config = _config(
-        output_dir,
-        max_steps,
-        epochs,
-        batch_size,
-        learning_rate,
-        seed,
-        device,
-        training_arguments,
-        max_length=max_length,
-        template=template,
-    )
+    own = {"max_length": max_length, "template": template}
+    config = _config(output_dir, max_steps, epochs, batch_size, learning_rate, seed, device, training_arguments, **own)
     settled, labels = labels_settled(data, skip_bad_rows=skip_bad_rows, contradictions=contradictions)
     records, source = settled.records, settled.source
     loaded = _loaded(model, dtype_of_run(output_dir, dtype), device)
@@ -210,8 +178,8 @@ def sft(
     groups = group_examples(examples, RESPONSES_A_PROMPT)
     _refuse_lost_updates(loaded, full, learning_rate)
     checked = gate(loaded, groups, template, say=config.should_save)
-    own = {"full": full, "lora_r": lora_r, "lora_alpha": lora_alpha}
-    about = about_run("sft", loaded, source, config, tokens, **own) | {
+    lora = {"full": full, "lora_r": lora_r, "lora_alpha": lora_alpha}
+    about = about_run("sft", loaded, source, config, tokens, **lora) | {
         "fingerprints": {"reference": loaded.fingerprint, "data": data_fingerprint(records)},
         "responses": responses,
         "examples": len(examples),
@@ -257,6 +225,12 @@ def _loaded(model, dtype: str, device: str, four_bit: bool = False) -> LoadedMod
     if any(".lora_" in name for name, _ in model.model.named_parameters()):
         raise UserError("this model carries a LoRA adapter already; load it afresh (load_model) for another run")
     return model
+
+
+def _reference(loaded: LoadedModel, pairs: list, config: SafeDPOConfig) -> Tensor:
+    """The reference's log-probabilities, of which each process of the run computes its share."""
+    share = {"rank": config.process_index, "world": config.world_size, "wait": lambda: wait_for_all(config)}
+    return reference_logps(loaded.model, pairs, **share, fingerprint=loaded.identity)
 
 
 def _policy(loaded: LoadedModel, full: bool, lora_r: int, lora_alpha: float | None, seed: int):

@@ -8,14 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from safedpo.errors import UserError, brief
-from safedpo.files import (
-    exclusive,
-    leftover,
-    read_json,
-    remove_leftovers,
-    write_json,
-    writing,
-)
+from safedpo.files import exclusive, leftover, read_json, remove_leftovers, write_json, writing
 from safedpo.lm.models.adapters import write_portable_config
 from safedpo.lm.models.download import file_sha256
 from safedpo.lm.rows.tokens import resolve_template
@@ -233,24 +226,6 @@ def tidy(folder: Path) -> None:
     for checkpoint in checkpoints(folder):
         shutil.rmtree(checkpoint, ignore_errors=True)
     remove_leftovers(folder)
-
-
-def read_log(folder: Path) -> list[dict]:
-    """The rows of `log.jsonl`: one a logged step.
-
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as home:
-    ...     _ = (Path(home) / "log.jsonl").write_text('{"step": 1}')
-    ...     read_log(Path(home))
-    [{'step': 1}]
-    """
-    file = folder / "log.jsonl"
-    try:
-        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror or error}; it is written by a run that logs") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{file} is damaged ({brief(str(error))}); make the run again") from error
 
 
 def versions() -> dict[str, str]:
