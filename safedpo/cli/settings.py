@@ -7,7 +7,13 @@ import typer
 from safedpo.cli.common import passed_on
 from safedpo.errors import UserError, visible
 
-NO_SETTINGS = ("recipe", "output_dir", "save", "json_file", "template_arg")  # where a result goes, and what is read apart
+NO_SETTINGS = (
+    "recipe",
+    "output_dir",
+    "save",
+    "json_file",
+    "template_arg",
+)  # where a result goes, and what is read apart
 
 
 def settings_of(context: typer.Context, owner: str, recipe: dict[str, Any]) -> dict[str, Any]:

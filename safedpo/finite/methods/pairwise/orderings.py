@@ -48,8 +48,18 @@ def ordered(
     costs = Costs(tables=1)
     costs.use_labels(pairs, *LABELS[rule])
     with costs.timed():
-        how = {"shape": shape or logistic(beta), "beta": beta, "steps": steps, "tolerance": tolerance, "seeds": (seed,)}
-        logps, norm = train(method, world, pairs.transform(rule), costs, **how, **settings)
+        logps, norm = train(
+            method,
+            world,
+            pairs.transform(rule),
+            costs,
+            shape=shape or logistic(beta),
+            beta=beta,
+            steps=steps,
+            tolerance=tolerance,
+            seeds=(seed,),
+            **settings,
+        )
     return Outcome(method, logps, costs, source, norm)
 
 
