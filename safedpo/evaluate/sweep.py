@@ -42,8 +42,7 @@ class SweepSettings:
 
     Every run minimises the loss safedpo with its delta; rule `safedpo` orders the pairs by T, `helpful` leaves them
     as they are, so that delta = 0 is plain DPO there. `budgets`: pairs seen when the policy is measured; the last one
-    is the length of the run. `samples`: responses a prompt at the last budget (1 before it), up to `max_new_tokens`. The
-    defaults are those of the recipe `household`.
+    is the length of the run. `samples`: responses a prompt at the last budget (1 before it). Defaults: recipe `household`.
 
     >>> SweepSettings(deltas=(0, -1))
     Traceback (most recent call last):

@@ -1,10 +1,7 @@
 """Each command that has a recipe or defaults says, before it works, which value comes from where."""
 
-import sys
-
 import pytest
 
-from safedpo.cli import main
 from safedpo.lm.training.recipes import RECIPES, SFT
 
 HOUSEHOLD = RECIPES["household"]
@@ -12,16 +9,13 @@ NO_DATA = ("--data", "nowhere.jsonl")  # the command stops at it, after it has s
 
 
 @pytest.fixture
-def sources(monkeypatch, capsys, tmp_path):
+def sources(safedpo, monkeypatch, tmp_path):
     """Run a command that stops at a mistake: what it said of its settings, by source, and its message."""
+    monkeypatch.chdir(tmp_path)
 
     def run(*arguments):
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["safedpo", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        assert end.value.code == 2
-        out, message = capsys.readouterr()
+        code, out, message = safedpo(*arguments)
+        assert code == 2
         lines = (line.partition(": ")[::2] for line in out.splitlines())
         return {source: dict(word.split(" ", 1) for word in told.split(", ")) for source, told in lines}, message
 

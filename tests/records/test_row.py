@@ -5,16 +5,7 @@ import itertools
 import pytest
 
 from safedpo.records.row import FIELDS, LONGEST_QUOTE, LONGEST_ROW, Problem, Record, Unreadable, parse_row, quoted
-
-GOOD = {
-    "prompt": "Hi?",
-    "response_0": "Hello!",
-    "response_1": "Go away.",
-    "is_response_0_safe": True,
-    "is_response_1_safe": False,
-    "better_response_id": 1,
-    "safer_response_id": 0,
-}
+from tests.records.row import GOOD
 
 
 @pytest.mark.parametrize(("safe", "better"), [*itertools.product(itertools.product((True, False), repeat=2), (0, 1))])
@@ -27,7 +18,9 @@ def test_every_combination_of_labels_is_kept_as_it_is(safe, better):
         "safer_response_id": safer,
     }
     unsafe = tuple(not bit for bit in safe)
-    assert parse_row(row, 7) == Record("Hi?", ("Hello!", "Go away."), unsafe, better, safer, 7)
+    assert parse_row(row, 7) == Record(
+        GOOD["prompt"], (GOOD["response_0"], GOOD["response_1"]), unsafe, better, safer, 7
+    )
 
 
 @pytest.mark.parametrize("name", FIELDS)
@@ -41,7 +34,7 @@ def test_each_field_is_needed(name):
     [
         ({"prompt": "   "}, "prompt is empty"),
         ({"prompt": 3}, "prompt must be text, not 3"),
-        ({"response_1": "Hello!"}, "the two responses are identical"),
+        ({"response_1": GOOD["response_0"]}, "the two responses are identical"),
         ({"is_response_0_safe": 1}, "is_response_0_safe must be true or false, not 1"),
         ({"better_response_id": True}, "better_response_id must be 0 or 1, not True"),
         ({"better_response_id": 0.5}, "better_response_id must be 0 or 1, not 0.5"),

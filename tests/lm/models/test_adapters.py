@@ -8,14 +8,13 @@ import peft
 import pytest
 import torch
 from peft import import_utils
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from safedpo.errors import UserError
 from safedpo.files import shipped
 from safedpo.lm.models.adapters import CONFIG_KEYS, add_lora, load_adapter, write_portable_config
 from safedpo.lm.models.fingerprint import weights_fingerprint
 from safedpo.lm.models.tiny import tiny_model
-from tests.lm.models.trained import trained_adapter
+from tests.lm.models.trained import llama, trained_adapter
 
 
 @pytest.fixture
@@ -149,38 +148,11 @@ def test_damaged_adapters_name_themselves(tmp_path):
         with pytest.raises(UserError, match="the adapter in .*mine cannot be loaded"):
             load_adapter(tiny_model(), adapter)
     weights.write_bytes(whole)
-    wide = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=258,
-            hidden_size=48,
-            intermediate_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-        )
-    )
+    wide = llama(hidden_size=48)
     with pytest.raises(UserError, match="the adapter in .*mine cannot be loaded"):
         load_adapter(wide, adapter)
-    deep = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=258,
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=3,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-        )
-    )
-    shallow = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=258,
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=1,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-        )
-    )
+    deep = llama(num_hidden_layers=3)
+    shallow = llama(num_hidden_layers=1)
     settings = json.loads((adapter / "adapter_config.json").read_text())
     settings["target_modules"] = ["q_proj", "k_proj", "v_proj", "o_proj", "up_proj", "gate_proj", "down_proj"]
     (adapter / "adapter_config.json").write_text(json.dumps(settings))  # as PEFT writes it for deeper models

@@ -25,14 +25,17 @@ def config(tmp_path):
     return SafeDPOConfig(str(tmp_path), use_cpu=True)
 
 
-def refused(config, name, value):
+def refusal(config, name, value):
+    """What is said of the configuration with this value, or None."""
     before = getattr(config, name)
     object.__setattr__(config, name, value)
     try:
-        with pytest.raises(UserError, match=name):
-            check_values(config)
+        check_values(config)
+    except UserError as error:
+        return str(error)
     finally:
         object.__setattr__(config, name, before)
+    return None
 
 
 def test_a_fresh_configuration_is_within_all_bounds(config):
@@ -55,20 +58,20 @@ def test_outside_its_bounds_and_of_another_type_each_number_is_refused(config, n
                 number_within(name, value, *BOUNDS[name])
         return
     for value in wrong:
-        refused(config, name, value)
-    if name not in OPTIONAL:
-        refused(config, name, None)
+        assert name in refusal(config, name, value), value
+    assert (refusal(config, name, None) is None) == (name in OPTIONAL)
 
 
 @pytest.mark.parametrize("name", [*CHOICES, *SWITCHES])
 def test_words_and_switches_are_those_that_there_are(config, name):
-    if hasattr(config, name):
-        refused(config, name, "sometimes")
+    if not hasattr(config, name):
+        pytest.skip(f"this transformers has no {name}")
+    assert name in refusal(config, name, "sometimes")
 
 
 @pytest.mark.parametrize("steps", [0, -2, 1.5, True, 10**10])
 def test_max_steps_is_a_count_or_no_limit(config, steps):
-    refused(config, "max_steps", steps)
+    assert "max_steps" in refusal(config, "max_steps", steps)
 
 
 def test_the_ends_of_a_range_are_in_it_or_not():

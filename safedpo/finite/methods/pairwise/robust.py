@@ -32,18 +32,8 @@ def cdpo(
     >>> round((0.5 * (change[0, :4] - change[0, 4:].mean())).max().item(), 2) < 10  # finite, where T's labels are certain
     True
     """
-    return ordered(
-        "cDPO",
-        "label smoothing, as in TRL",
-        world,
-        pairs,
-        rule,
-        beta,
-        seed,
-        steps,
-        tolerance,
-        loss=_with(cdpo_slope, flip_rate),
-    )
+    loss = _with(cdpo_slope, flip_rate)
+    return ordered("cDPO", "label smoothing, as in TRL", world, pairs, rule, beta, seed, steps, tolerance, loss=loss)
 
 
 def robust_dpo(
@@ -68,18 +58,8 @@ def robust_dpo(
     >>> tv(done.logps, dpo_helpful_optimum(six_answers(), beta=0.5)).item() < 1e-3
     True
     """
-    return ordered(
-        "robust DPO",
-        "arXiv 2403.00409",
-        world,
-        pairs,
-        rule,
-        beta,
-        seed,
-        steps,
-        tolerance,
-        loss=_with(robust_dpo_slope, flip_rate),
-    )
+    loss = _with(robust_dpo_slope, flip_rate)
+    return ordered("robust DPO", "arXiv 2403.00409", world, pairs, rule, beta, seed, steps, tolerance, loss=loss)
 
 
 def kldpo(
