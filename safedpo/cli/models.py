@@ -159,12 +159,12 @@ def generate(
         loaded, template = load_model(model, dtype=dtype), "auto"
     with_template_args(loaded.tokenizer, template_arguments(template_arg))
     gate_prompts(loaded, prompts, template)
-    said = sample(loaded.model, loaded.tokenizer, prompts, decoding, template=template)
-    for answer in said:
+    answers = sample(loaded.model, loaded.tokenizer, prompts, decoding, template=template)
+    for answer in answers:
         print(f"\n{shown(answer.prompt).plain}")
         for kind, text in [("greedy", answer.greedy), *(("sampled", text) for text in answer.sampled)]:
             print(f"  {kind:8}{shown(text or '').plain}")
-    write_json(json_file, [asdict(answer) for answer in said])
+    write_json(json_file, [asdict(answer) for answer in answers])
 
 
 @app.command()

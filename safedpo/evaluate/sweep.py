@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 from safedpo.errors import UserError
 from safedpo.evaluate.generation import Decoding
 from safedpo.evaluate.scorers import Scorer, scorer_for
-from safedpo.evaluate.sweep_folder import assemble, claim, read
+from safedpo.evaluate.sweep_folder import assemble, claim_folder, read
 from safedpo.evaluate.sweep_points import KeepAdapters, adapter_folder, adapter_on, measure, measure_last, point, shown
 from safedpo.files import check_writable, exclusive, write_json
 from safedpo.lm.models.adapters import adapter_run
@@ -134,7 +134,7 @@ def sweep(settings: SweepSettings, output_dir: str | Path, *, command: str = "")
     loaded = load_model(settings.model, dtype=dtype)
     pairs = _prepared(settings, records, loaded)
     about = _about(settings, decoding, loaded, records, held_out)
-    claim(home, about)
+    claim_folder(home, about)
     todo = [run for run in settings.runs() if not (run.folder(home) / "points.json").exists()]
     earlier = (len(settings.budgets) - 1) * (len(prompts) + len(shown(prompts)))
     # A pair trained on takes about as long as a response sampled, so both count alike in the time left.

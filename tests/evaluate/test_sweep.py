@@ -274,10 +274,10 @@ def test_processes_that_claim_one_folder_at_the_same_moment_all_succeed(tmp_path
     about = {"settings": {"dtype": "float32"}, "fingerprints": {"reference": "a"}, "shown_prompts": []}
     for lap in range(5):
         with ThreadPoolExecutor(6) as pool:
-            list(pool.map(lambda _, lap=lap: sweep_folder.claim(tmp_path / str(lap), about), range(6)))
+            list(pool.map(lambda _, lap=lap: sweep_folder.claim_folder(tmp_path / str(lap), about), range(6)))
         other = about | {"settings": {"dtype": "bfloat16"}}
         with pytest.raises(UserError, match="another sweep"):
-            sweep_folder.claim(tmp_path / str(lap), other)
+            sweep_folder.claim_folder(tmp_path / str(lap), other)
 
 
 def test_two_deltas_that_would_share_a_folder_are_refused():

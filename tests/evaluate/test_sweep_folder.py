@@ -6,7 +6,7 @@ import pytest
 
 from safedpo.errors import UserError
 from safedpo.evaluate.report import METRICS
-from safedpo.evaluate.sweep_folder import assemble, claim, read
+from safedpo.evaluate.sweep_folder import assemble, claim_folder, read
 
 ABOUT = {
     "settings": {"dtype": "float32", "beta": 0.1, "budgets": [4]},
@@ -40,9 +40,9 @@ def finished(home, rule, delta, seed, *, value=0.5):
 
 def test_a_new_folder_is_claimed_once_and_again_by_the_same_sweep(tmp_path):
     assert read(tmp_path / "sweep") is None
-    claim(tmp_path / "sweep", ABOUT)
+    claim_folder(tmp_path / "sweep", ABOUT)
     assert read(tmp_path / "sweep") == ABOUT | {"commands": [], "reference": None, "runs": []}
-    claim(tmp_path / "sweep", ABOUT | {"versions": {"torch": "another"}})  # says nothing of the result
+    claim_folder(tmp_path / "sweep", ABOUT | {"versions": {"torch": "another"}})  # says nothing of the result
 
 
 @pytest.mark.parametrize(
@@ -54,15 +54,15 @@ def test_a_new_folder_is_claimed_once_and_again_by_the_same_sweep(tmp_path):
     ],
 )
 def test_another_sweep_is_refused_by_what_differs(tmp_path, part, change, words):
-    claim(tmp_path, ABOUT)
+    claim_folder(tmp_path, ABOUT)
     with pytest.raises(UserError, match=words):
-        claim(tmp_path, ABOUT | {part: ABOUT[part] | change})
+        claim_folder(tmp_path, ABOUT | {part: ABOUT[part] | change})
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(UserError, match=r"holds no sweep\.json \(found thesis\.txt\)"):
-        claim(tmp_path, ABOUT)
+        claim_folder(tmp_path, ABOUT)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
@@ -100,5 +100,5 @@ def test_damaged_points_name_their_file_and_the_way_out(tmp_path, name):
 def test_a_damaged_sweep_is_never_written_over(tmp_path, text):
     (tmp_path / "sweep.json").write_text(text)
     with pytest.raises(UserError, match=r"sweep\.json is damaged"):
-        claim(tmp_path, ABOUT)
+        claim_folder(tmp_path, ABOUT)
     assert (tmp_path / "sweep.json").read_text() == text

@@ -44,7 +44,7 @@ def test_each_delta_is_a_run_of_its_own(world):
 
 
 def test_an_optimum_at_infinity_is_approached_by_about_one_unit_of_margin_a_step():
-    """One certain pair: after k steps the margin is near k, and the loss log(1 + e^-m) as good as gone."""
+    """One certain pair: after k steps the margin is near k, and the loss log(1 + e^-m) is below 1e-8."""
     world = FiniteWorld(torch.tensor([[0.5, 0.5]]).log(), [[0.0, 0.0]], torch.tensor([[False, True]]))
     pairs = population(world).transform()
     found = newton(pairs, world.ref_logps[None], world.ref_logps, beta=1.0, deltas=[0.0])[0, 0]

@@ -112,7 +112,7 @@ def _small_steps(world: FiniteWorld, removed: bool) -> Sides:
 
 
 def _own_price(world: FiniteWorld, removed: bool) -> Sides:
-    """Two prompts: the dearer one's cost with one price for both (removed) or a price for each, against the limit."""
+    """Two prompts: the costlier one's cost with one price for both (removed) or a price for each, against the limit."""
     limit = _middle_limit(world).view(-1, 2).amax(-1)  # (worlds,)
     both = limit[:, None].expand(-1, 2).flatten()
     lam = _price(world, both)
@@ -179,7 +179,7 @@ PREMISES = (
         "the limit is on the mean",
         "only the mean over prompts is limited (or each prompt has a price)",
         "one price, and each prompt must be within the limit",
-        "the dearer prompt's cost",
+        "the costlier prompt's cost",
         "the limit",
         _own_price,
         prompts=2,

@@ -29,7 +29,7 @@ from safedpo.lm.training.callbacks import LogFile
 from safedpo.lm.training.config import SafeDPOConfig
 from safedpo.lm.training.data import Prepared, data_fingerprint, draw, labels_settled, prepare_pairs, sft_rows, usable
 from safedpo.lm.training.on_disk.carry_out import Run, carry_out, resume_point, wait_for_all
-from safedpo.lm.training.on_disk.run_folder import about_run, claim, dtype_of_run, held, note
+from safedpo.lm.training.on_disk.run_folder import about_run, claim_folder, dtype_of_run, held, note
 from safedpo.lm.training.recipes import RECIPES, SFT
 from safedpo.lm.training.reference import reference_identity, reference_logps
 from safedpo.lm.training.settings import check_names, check_own
@@ -116,7 +116,7 @@ def train(
     about = about_run("train", loaded, data.source, config, data.tokens, **lora)
     about |= {"fingerprints": prints, "pairs": len(pairs), "labels": data.labels, "gate": checked, "four_bit": four_bit}
     with held(config):
-        noted = claim(config, about)
+        noted = claim_folder(config, about)
         ref_logps = _reference(loaded, pairs, config)
         policy = _policy(loaded, full, lora_r, lora_alpha, seed)
         trainer = SafeDPOTrainer(policy, config, pairs, ref_logps, callbacks=_logged(config, callbacks))
@@ -188,7 +188,7 @@ def sft(
         "gate": checked,
     }
     with held(config):
-        claim(config, about)
+        claim_folder(config, about)
         policy = (
             load_adapter(loaded.model, adapter, trainable=True)
             if adapter

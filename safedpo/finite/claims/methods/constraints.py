@@ -17,7 +17,7 @@ from safedpo.losses import dpo_loss
 
 
 def _limit_between(world: FiniteWorld, beta: float, share: float = 0.5) -> float:
-    """A limit that binds and can be met in every prompt: between the dearest prompt's least cost and what is free."""
+    """A limit that binds and can be met in every prompt: between the costliest prompt's least cost and what is free."""
     start = expectation(methods.lagrangian_policy(world, 0.0, beta), world.cost)
     least = world.cost.amin(-1)
     return ((1 - share) * least.max() + share * torch.maximum(start.mean(), least.max() + 0.1)).item()

@@ -60,7 +60,7 @@ def _kept(folder: Path) -> str:
     )
 
 
-def claim(config, about: dict) -> dict:
+def claim_folder(config, about: dict) -> dict:
     """Make the folder this run's own, or find that it holds the same run, interrupted. Refuses all else.
 
     Returns what the interrupted run had noted about itself (nothing if there was none).
@@ -69,8 +69,8 @@ def claim(config, about: dict) -> dict:
     >>> from types import SimpleNamespace
     >>> with tempfile.TemporaryDirectory() as home:
     ...     config = SimpleNamespace(output_dir=home, should_save=True, world_size=1)
-    ...     first = claim(config, {"kind": "train", "settings": {"beta": 0.1}})
-    ...     claim(config, {"kind": "train", "settings": {"beta": 0.2}})
+    ...     first = claim_folder(config, {"kind": "train", "settings": {"beta": 0.1}})
+    ...     claim_folder(config, {"kind": "train", "settings": {"beta": 0.2}})
     Traceback (most recent call last):
     safedpo.errors.UserError: ...holds another run (it differs in ...
     """
@@ -109,7 +109,7 @@ def dtype_of_run(output_dir: str | Path, dtype: str) -> str:
     try:
         found = read_json(file)
     except UserError:
-        return dtype  # `claim` says what is wrong with it
+        return dtype  # `claim_folder` says what is wrong with it
     going_on = found.get("status") == "running" and isinstance(found.get("dtype"), str)
     return found["dtype"] if going_on else dtype
 

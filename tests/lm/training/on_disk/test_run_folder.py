@@ -14,7 +14,16 @@ from safedpo.lm.models.download import file_sha256
 from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
 from safedpo.lm.rows.tokens import Tokenized
 from safedpo.lm.training.config import SafeDPOConfig
-from safedpo.lm.training.on_disk.run_folder import about_run, claim, dtype_of_run, finish, held, note, tidy, versions
+from safedpo.lm.training.on_disk.run_folder import (
+    about_run,
+    claim_folder,
+    dtype_of_run,
+    finish,
+    held,
+    note,
+    tidy,
+    versions,
+)
 
 ABOUT = {
     "kind": "train",
@@ -44,10 +53,10 @@ def folder_of(config):
 
 
 def test_the_same_run_goes_on_and_finds_what_it_noted(config, run):
-    assert claim(config, ABOUT) == {}
+    assert claim_folder(config, ABOUT) == {}
     assert run.read()["status"] == "running" and run.read()["versions"] == versions()
     note(config, step_zero={"measured": 0.7})
-    assert claim(config, ABOUT)["step_zero"] == {"measured": 0.7}
+    assert claim_folder(config, ABOUT)["step_zero"] == {"measured": 0.7}
 
 
 @pytest.mark.parametrize(
@@ -60,32 +69,32 @@ def test_the_same_run_goes_on_and_finds_what_it_noted(config, run):
     ],
 )
 def test_another_run_is_refused_by_what_differs(config, run, change, words):
-    claim(config, ABOUT)
+    claim_folder(config, ABOUT)
     before = run.read()
     with pytest.raises(UserError, match=words):
-        claim(config, ABOUT | change)
+        claim_folder(config, ABOUT | change)
     assert run.read() == before
 
 
 def test_what_says_nothing_of_the_run_may_differ(config):
-    claim(config, ABOUT | {"dtype_reason": "as asked", "device": "cpu"})
-    assert claim(config, ABOUT | {"dtype_reason": "measured", "device": "cuda"})["device"] == "cpu"
+    claim_folder(config, ABOUT | {"dtype_reason": "as asked", "device": "cpu"})
+    assert claim_folder(config, ABOUT | {"dtype_reason": "measured", "device": "cuda"})["device"] == "cpu"
 
 
 def test_a_folder_with_other_files_and_a_finished_run_are_left_alone(config, run):
     (run.folder / "thesis.txt").write_text("mine")
     with pytest.raises(UserError, match=r"holds no run\.json \(found thesis\.txt\)"):
-        claim(config, ABOUT)
+        claim_folder(config, ABOUT)
     (run.folder / "thesis.txt").unlink()
-    claim(config, ABOUT)
+    claim_folder(config, ABOUT)
     note(config, status="finished")
     with pytest.raises(UserError, match="holds this very run, finished"):
-        claim(config, ABOUT)
+        claim_folder(config, ABOUT)
 
 
 def test_only_the_process_that_saves_writes(config, run):
     config.should_save = False
-    assert claim(config, ABOUT) == {}
+    assert claim_folder(config, ABOUT) == {}
     note(config, status="finished")
     with held(config):
         assert list(run.folder.iterdir()) == []
