@@ -9,7 +9,7 @@ from torch import Tensor
 
 from safedpo.errors import UserError
 from safedpo.finite.methods.expected_cost.dual import lagrangian_policy
-from safedpo.finite.methods.outcome import STEPS, TOLERANCE, Costs, Outcome, logistic, train
+from safedpo.finite.methods.outcome import STEPS, TOLERANCE, Costs, FitSettings, Outcome, dpo, logistic, train
 from safedpo.finite.pairs import Pairs
 from safedpo.finite.world import FiniteWorld
 
@@ -121,29 +121,10 @@ def modpo(
     costs = Costs(tables=2)
     costs.use_labels(pairs, "better", "safer")
     with costs.timed():
-        safer, _ = train(
-            "MODPO, safe stage",
-            world,
-            pairs.transform("harmless"),
-            costs,
-            shape=logistic(beta),
-            beta=beta,
-            steps=steps,
-            tolerance=tolerance,
-        )
+        safer, _ = dpo("MODPO, safe stage", world, pairs.transform("harmless"), costs, beta, steps, tolerance)
         shifted = torch.where(safer.isneginf(), safer, world.ref_logps + (1 - weight) * (safer - world.ref_logps))
-        logps, norm = train(
-            "MODPO",
-            world,
-            pairs,
-            costs,
-            shape=logistic(beta / weight),
-            beta=beta / weight,
-            steps=steps,
-            tolerance=tolerance,
-            reference=shifted,
-            start=world.ref_logps,
-        )
+        own: FitSettings = {"reference": shifted, "start": world.ref_logps}
+        logps, norm = dpo("MODPO", world, pairs, costs, beta / weight, steps, tolerance, **own)
     return Outcome("MODPO", logps, costs, "arXiv 2310.03708", norm)
 
 

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from safedpo.finite.fit import NotConvergedError
 from safedpo.finite.methods.expected_cost.dual import InfeasibleLimitError, lagrangian_policy
-from safedpo.finite.methods.outcome import STEPS, Costs, Outcome, logistic, sample_answers, train
+from safedpo.finite.methods.outcome import Costs, FitSettings, Outcome, dpo, sample_answers
 from safedpo.finite.optimum import unsafe_mass
 from safedpo.finite.pairs import Pairs
 from safedpo.finite.world import FiniteWorld
@@ -42,21 +42,11 @@ def pd_dpo(
     costs, draw, history, lam, eta = Costs(tables=2), torch.Generator().manual_seed(seed), [], 1.0, 4 * beta
     costs.use_labels(pairs, "better", "safer")
     with costs.timed():
-        helpful, _ = train("PD-DPO, helpful stage", world, pairs, costs, shape=logistic(beta), beta=beta, steps=STEPS)
+        helpful, _ = dpo("PD-DPO, helpful stage", world, pairs, costs, beta)
         logps, prefer_safer = helpful, pairs.transform("harmless")
         for _ in range(rounds):
-            logps, norm = train(
-                "PD-DPO",
-                world,
-                prefer_safer,
-                costs,
-                shape=logistic(beta / lam),
-                beta=beta / lam,
-                steps=steps,
-                tolerance=None,
-                reference=helpful,
-                start=logps,
-            )
+            own: FitSettings = {"reference": helpful, "start": logps}
+            logps, norm = dpo("PD-DPO", world, prefer_safer, costs, beta / lam, steps, None, **own)
             answers = sample_answers(logps, samples // world.prompts, draw)
             costs.samples += answers.numel()
             unsafe = world.unsafe.gather(1, answers).double().mean().item()

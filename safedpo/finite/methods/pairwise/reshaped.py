@@ -116,16 +116,9 @@ def b_dpo(
     costs.use_labels(pairs, *LABELS[rule])
     curvature = 2 * (2 * scale * beta) ** 2 / 4 + 2 * scale * beta  # of two weighted terms, and of log Z in each
     with costs.timed():
+        lr = cautious_step(world, data, curvature)
         logps, norm = descend(
-            "B-DPO",
-            world,
-            data,
-            objective,
-            costs,
-            lr=cautious_step(world, data, curvature),
-            steep=scale * beta,
-            steps=steps,
-            tolerance=tolerance,
+            "B-DPO", world, data, objective, costs, lr=lr, steep=scale * beta, steps=steps, tolerance=tolerance
         )
     return Outcome("B-DPO", logps, costs, "after arXiv 2603.22829 (a family; the formula is not public)", norm)
 

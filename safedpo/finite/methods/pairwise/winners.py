@@ -60,16 +60,9 @@ def stable_po(
     costs.use_labels(pairs, *LABELS[rule])
     curvature = 2 * logistic(beta).curvature + gamma / 2
     with costs.timed():
+        lr = cautious_step(world, data, curvature)
         logps, norm = descend(
-            "Stable PO",
-            world,
-            data,
-            objective,
-            costs,
-            lr=cautious_step(world, data, curvature),
-            steep=beta + gamma,
-            steps=steps,
-            tolerance=tolerance,
+            "Stable PO", world, data, objective, costs, lr=lr, steep=beta + gamma, steps=steps, tolerance=tolerance
         )
     return Outcome("Stable PO", logps, costs, "arXiv 2507.07723 (penalty form, second hand)", norm)
 
