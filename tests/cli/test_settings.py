@@ -36,11 +36,11 @@ def test_a_sweep_says_what_is_the_recipes_and_what_was_given(sources):
 
 
 def test_what_a_sweep_says_is_what_it_runs(sources, monkeypatch):
-    import safedpo.evaluate.sweep
+    import safedpo.evaluate.sweep.run
 
     seen = []
-    monkeypatch.setattr(safedpo.evaluate.sweep, "load_model", lambda *_, **__: pytest.fail("no model is needed"))
-    monkeypatch.setattr(safedpo.evaluate.sweep, "check_writable", lambda _: None)
+    monkeypatch.setattr(safedpo.evaluate.sweep.run, "load_model", lambda *_, **__: pytest.fail("no model is needed"))
+    monkeypatch.setattr(safedpo.evaluate.sweep.run, "check_writable", lambda _: None)
     real = safedpo.evaluate.sweep.SweepSettings
     monkeypatch.setattr(safedpo.evaluate.sweep, "SweepSettings", lambda **own: seen.append(real(**own)) or seen[0])
     found, _ = sources("sweep", "--deltas", "0,2", "--beta", "0.5", "--output-dir", "runs", *NO_DATA)

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 import safedpo.evaluate
+import safedpo.lm.models.gate.check
 import safedpo.lm.models.load
 from safedpo.evaluate import Responses
 

@@ -6,7 +6,7 @@ import pytest
 
 from safedpo.errors import UserError
 from safedpo.evaluate.report import METRICS
-from safedpo.evaluate.sweep_folder import assemble, claim_folder, read
+from safedpo.evaluate.sweep.folder import assemble, claim_folder, read
 
 ABOUT = {
     "settings": {"dtype": "float32", "beta": 0.1, "budgets": [4]},

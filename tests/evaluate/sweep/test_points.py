@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from safedpo.evaluate.sweep_points import (
+from safedpo.evaluate.sweep.points import (
     SHOWN,
     KeepAdapters,
     adapter_folder,
