@@ -7,7 +7,6 @@ log 2 + (softplus(delta) - log 2) * f, f the share of safe-over-unsafe pairs (Eq
 import torch
 
 from safedpo.errors import UserError
-from safedpo.lm.rows.logprobs import response_logps
 from safedpo.lm.rows.packing import n_tokens, pack_items, split_rows
 
 CHECKED = 16  # pairs measured, spread evenly over the two kinds
@@ -51,7 +50,7 @@ def _policy_logps(trainer, indices: list[int]) -> torch.Tensor:
     pairs = [trainer.items[i] for i in indices]
     for row in split_rows([n_tokens(pair) for pair in pairs], trainer.row_tokens):
         batch = pack_items([pairs[k] for k in row]).to(trainer.args.device)
-        logps[:, row] = response_logps(trainer.model, batch).cpu().reshape(2, -1)
+        logps[:, row] = trainer.response_logps(batch).cpu().reshape(2, -1)
     return logps
 
 

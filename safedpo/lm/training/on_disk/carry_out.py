@@ -15,6 +15,8 @@ from safedpo.lm.training.metrics import closing
 from safedpo.lm.training.on_disk.checkpoints import resume_from
 from safedpo.lm.training.on_disk.resume import RestorePending, is_trained, load_trained, refuse_damaged
 from safedpo.lm.training.on_disk.run_folder import finish, read_log
+from safedpo.lm.training.processes.sharded import whole_weights
+from safedpo.lm.training.processes.together import runs_rows_no_more
 from safedpo.lm.training.trainer import SafeDPOTrainer
 
 
@@ -42,13 +44,15 @@ def carry_out(trainer: SafeDPOTrainer, loaded: LoadedModel, about: dict, resume:
         if resume:
             trainer.add_callback(RestorePending(trainer, resume))
         trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-    refuse_damaged(trainer.model, folder)
+    weights = whole_weights(trainer.model) if trainer.is_fsdp_enabled else None
+    refuse_damaged(trainer.model, folder, weights)
     trainer.model.config.use_cache = True  # the Trainer switches it off, and generation wants it
     unfuse_lora(trainer.model.eval())
+    runs_rows_no_more(trainer.model)
     log = [row for row in trainer.state.log_history if "loss" in row]
     metrics = {"steps": trainer.state.global_step, **closing(log)}
     if trainer.args.should_save:
-        finish(trainer.model, loaded.tokenizer, folder, about | {"metrics": metrics})
+        finish(trainer.model, loaded.tokenizer, folder, about | {"metrics": metrics}, weights)
     trainer.accelerator.wait_for_everyone()
     return Run(folder, trainer.model, loaded.tokenizer, counts, metrics, read_log(folder))
 

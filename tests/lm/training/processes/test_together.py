@@ -1,0 +1,84 @@
+"""Two processes (gloo, on the CPU) are the same computation as one with the same steps: with DDP, and with FSDP2."""
+
+import copy
+
+import pytest
+import torch
+
+from safedpo.lm.models.tiny import tiny_model
+from safedpo.lm.rows.logprobs import token_logps
+from safedpo.lm.rows.packing import pack
+from safedpo.lm.training.processes.together import runs_rows, runs_rows_no_more
+from tests.lm.training.processes.started import ACCELERATE, ALONE, TORCHRUN, log, start, weights
+
+
+def same_logs(one, two):
+    assert [row["step"] for row in one] == [row["step"] for row in two] == list(range(1, len(one) + 1))
+    for a, b in zip(one, two, strict=True):
+        assert a.keys() == b.keys()
+        # Before the first step every reward is zero but for rounding, so which of them are above it is chance.
+        chance = {name for name in a if "accuracies" in name} if a["step"] == 1 else set()
+        for name in a.keys() - chance - {"epoch"}:  # counted in micro-batches
+            assert b[name] == pytest.approx(a[name], rel=1e-4, abs=2e-4), (a["step"], name)
+
+
+def same_weights(one, two, within=1e-3):
+    assert one.keys() == two.keys()
+    for name in one:
+        assert (one[name] - two[name]).abs().max() < within, name
+
+
+def same_gradients(one, two):
+    """Of the first step, where both have the same weights; later ones follow the weights."""
+    assert one[0].keys() == two[0].keys()
+    for name, wanted in one[0].items():
+        torch.testing.assert_close(two[0][name], wanted, rtol=1e-4, atol=1e-5 * wanted.abs().max().item() + 1e-7)
+
+
+def test_a_model_runs_rows_until_it_does_not():
+    model, batch = tiny_model(), pack([(1, 2)], [(0, (3, 4))])
+    runs_rows(model)
+    runs_rows(model)  # a second trainer on the same model
+    other = copy.deepcopy(model)
+    torch.nn.init.zeros_(other.model.embed_tokens.weight)
+    wanted = token_logps(tiny_model(), batch)
+    assert torch.equal(model(packed=batch), wanted) and not torch.equal(other(packed=batch), wanted)
+    assert torch.equal(model(input_ids=batch.input_ids).logits, tiny_model()(input_ids=batch.input_ids).logits)
+    runs_rows_no_more(model)
+    assert "forward" not in vars(model)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("launcher", "how"),
+    [
+        (TORCHRUN, {}),
+        (ACCELERATE, {"gradient_checkpointing": True}),
+        (TORCHRUN, {"full": True, "learning_rate": 0.003}),
+        (TORCHRUN, {"fsdp": True}),
+        (TORCHRUN, {"fsdp": True, "full": True, "learning_rate": 0.003}),
+    ],
+    ids=["torchrun", "accelerate", "full", "fsdp2", "fsdp2-full"],
+)
+def test_the_same_losses_gradients_log_and_weights_as_one_process(tmp_path, launcher, how):
+    """30 pairs in steps of 8 leave 6 for the last: a ragged step weighs its pairs by their true number."""
+    alone = {name: value for name, value in how.items() if name != "fsdp"}
+    start(ALONE, tmp_path / "one", batch_size=8, gradients=str(tmp_path / "a"), **alone)
+    start(launcher, tmp_path / "two", batch_size=4, gradients=str(tmp_path / "b"), **how)  # 4 on each process
+    one, two = log(tmp_path / "one"), log(tmp_path / "two")
+    assert [row["pairs"] for row in one] == [8, 8, 8, 6] * 2
+    same_logs(one, two)
+    same_gradients(torch.load(tmp_path / "a"), torch.load(tmp_path / "b"))
+    same_weights(weights(tmp_path / "one"), weights(tmp_path / "two"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fsdp", [False, True], ids=["ddp", "fsdp2"])
+def test_a_process_may_have_no_pair_in_the_last_step(tmp_path, fsdp):
+    """29 pairs in steps of 28, in rows of 60 tokens: the processes have unlike numbers of rows, one in the end none."""
+    how = {"pairs": 29, "row_tokens": 60}
+    start(ALONE, tmp_path / "one", batch_size=28, **how)
+    start(TORCHRUN, tmp_path / "two", batch_size=7, gradient_accumulation_steps=2, fsdp=fsdp, **how)
+    one, two = log(tmp_path / "one"), log(tmp_path / "two")
+    assert [row["pairs"] for row in one] == [28, 1, 28, 1]
+    same_logs(one, two)
