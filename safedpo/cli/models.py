@@ -1,6 +1,8 @@
 """Commands that load a model: sft, train, generate, evaluate, table."""
 
+import os
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +11,7 @@ from typer import Option
 
 from safedpo.cli.common import LARGEST_SEED, PASS_ON, JsonFile, app, folder_target, passed_on, write_json
 from safedpo.errors import UserError, visible
-from safedpo.lm.training.recipes import RECIPES, SFT
+from safedpo.lm.training.recipes import RECIPES, SFT, on_processes
 
 Model = Annotated[str, Option(help="A preset (smollm2-135m, smollm2-135m-household), a folder, or a hub id.")]
 Data = Annotated[
@@ -64,7 +66,7 @@ def train(
     max_pairs: Annotated[
         int | None, Option(help="Use so many of the pairs that the rule keeps (household-train: 1000, --data: all).")
     ] = None,
-    batch_size: Annotated[int, Option(help="Pairs a step.")] = HOUSEHOLD["batch_size"],
+    batch_size: Annotated[int, Option(help="Pairs a step, on each process.")] = HOUSEHOLD["batch_size"],
     learning_rate: LearningRate = HOUSEHOLD["learning_rate"],
     lora_r: LoraR = HOUSEHOLD["lora_r"],
     full: Full = False,
@@ -221,16 +223,24 @@ def template_arguments(words: list[str] | None) -> dict:
 
 def recipe_memory(settings: dict) -> str:
     """What these settings will need, before any weight is loaded."""
+    from safedpo.lm.launch import is_sharded
     from safedpo.lm.models.memory import memory_estimate
 
     names = ("full", "row_tokens", "dtype", "four_bit")
-    estimate = memory_estimate(
-        settings["model"],
-        r=settings["lora_r"],
-        checkpointing=bool(settings.get("gradient_checkpointing") or settings.get("activation_checkpointing")),
-        **{name: settings[name] for name in names if settings.get(name) is not None},
-    )
-    return f"memory that this needs:\n{estimate}"
+    how = {name: settings[name] for name in names if settings.get(name) is not None}
+    how["checkpointing"] = bool(settings.get("gradient_checkpointing") or settings.get("activation_checkpointing"))
+    estimate = partial(memory_estimate, settings["model"], r=settings["lora_r"], **how)
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if is_sharded():
+        return f"memory that each of {processes} devices needs:\n{estimate(devices=processes)}"
+    said = f"memory that this needs:\n{estimate()}"
+    if settings.get("full"):
+        each = ", ".join(f"{estimate(devices=n).total / 1e9:.0f} GB on each of {n}" for n in (2, 4, 8))
+        said += f"\nspread over GPUs by FSDP2: {each}; start it with\n{SHARDED}"
+    return said
+
+
+SHARDED = "accelerate launch --use_fsdp --fsdp_version=2 --mixed_precision=no --num_processes=8 -m safedpo train ..."
 
 
 def _settings(context: typer.Context, owner: str, recipe: dict) -> dict:
@@ -240,6 +250,8 @@ def _settings(context: typer.Context, owner: str, recipe: dict) -> dict:
     typed |= passed_on(context.args)
     if arguments := template_arguments(context.params.get("template_arg")):
         typed["template_args"] = arguments
+    if not typed.keys() & {"batch_size", "gradient_accumulation_steps"}:
+        recipe = on_processes(recipe, int(os.environ.get("WORLD_SIZE", "1")))
     recipe = {name: value for name, value in recipe.items() if name not in typed}
     named = context.get_parameter_source("recipe")
     if "data" in typed and (named is None or named.name != "COMMANDLINE"):

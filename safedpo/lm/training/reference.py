@@ -62,15 +62,15 @@ def reference_logps(
         total = sum(sizes[k] for k in missing[rank::world])
         with tqdm(total=total, desc="reference", unit="pair", disable=rank > 0 or not missing) as bar:
             for lap in (missing[k : k + world] for k in range(0, len(missing), world)):
-                parts = [pairs[k * PART : (k + 1) * PART] for k in lap]
-                rows = [_rows(part, model.device.type) for part in parts]
+                mine = [pairs[k * PART : (k + 1) * PART] for k in lap]
+                rows = [_rows(part, model.device.type) for part in mine]
                 if rank < len(lap):
-                    logps = _compute(one, parts[rank], rows[rank], model.device, bar)
-                    _refuse_impossible(logps, parts[rank])
+                    logps = _compute(one, mine[rank], rows[rank], model.device, bar)
+                    _refuse_impossible(logps, mine[rank])
                     _write(home / _name(lap[rank]), logps, identity)
                 done = len(rows[rank]) if rank < len(lap) else 0
                 for _ in range(max(map(len, rows)) - done if run else 0):
-                    one(pack_pairs(parts[0][:1]).to(model.device))
+                    one(pack_pairs(mine[0][:1]).to(model.device))
     wait()
     found = [_read(home / _name(k), identity, n) for k, n in enumerate(sizes)]
     parts = [part for part in found if part is not None]

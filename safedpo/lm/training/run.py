@@ -29,11 +29,10 @@ from safedpo.lm.training.config import SafeDPOConfig
 from safedpo.lm.training.data import Prepared, data_fingerprint, draw, labels_settled, prepare_pairs, sft_rows, usable
 from safedpo.lm.training.on_disk.carry_out import Run, carry_out, resume_point, wait_for_all
 from safedpo.lm.training.on_disk.run_folder import about_run, claim, dtype_of_run, held, note
-from safedpo.lm.training.processes.sharded import ReferenceFirst
 from safedpo.lm.training.recipes import RECIPES, SFT
 from safedpo.lm.training.reference import reference_identity, reference_logps
 from safedpo.lm.training.settings import check_names, check_own
-from safedpo.lm.training.step_zero import check_step_zero
+from safedpo.lm.training.step_zero import ReferenceFirst, check_step_zero
 from safedpo.lm.training.trainer import SafeDPOTrainer, SFTTrainer
 from safedpo.records import Record, Records
 

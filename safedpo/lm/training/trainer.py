@@ -22,14 +22,14 @@ from safedpo.lm.rows.fused import fuse_lora
 from safedpo.lm.rows.logprobs import response_sums
 from safedpo.lm.rows.packing import TokenBatch, n_tokens, pack_items, split_rows
 from safedpo.lm.rows.tokens import TokenExample, TokenPair
+from safedpo.lm.rows.wrapped import runs_rows
 from safedpo.lm.training.callbacks import LiveLine
 from safedpo.lm.training.config import SafeDPOConfig
 from safedpo.lm.training.metrics import GroupSums, pair_columns
+from safedpo.lm.training.on_disk import sharded
 from safedpo.lm.training.on_disk.checkpoints import UNFINISHED, checkpoints, clear, publish
 from safedpo.lm.training.on_disk.resume import keep_pending
-from safedpo.lm.training.processes import sharded
-from safedpo.lm.training.processes.steps import Row, StepLoader, StepSampler
-from safedpo.lm.training.processes.together import runs_rows
+from safedpo.lm.training.steps import Row, StepLoader, StepSampler
 from safedpo.transform import GROUPS
 
 

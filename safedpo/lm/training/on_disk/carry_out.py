@@ -9,14 +9,14 @@ from safedpo.files import write_text
 from safedpo.lm.models.load import LoadedModel
 from safedpo.lm.models.memory import refuse_if_too_big
 from safedpo.lm.rows.fused import unfuse_lora
+from safedpo.lm.rows.wrapped import runs_rows_no_more
 from safedpo.lm.training.callbacks import log_text
 from safedpo.lm.training.config import SafeDPOConfig
 from safedpo.lm.training.metrics import closing
 from safedpo.lm.training.on_disk.checkpoints import resume_from
 from safedpo.lm.training.on_disk.resume import RestorePending, is_trained, load_trained, refuse_damaged
 from safedpo.lm.training.on_disk.run_folder import finish, read_log
-from safedpo.lm.training.processes.sharded import whole_weights
-from safedpo.lm.training.processes.together import runs_rows_no_more
+from safedpo.lm.training.on_disk.sharded import whole_weights
 from safedpo.lm.training.trainer import SafeDPOTrainer
 
 

@@ -140,9 +140,10 @@ def items_a_step(run: dict) -> int | None:
     16
     """
     settings = run.get("settings")
-    numbers = [settings.get(name) for name in SHARED_OUT[:2]] if isinstance(settings, dict) else [None]
-    numbers.append(run.get("processes", 1))
-    return math.prod(numbers) if all(isinstance(n, int) for n in numbers) else None
+    known = settings if isinstance(settings, dict) else {}
+    numbers = [*(known.get(name) for name in SHARED_OUT[:2]), run.get("processes", 1)]
+    whole = [n for n in numbers if isinstance(n, int)]
+    return math.prod(whole) if len(whole) == len(numbers) else None
 
 
 def _found(folder: Path) -> dict | None:

@@ -5,65 +5,31 @@ any number of processes, sharded or not. Every function here is called by all pr
 """
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
 from torch.distributed.checkpoint import state_dict as sharding
-from transformers import Trainer, TrainerCallback
+from transformers import Trainer
 from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 
-from safedpo.errors import UserError
-from safedpo.lm.rows.logprobs import agree_on_head
-from safedpo.lm.training.reference import reference_logps
-from safedpo.lm.training.step_zero import check_step_zero
-
 FILES = ("adapter_model.safetensors", "model.safetensors")
-
-
-class ReferenceFirst(TrainerCallback):
-    """Before the first step, when every process has its share: the reference pass and the check of step 0.
-
-    `found` takes `step_zero`. With full training the checkpoint of a resumed run is not the reference any more; then
-    all of its log-probabilities must be in the cache.
-    """
-
-    def __init__(self, trainer, identity: str, resume: Path | None, found: dict):
-        self.trainer, self.identity, self.resume, self.found = trainer, identity, resume, found
-        agree_on_head(trainer.model)
-
-    def on_train_begin(self, args, state, control, **kwargs):
-        trainer = self.trainer
-        moved = self.resume is not None and not hasattr(trainer.model, "peft_config")
-        trainer.ref_logps = reference_logps(
-            trainer.model,
-            trainer.items,
-            rank=args.process_index,
-            world=args.world_size,
-            wait=trainer.accelerator.wait_for_everyone,
-            fingerprint=self.identity,
-            run=_refuse_moved if moved else trainer.response_logps,
-        )
-        if self.resume is None:
-            self.found["step_zero"] = check_step_zero(trainer)
-
-
-def _refuse_moved(batch):
-    raise UserError(
-        "the reference's log-probabilities are not in the cache any more, and the weights of this run have moved away from "
-        "the reference; delete the run's folder and start it again"
-    )
 
 
 def whole_weights(model) -> dict[str, torch.Tensor]:
     """Name -> trained weight (the adapter, or with full training all), on the CPU of the first process; elsewhere empty.
 
     >>> from safedpo.lm.models.tiny import tiny_model
-    >>> len(whole_weights(tiny_model())) == len(tiny_model().state_dict())
-    True
+    >>> set(tiny_model().state_dict()) - set(whole_weights(tiny_model()))   # is the embedding
+    {'lm_head.weight'}
     """
     adapters = hasattr(model, "peft_config")
     options = sharding.StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=adapters)
-    return sharding.get_model_state_dict(model, options=options)
+    whole: dict[str, Any] = sharding.get_model_state_dict(model, options=options)
+    own = {
+        name for name, _ in [*model.named_parameters(), *model.named_buffers()]
+    }  # a tied weight has two names: one is kept
+    return {name: values for name, values in whole.items() if name in own}
 
 
 def save_model(trainer, output_dir=None, _internal_call=False) -> None:
@@ -85,7 +51,7 @@ def save_optimizer(trainer, output_dir) -> None:
 def _save_whole_optimizer(trainer, folder: Path) -> None:
     optimizer = trainer.optimizer.optimizer
     options = sharding.StateDictOptions(full_state_dict=True, cpu_offload=True)
-    whole = sharding.get_optimizer_state_dict(trainer.model, optimizer, options=options)
+    whole: dict[str, Any] = sharding.get_optimizer_state_dict(trainer.model, optimizer, options=options)
     if not trainer.args.should_save:
         return
     places = _places(trainer.model, optimizer)
@@ -108,7 +74,8 @@ def load_optimizer(trainer, checkpoint) -> None:
 
 
 def _load_whole_optimizer(trainer, folder: Path) -> None:
-    optimizer, whole = trainer.optimizer.optimizer, {}
+    optimizer = trainer.optimizer.optimizer
+    whole: dict[str, Any] = {}
     names = {place: name for name, place in _places(trainer.model, optimizer).items()}
     if trainer.args.process_index == 0:
         found = torch.load(folder / OPTIMIZER_NAME, map_location="cpu", weights_only=True)
@@ -130,7 +97,7 @@ def load_weights(trainer, resume_from_checkpoint, model=None) -> None:
 
 
 def _load_whole_weights(trainer, folder: Path) -> None:
-    whole = {}
+    whole: dict[str, Any] = {}
     if trainer.args.process_index == 0:
         stored = load_file(next(folder / name for name in FILES if (folder / name).exists()))
         names = {_stored_name(name): name for name in trainer.model.state_dict()}

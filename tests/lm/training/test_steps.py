@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safedpo.lm.training.processes.steps import StepLoader, StepSampler
+from safedpo.lm.training.steps import StepLoader, StepSampler
 
 
 @given(st.lists(st.integers(1, 99), min_size=1, max_size=40), st.integers(1, 5), st.integers(1, 3), st.integers(0, 9))
