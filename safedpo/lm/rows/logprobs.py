@@ -120,7 +120,11 @@ def _is_backbone_and_head(causal_lm) -> bool:
 
 
 def agree_on_head(model) -> None:
-    """Let the processes of a sharded run make the logits in one way: the first one's, which alone has weights to ask."""
+    """Let the processes of a sharded run make the logits in one way: the first one's, which alone has weights to ask.
+
+    >>> from safedpo.lm.models.tiny import tiny_model
+    >>> agree_on_head(tiny_model())
+    """
     causal_lm = model.get_base_model() if hasattr(model, "get_base_model") else model
     _PLAIN[causal_lm] = from_first(lambda: _is_backbone_and_head(causal_lm))
 

@@ -39,6 +39,14 @@ def _runs_rows(model) -> bool:
 
 
 def runs_rows_no_more(model: nn.Module) -> None:
-    """Undo `runs_rows`."""
+    """Undo `runs_rows`.
+
+    >>> from safedpo.lm.models.tiny import tiny_model
+    >>> model = tiny_model()
+    >>> runs_rows(model)
+    >>> runs_rows_no_more(model)
+    >>> "forward" in vars(model)
+    False
+    """
     if _runs_rows(model):
         del model.forward

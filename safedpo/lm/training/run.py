@@ -106,6 +106,8 @@ def train(
         given = data
     if four_bit and full:
         raise UserError("4-bit weights cannot be trained themselves; leave out full, or four_bit")
+    if four_bit and is_sharded():
+        raise UserError("4-bit weights are not spread over processes; leave out four_bit, or start without --use_fsdp")
     loaded = _loaded(model, dtype_of_run(output_dir, dtype), device, four_bit)
     with_template_args(loaded.tokenizer, config.template_args)
     data = prepare_pairs(given, loaded.tokenizer, rule=rule, max_length=max_length, template=template)

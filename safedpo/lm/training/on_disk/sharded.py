@@ -33,7 +33,14 @@ def whole_weights(model) -> dict[str, torch.Tensor]:
 
 
 def save_model(trainer, output_dir=None, _internal_call=False) -> None:
-    """`Trainer.save_model`; of a sharded model, the whole weights."""
+    """`Trainer.save_model`; of a sharded model, the whole weights.
+
+    >>> from types import SimpleNamespace
+    >>> from safedpo.lm.models.tiny import tiny_model
+    >>> saved = lambda folder, state_dict: print(folder, len(state_dict))
+    >>> save_model(SimpleNamespace(is_fsdp_enabled=True, model=tiny_model(), _save=saved), "run")
+    run 20
+    """
     if trainer.is_fsdp_enabled:
         trainer._save(output_dir, state_dict=whole_weights(trainer.model))
     else:
@@ -41,7 +48,23 @@ def save_model(trainer, output_dir=None, _internal_call=False) -> None:
 
 
 def save_optimizer(trainer, output_dir) -> None:
-    """Write the optimizer and the schedule as one process writes them: states by the parameter's place, not its name."""
+    """Write the optimizer and the schedule as one process writes them: states by the parameter's place, not its name.
+
+    >>> import tempfile
+    >>> from types import SimpleNamespace
+    >>> layer = torch.nn.Linear(2, 2)
+    >>> optimizer = torch.optim.AdamW(layer.parameters())
+    >>> layer(torch.ones(2)).sum().backward()
+    >>> optimizer.step()
+    >>> trainer = SimpleNamespace(is_fsdp_enabled=True, model=layer, args=SimpleNamespace(should_save=True))
+    >>> trainer.optimizer = SimpleNamespace(optimizer=optimizer)
+    >>> trainer.lr_scheduler = torch.optim.lr_scheduler.ConstantLR(optimizer)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_optimizer(trainer, folder)
+    ...     stored = torch.load(Path(folder) / "optimizer.pt")
+    >>> list(stored["state"]), stored["param_groups"][0]["params"]
+    ([0, 1], [0, 1])
+    """
     if trainer.is_fsdp_enabled:
         _save_whole_optimizer(trainer, Path(output_dir))
     else:
@@ -66,7 +89,11 @@ def _save_whole_optimizer(trainer, folder: Path) -> None:
 
 
 def load_optimizer(trainer, checkpoint) -> None:
-    """Put back what `save_optimizer`, or a run on one process, wrote: each process takes its share."""
+    """Put back what `save_optimizer`, or a run on one process, wrote: each process takes its share.
+
+    >>> from types import SimpleNamespace
+    >>> load_optimizer(SimpleNamespace(is_fsdp_enabled=True, is_deepspeed_enabled=False), None)   # a run that begins
+    """
     if trainer.is_fsdp_enabled and checkpoint is not None:
         _load_whole_optimizer(trainer, Path(checkpoint))
     else:
@@ -89,7 +116,14 @@ def _load_whole_optimizer(trainer, folder: Path) -> None:
 
 
 def load_weights(trainer, resume_from_checkpoint, model=None) -> None:
-    """Put the trained weights of a checkpoint into the model."""
+    """Put the trained weights of a checkpoint into the model.
+
+    >>> from types import SimpleNamespace
+    >>> load_weights(SimpleNamespace(is_fsdp_enabled=True, args=SimpleNamespace(process_index=0)), "nowhere")
+    Traceback (most recent call last):
+    ...
+    FileNotFoundError: nowhere holds no weights
+    """
     if trainer.is_fsdp_enabled:
         _load_whole_weights(trainer, Path(resume_from_checkpoint))
     else:
@@ -99,7 +133,10 @@ def load_weights(trainer, resume_from_checkpoint, model=None) -> None:
 def _load_whole_weights(trainer, folder: Path) -> None:
     whole: dict[str, Any] = {}
     if trainer.args.process_index == 0:
-        stored = load_file(next(folder / name for name in FILES if (folder / name).exists()))
+        there = [folder / name for name in FILES if (folder / name).exists()]
+        if not there:
+            raise FileNotFoundError(f"{folder} holds no weights")
+        stored = load_file(there[0])
         names = {_stored_name(name): name for name in trainer.model.state_dict()}
         whole = {names[name]: values for name, values in stored.items()}
     options = sharding.StateDictOptions(full_state_dict=True, broadcast_from_rank0=True, strict=False)
