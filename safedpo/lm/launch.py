@@ -37,7 +37,11 @@ def from_first(compute: Callable[[], Any]) -> Any:
 
 
 def is_sharded() -> bool:
-    """Whether `accelerate launch --use_fsdp` started this process: then every process holds a share of the weights."""
+    """Whether `accelerate launch --use_fsdp` started this process: then every process holds a share of the weights.
+
+    >>> is_sharded()
+    False
+    """
     return os.environ.get("ACCELERATE_USE_FSDP", "").lower() in ON
 
 

@@ -72,10 +72,18 @@ def read_model(
 
 
 def _shape(path: str | Path, dtype: torch.dtype) -> PreTrainedModel:
-    """The model without its weights, for a process that gets its share of them from the first one."""
+    """The model without its weights, for a process that gets its share of them from the first one.
+
+    Its tensors have addresses, by which Accelerate tells them apart, and no memory: pages that nobody writes take none.
+    """
     config = AutoConfig.from_pretrained(path, trust_remote_code=False)
     with init_empty_weights(include_buffers=False):
-        return AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=False)
+        model = AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=False)
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    model.to_empty(device="cpu").tie_weights()
+    for name, buffer in model.named_buffers():
+        buffer.copy_(buffers[name])
+    return model
 
 
 def _nf4(dtype: torch.dtype) -> transformers.BitsAndBytesConfig:

@@ -12,11 +12,11 @@ import torch
 from transformers import TrainerCallback
 
 from safedpo.errors import UserError
+from safedpo.lm.models import loading
 from safedpo.lm.models.fingerprint import weights_fingerprint
 from safedpo.lm.models.load import LoadedModel
 from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
 from safedpo.lm.training.run import sft, train
-from safedpo.lm.training.trainer import SafeDPOTrainer
 from safedpo.records import Record
 from tests.lm.training.processes import on_cpu
 
@@ -60,15 +60,14 @@ def main(folder, source=None, end_after=None, gradients=None, pairs=30, kind="tr
 
 
 def print_devices():
-    """Say where the weights are when the trainer takes them over."""
-    made = SafeDPOTrainer.__init__
+    """Say which process reads weights from a file."""
+    read = loading.AutoModelForCausalLM.from_pretrained
 
-    def init(self, model, *args, **kwargs):
-        rank, at = os.environ.get("RANK", "0"), {p.device.type for p in model.parameters()}
-        print(f"weights of process {rank} are on {' '.join(sorted(at))}", flush=True)
-        made(self, model, *args, **kwargs)
+    def reading(*args, **kwargs):
+        print(f"process {os.environ.get('RANK', '0')} reads weights", flush=True)
+        return read(*args, **kwargs)
 
-    SafeDPOTrainer.__init__ = init
+    loading.AutoModelForCausalLM.from_pretrained = reading
 
 
 if __name__ == "__main__":
