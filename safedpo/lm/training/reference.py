@@ -56,19 +56,27 @@ def reference_logps(
     with writing(home):
         home.mkdir(parents=True, exist_ok=True)
     sizes = [len(pairs[start : start + PART]) for start in range(0, len(pairs), PART)]
-    missing = from_first(lambda: [k for k, n in enumerate(sizes) if _read(home / _name(k), identity, n) is None])
+    own, apart = (
+        (rank, world) if run else (0, 1)
+    )  # spread over processes, all go through the same laps, each with a part
+    among = range(len(sizes)) if run else range(rank, len(sizes), world)
+
+    def look() -> list[int]:
+        return [k for k in among if _read(home / _name(k), identity, sizes[k]) is None]
+
+    missing = from_first(look) if run else look()
     one = run or (lambda batch: response_logps(model, batch))
     with _adapters_off(model), _evaluating(model), torch.no_grad():
-        total = sum(sizes[k] for k in missing[rank::world])
+        total = sum(sizes[k] for k in missing[own::apart])
         with tqdm(total=total, desc="reference", unit="pair", disable=rank > 0 or not missing) as bar:
-            for lap in (missing[k : k + world] for k in range(0, len(missing), world)):
+            for lap in (missing[k : k + apart] for k in range(0, len(missing), apart)):
                 mine = [pairs[k * PART : (k + 1) * PART] for k in lap]
                 rows = [_rows(part, model.device.type) for part in mine]
-                if rank < len(lap):
-                    logps = _compute(one, mine[rank], rows[rank], model.device, bar)
-                    _refuse_impossible(logps, mine[rank])
-                    _write(home / _name(lap[rank]), logps, identity)
-                done = len(rows[rank]) if rank < len(lap) else 0
+                if own < len(lap):
+                    logps = _compute(one, mine[own], rows[own], model.device, bar)
+                    _refuse_impossible(logps, mine[own])
+                    _write(home / _name(lap[own]), logps, identity)
+                done = len(rows[own]) if own < len(lap) else 0
                 for _ in range(max(map(len, rows)) - done if run else 0):
                     one(pack_pairs(mine[0][:1]).to(model.device))
     wait()
