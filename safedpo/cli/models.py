@@ -65,7 +65,7 @@ def train(
     max_pairs: Annotated[
         int | None, Option(help="Use so many of the pairs that the rule keeps (household-train: 1000, --data: all).")
     ] = None,
-    batch_size: Annotated[int, Option(help="Pairs a step.")] = HOUSEHOLD["batch_size"],
+    batch_size: Annotated[int, Option(help="Pairs a step, on each process.")] = HOUSEHOLD["batch_size"],
     learning_rate: LearningRate = HOUSEHOLD["learning_rate"],
     lora_r: LoraR = HOUSEHOLD["lora_r"],
     full: Full = False,

@@ -1,11 +1,14 @@
 """What the settings of a command are and where each comes from: the command line, a recipe, or a default."""
 
+import os
+from functools import partial
 from typing import Any
 
 import typer
 
 from safedpo.cli.common import passed_on
 from safedpo.errors import UserError, visible
+from safedpo.lm.training.recipes import on_processes
 
 NO_SETTINGS = (
     "recipe",
@@ -14,6 +17,7 @@ NO_SETTINGS = (
     "json_file",
     "template_arg",
 )  # where a result goes, and what is read apart
+SHARDED = "accelerate launch --use_fsdp --fsdp_version=2 --mixed_precision=no --num_processes=8 -m safedpo train ..."
 
 
 def settings_of(context: typer.Context, owner: str, recipe: dict[str, Any]) -> dict[str, Any]:
@@ -22,6 +26,8 @@ def settings_of(context: typer.Context, owner: str, recipe: dict[str, Any]) -> d
     Prints where each comes from.
     """
     typed, rest = _typed_and_rest(context)
+    if not typed.keys() & {"batch_size", "gradient_accumulation_steps"}:
+        recipe = on_processes(recipe, _processes())
     recipe = {name: value for name, value in recipe.items() if name not in typed}
     if "data" in typed and _from(context, "recipe") != "COMMANDLINE":
         recipe.pop("max_pairs", None)  # it belongs to the recipe's own data
@@ -60,16 +66,24 @@ def template_arguments(words: list[str] | None) -> dict:
 
 def recipe_memory(settings: dict) -> str:
     """What these settings will need, before any weight is loaded."""
+    from safedpo.lm.launch import is_sharded
     from safedpo.lm.models.memory import memory_estimate
 
     names = ("full", "row_tokens", "dtype", "four_bit")
-    estimate = memory_estimate(
-        settings["model"],
-        r=settings["lora_r"],
-        checkpointing=bool(settings.get("gradient_checkpointing") or settings.get("activation_checkpointing")),
-        **{name: settings[name] for name in names if settings.get(name) is not None},
-    )
-    return f"memory that this needs:\n{estimate}"
+    how = {name: settings[name] for name in names if settings.get(name) is not None}
+    how["checkpointing"] = bool(settings.get("gradient_checkpointing") or settings.get("activation_checkpointing"))
+    estimate = partial(memory_estimate, settings["model"], r=settings["lora_r"], **how)
+    if is_sharded():
+        return f"memory that each of {_processes()} devices needs:\n{estimate(devices=_processes())}"
+    needed = f"memory that this needs:\n{estimate()}"
+    if settings.get("full"):
+        each = ", ".join(f"{estimate(devices=n).total / 1e9:.0f} GB on each of {n}" for n in (2, 4, 8))
+        needed += f"\nspread over GPUs by FSDP2: {each}; start it with\n{SHARDED}"
+    return needed
+
+
+def _processes() -> int:
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def _typed_and_rest(context: typer.Context) -> tuple[dict[str, Any], dict[str, Any]]:

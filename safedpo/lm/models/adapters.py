@@ -3,6 +3,7 @@
 import json
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ from transformers import PreTrainedModel
 
 from safedpo.errors import UserError, brief
 from safedpo.files import read_json, write_json
+from safedpo.lm.launch import from_first, is_sharded
 from safedpo.lm.models.download import file_sha256
 from safedpo.lm.models.fingerprint import weights_fingerprint
 from safedpo.lm.models.gate.outside import refuse_not_finite, refuse_other_adapters
@@ -94,7 +96,8 @@ def add_lora(model: PreTrainedModel, *, r: int = 4, alpha: float | None = None, 
     """
     if r < 1:
         raise UserError(f"the LoRA rank r is {r}; it must be at least 1")
-    odd = _without_plain_output(model) + _bypassed_in_training(model)
+    bypassed = partial(_bypassed_in_training, model)
+    odd = _without_plain_output(model) + (from_first(bypassed) if is_sharded() else bypassed())
     config = LoraConfig(
         exclude_modules=odd or None,
         r=r,

@@ -1,15 +1,18 @@
 """What surrounds every reading of weights: errors turned into one message, progress bars kept quiet."""
 
 import importlib.util
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 import transformers
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from accelerate import init_empty_weights
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from safedpo.errors import UserError, brief
+from safedpo.lm.launch import is_sharded
 from safedpo.lm.models.gate.outside import refuse_not_finite, refuse_what_is_not_data
 
 
@@ -76,6 +79,8 @@ def read_model(
     """
     refuse_what_is_not_data(path)
     tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+    if is_sharded() and os.environ.get("RANK", "0") != "0":
+        return _shape(path, dtype), tokenizer
     packed = {"quantization_config": _nf4(dtype)} if four_bit else {}
     model, info = AutoModelForCausalLM.from_pretrained(
         path, dtype=dtype, trust_remote_code=False, use_safetensors=True, output_loading_info=True, **packed
@@ -87,6 +92,21 @@ def read_model(
         )
     refuse_not_finite(model, str(path))
     return model, tokenizer
+
+
+def _shape(path: str | Path, dtype: torch.dtype) -> PreTrainedModel:
+    """The model without its weights, for a process that gets its share of them from the first one.
+
+    Its tensors have addresses, by which Accelerate tells them apart, and no memory: pages that nobody writes take none.
+    """
+    config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+    with init_empty_weights(include_buffers=False):
+        model = AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=False)
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    model.to_empty(device="cpu").tie_weights()
+    for name, buffer in model.named_buffers():
+        buffer.copy_(buffers[name])
+    return model
 
 
 def _nf4(dtype: torch.dtype) -> transformers.BitsAndBytesConfig:

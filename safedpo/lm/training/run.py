@@ -17,6 +17,7 @@ from torch import Tensor
 
 from safedpo.errors import UserError, brief
 from safedpo.files import check_writable
+from safedpo.lm.launch import from_first, is_sharded, refuse_launch
 from safedpo.lm.models.adapters import add_lora, load_adapter
 from safedpo.lm.models.dtype import trains_on_cpu
 from safedpo.lm.models.gate.check import gate
@@ -33,7 +34,7 @@ from safedpo.lm.training.on_disk.run_folder import about_run, claim_folder, dtyp
 from safedpo.lm.training.recipes import RECIPES, SFT
 from safedpo.lm.training.reference import reference_identity, reference_logps
 from safedpo.lm.training.settings import check_names, check_own
-from safedpo.lm.training.step_zero import check_step_zero
+from safedpo.lm.training.step_zero import ReferenceFirst, check_step_zero
 from safedpo.lm.training.trainer import SafeDPOTrainer, SFTTrainer
 from safedpo.records import Record, Records
 
@@ -104,12 +105,13 @@ def train(
         given = data
     if four_bit and full:
         raise UserError("4-bit weights cannot be trained themselves; leave out full, or four_bit")
+    if four_bit and is_sharded():
+        raise UserError("4-bit weights are not spread over processes; leave out four_bit, or start without --use_fsdp")
     loaded = _loaded(model, dtype_of_run(output_dir, dtype), device, four_bit)
     with_template_args(loaded.tokenizer, config.template_args)
     data = prepare_pairs(given, loaded.tokenizer, rule=rule, max_length=max_length, template=template)
     pairs = draw(usable(data.tokens, data.source, "pair", f"the rule {rule}"), max_pairs, seed)
-    _refuse_lost_updates(loaded, full, learning_rate)
-    checked = gate(loaded, pairs, template, say=config.should_save)
+    checked = from_first(lambda: _gated(loaded, pairs, config, full))
     identity = reference_identity(loaded.identity, str(loaded.dtype), pairs)
     prints = {"reference": loaded.fingerprint, "reference_logps": identity, "data": data.fingerprint}
     lora = {"full": full, "lora_r": lora_r, "lora_alpha": lora_alpha}
@@ -117,11 +119,15 @@ def train(
     about |= {"fingerprints": prints, "pairs": len(pairs), "labels": data.labels, "gate": checked, "four_bit": four_bit}
     with held(config):
         noted = claim_folder(config, about)
-        ref_logps = _reference(loaded, pairs, config)
+        ref_logps = None if is_sharded() else _reference(loaded, pairs, config)
         policy = _policy(loaded, full, lora_r, lora_alpha, seed)
         trainer = SafeDPOTrainer(policy, config, pairs, ref_logps, callbacks=_logged(config, callbacks))
         resume = resume_point(config)
-        about["step_zero"] = noted.get("step_zero") if resume else check_step_zero(trainer)
+        about["step_zero"] = noted.get("step_zero")
+        if is_sharded():
+            trainer.add_callback(ReferenceFirst(trainer, loaded.identity, resume, about))
+        elif not resume:
+            about["step_zero"] = check_step_zero(trainer)
         note(config, step_zero=about["step_zero"])
         return carry_out(trainer, loaded, about, resume, data.tokens.counts())
 
@@ -177,8 +183,7 @@ def sft(
     tokens = tokenize_examples(rows, loaded.tokenizer, max_length=max_length, template=template)
     examples = draw(usable(tokens, source, "response", f"responses={responses}"), max_examples, seed)
     groups = group_examples(examples, RESPONSES_A_PROMPT)
-    _refuse_lost_updates(loaded, full, learning_rate)
-    checked = gate(loaded, groups, template, say=config.should_save)
+    checked = from_first(lambda: _gated(loaded, groups, config, full))
     lora = {"full": full, "lora_r": lora_r, "lora_alpha": lora_alpha}
     about = about_run("sft", loaded, source, config, tokens, **lora) | {
         "fingerprints": {"reference": loaded.fingerprint, "data": data_fingerprint(records)},
@@ -208,7 +213,7 @@ def _config(
     if trains_on_cpu(device):
         others.setdefault("use_cpu", True)
     check_writable(Path(output_dir))
-    return SafeDPOConfig(
+    config = SafeDPOConfig(
         output_dir=str(output_dir),
         max_steps=max_steps,
         num_train_epochs=epochs,
@@ -218,6 +223,8 @@ def _config(
         **own,
         **others,
     )
+    refuse_launch(config.device, config.world_size)
+    return config
 
 
 def _loaded(model, dtype: str, device: str, four_bit: bool = False) -> LoadedModel:
@@ -240,9 +247,21 @@ def _policy(loaded: LoadedModel, full: bool, lora_r: int, lora_alpha: float | No
     return add_lora(loaded.model, r=lora_r, alpha=lora_alpha, seed=seed)
 
 
-def _refuse_lost_updates(loaded: LoadedModel, full: bool, learning_rate: float) -> None:
-    if full and (lost := updates_lost(loaded.model, learning_rate)):
+def _gated(loaded: LoadedModel, items, config: SafeDPOConfig, full: bool) -> dict:
+    if full and (lost := updates_lost(loaded.model, config.learning_rate)):
         raise UserError(f"full training of {loaded.source} would stand still: {lost}")
+    return gate(loaded, items, config.template, say=config.should_save)
+
+
+def _reference(loaded: LoadedModel, pairs, config: SafeDPOConfig):
+    return reference_logps(
+        loaded.model,
+        pairs,
+        rank=config.process_index,
+        world=config.world_size,
+        wait=lambda: wait_for_all(config),
+        fingerprint=loaded.identity,
+    )
 
 
 def _logged(config: SafeDPOConfig, callbacks: Sequence) -> list:

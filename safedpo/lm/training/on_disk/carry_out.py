@@ -9,12 +9,14 @@ from safedpo.files import write_text
 from safedpo.lm.models.load import LoadedModel
 from safedpo.lm.models.memory import refuse_if_too_big
 from safedpo.lm.rows.fused import unfuse_lora
+from safedpo.lm.rows.wrapped import runs_rows_no_more
 from safedpo.lm.training.callbacks import log_text, read_log
 from safedpo.lm.training.config import SafeDPOConfig
 from safedpo.lm.training.metrics import closing
 from safedpo.lm.training.on_disk.checkpoints import resume_from
 from safedpo.lm.training.on_disk.resume import RestorePending, is_trained, load_trained, refuse_damaged
 from safedpo.lm.training.on_disk.run_folder import finish
+from safedpo.lm.training.on_disk.sharded import whole_weights
 from safedpo.lm.training.trainer import SafeDPOTrainer
 
 
@@ -58,13 +60,15 @@ def carry_out(trainer: SafeDPOTrainer, loaded: LoadedModel, about: dict, resume:
         if resume:
             trainer.add_callback(RestorePending(trainer, resume))
         trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-    refuse_damaged(trainer.model, folder)
+    weights = whole_weights(trainer.model) if trainer.is_fsdp_enabled else None
+    refuse_damaged(trainer.model, folder, weights)
     trainer.model.config.use_cache = True  # the Trainer switches it off, and generation wants it
     unfuse_lora(trainer.model.eval())
+    runs_rows_no_more(trainer.model)
     log = [row for row in trainer.state.log_history if "loss" in row]
     metrics = {"steps": trainer.state.global_step, **closing(log)}
     if trainer.args.should_save:
-        finish(trainer.model, loaded.tokenizer, folder, about | {"metrics": metrics})
+        finish(trainer.model, loaded.tokenizer, folder, about | {"metrics": metrics}, weights)
     trainer.accelerator.wait_for_everyone()
     return Run(folder, trainer.model, loaded.tokenizer, counts, metrics, read_log(folder))
 

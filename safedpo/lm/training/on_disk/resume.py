@@ -48,13 +48,32 @@ class RestorePending(TrainerCallback):
         self.trainer, self.checkpoint = trainer, checkpoint
 
     def on_train_begin(self, args, state, control, **kwargs):
-        trainer, file = self.trainer, _file(self.trainer, self.checkpoint)
-        if not file.exists():  # of an earlier version of the kit
+        trainer, files = self.trainer, sorted(self.checkpoint.glob("pending-*.json"))
+        if not files:  # of an earlier version of the kit
             return
-        kept = read_json(file)
+        if len(files) == trainer.args.world_size:
+            kept = read_json(_file(trainer, self.checkpoint))
+        else:
+            kept = shared_out([read_json(file) for file in files], trainer.args.process_index)
         trainer._tr_loss = torch.tensor(kept["loss"], dtype=trainer._tr_loss.dtype, device=trainer._tr_loss.device)
         trainer._total_loss_scalar, trainer._globalstep_last_logged = kept["total"], kept["last_logged"]
         trainer.sums.table = torch.tensor(kept["sums"], dtype=torch.float64)
+
+
+def shared_out(kept: list[dict], process: int) -> dict:
+    """What each process of a run had put by, for `process` of a run that goes on with another number of them.
+
+    The sums go to the first process; the loss, of which the processes' mean is logged, goes to all.
+
+    >>> one = {"loss": 2.0, "total": 8.0, "last_logged": 4, "sums": [[1.0, 2.0]]}
+    >>> shared_out([one, one | {"loss": 4.0}], 0)
+    {'loss': 3.0, 'total': 8.0, 'last_logged': 4, 'sums': [[2.0, 4.0]]}
+    >>> shared_out([one, one], 1)["sums"]
+    [[0.0, 0.0]]
+    """
+    sums = torch.tensor([one["sums"] for one in kept], dtype=torch.float64).sum(0) * (process == 0)
+    loss = sum(one["loss"] for one in kept) / len(kept)
+    return kept[0] | {"loss": loss, "total": sum(one["total"] for one in kept) / len(kept), "sums": sums.tolist()}
 
 
 def is_trained(trainer, checkpoint: Path | None) -> bool:
@@ -93,8 +112,8 @@ def load_trained(trainer, checkpoint: Path) -> None:
     trainer.state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
 
 
-def refuse_damaged(model, checkpoint: Path) -> None:
-    """Raise `UserError` where a weight that is trained is not a finite number.
+def refuse_damaged(model, checkpoint: Path, whole: dict | None = None) -> None:
+    """Raise `UserError` where a weight that is trained (or one of `whole`) is not a finite number.
 
     >>> layer = torch.nn.Linear(2, 2)
     >>> refuse_damaged(layer, Path("run"))
@@ -103,8 +122,9 @@ def refuse_damaged(model, checkpoint: Path) -> None:
     Traceback (most recent call last):
     safedpo.errors.UserError: run: the weight bias is not finite; delete that folder and start again
     """
-    for name, weight in model.named_parameters():
-        if weight.requires_grad and not all(math.isfinite(end.item()) for end in weight.detach().aminmax()):
+    trained = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
+    for name, weight in (trained if whole is None else whole).items():
+        if not all(math.isfinite(end.item()) for end in weight.aminmax()):
             raise UserError(f"{checkpoint}: the weight {name} is not finite; delete that folder and start again")
 
 

@@ -1,6 +1,7 @@
 """The folder of a run: whose it is, and how a finished run is put into it without half-written files."""
 
 import json
+import math
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,9 @@ from safedpo.lm.training.config import honoured_arguments
 from safedpo.lm.training.on_disk.checkpoints import UNFINISHED, checkpoints, last_good
 
 VERSIONS = ("safedpo", "torch", "transformers", "peft", "accelerate")
-IDENTITY = ("kind", "model", "data", "dtype", "fingerprints", "settings", "processes")  # what makes it the same run
+IDENTITY = ("kind", "model", "data", "dtype", "fingerprints", "settings")  # what makes it the same run
+# How many processes share a step does not; how many pairs a step has in all of them does.
+SHARED_OUT = ("per_device_train_batch_size", "gradient_accumulation_steps", "ddp_backend", "ddp_timeout")
 
 
 @contextmanager
@@ -161,6 +164,19 @@ def about_run(kind: str, loaded, source: str, config, tokens, **own) -> dict:
     }
 
 
+def items_a_step(run: dict) -> int | None:
+    """Pairs (or prompts) in a step of a run, over accumulation and all its processes; None where `run.json` does not say.
+
+    >>> items_a_step({"settings": {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}, "processes": 2})
+    16
+    """
+    settings = run.get("settings")
+    known = settings if isinstance(settings, dict) else {}
+    numbers = [*(known.get(name) for name in SHARED_OUT[:2]), run.get("processes", 1)]
+    whole = [n for n in numbers if isinstance(n, int)]
+    return math.prod(whole) if len(whole) == len(numbers) else None
+
+
 def _found(folder: Path) -> dict | None:
     file = folder / "run.json"
     if not file.exists():
@@ -178,14 +194,17 @@ def _differences(found: dict, about: dict) -> list[str]:
     for group in ("settings", "fingerprints"):
         old, new = found.get(group), about.get(group, {})
         old = old if isinstance(old, dict) else {}  # of a damaged file
-        pairs += [(name, old.get(name), new.get(name)) for name in sorted(old.keys() | new.keys())]
+        names = sorted((old.keys() | new.keys()) - {*SHARED_OUT})
+        pairs += [(name, old.get(name), new.get(name)) for name in names]
+    pairs.append(("items a step", items_a_step(found), items_a_step(about)))
     return [f"{name}: there {brief(repr(old))}, here {brief(repr(new))}" for name, old, new in pairs if old != new][:5]
 
 
-def finish(model, tokenizer, folder: Path, about: dict) -> None:
+def finish(model, tokenizer, folder: Path, about: dict, weights: dict | None = None) -> None:
     """Put the trained weights and, last, the final `run.json` into the folder; then remove the checkpoints.
 
-    `run.json` names each file with its sha256 (`files`), so that a bit that is flipped later is noticed.
+    `run.json` names each file with its sha256 (`files`), so that a bit that is flipped later is noticed. `weights`: the whole
+    ones of a model that is spread over processes.
 
     >>> import tempfile
     >>> from safedpo.lm.models.adapters import add_lora
@@ -198,7 +217,7 @@ def finish(model, tokenizer, folder: Path, about: dict) -> None:
     """
     staged = folder / UNFINISHED
     shutil.rmtree(staged, ignore_errors=True)
-    model.save_pretrained(staged)
+    model.save_pretrained(staged, state_dict=weights)
     write_portable_config(staged)
     if not (staged / "adapter_config.json").exists():
         tokenizer.save_pretrained(staged)  # full training makes a model folder of its own
