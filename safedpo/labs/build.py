@@ -67,8 +67,10 @@ def drifted(folder: Path, repository: str = "") -> list[Built]:
     return [b for b in build_all(folder, repository) if not b.path.is_file() or b.path.read_text("utf-8") != b.text]
 
 
-def notebook(source: str, *, student: bool, links: str = "", set_up: str = "") -> str:
+def notebook(source: str, *, student: bool, links: str = "", set_up: str = "", marks: bool = False) -> str:
     """The .ipynb text of one percent source; in a cell that begins with `# SET-UP` that line becomes `set_up`.
+
+    `marks`: keep the solutions' marks in the complete one, as nbgrader wants its sources.
 
     >>> source = "# %%\\ndef double(x):\\n    ### BEGIN SOLUTION\\n    return 2 * x\\n    ### END SOLUTION"
     >>> cell = json.loads(notebook(source, student=True))["cells"][0]
@@ -89,7 +91,7 @@ def notebook(source: str, *, student: bool, links: str = "", set_up: str = "") -
             text = set_up + text.removeprefix(setup.PLACE)
         made = {"cell_type": cell.cell_type, "id": _cell_id(number, text), "metadata": dict(cell.metadata)}
         if cell.cell_type == "code":
-            text = _without_solution(text) if student else _without_marks(text)
+            text = _without_solution(text) if student else text if marks else _without_marks(text)
             made |= {"execution_count": None, "outputs": []}
         cells.append(made | {"source": text.splitlines(keepends=True)})
     metadata = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
