@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 
+import torch
+
 from safedpo.labs.checking import Unfinished, examine, find
 from safedpo.labs.grading.hidden import HIDDEN
 from safedpo.labs.grading.watch import watched
@@ -42,7 +44,8 @@ def _verdict(name: str, expression: str, namespace: Mapping[str, object], seed: 
         answer = eval(expression, dict(namespace))
     except Exception as error:
         return Verdict(name, 0, 1, f"nothing to grade: {error}")
-    return verdict_on(name, answer, seed=seed)
+    with torch.enable_grad():  # a cell may have switched it off
+        return verdict_on(name, answer, seed=seed)
 
 
 def verdict_on(name: str, answer: object, *, seed: int = 0) -> Verdict:
@@ -52,7 +55,7 @@ def verdict_on(name: str, answer: object, *, seed: int = 0) -> Verdict:
     Verdict(exercise='price_of_support', points=0, of=1, message='It is 3, and should be 1.61181.')
     """
     exercise = find(name)
-    answer = watched(answer) if callable(answer) else answer
+    answer = watched(answer, name) if callable(answer) else answer
     try:
         problem = examine(exercise, answer, name)
         if problem is None and name in HIDDEN:

@@ -109,6 +109,8 @@ def main() -> None:
     """Start the kernel under its limits."""
     from ipykernel.kernelapp import IPKernelApp
 
+    import safedpo.labs.grading.judge  # noqa: F401  (before the student's code, which may put others in its place)
+
     _limit()
     application = IPKernelApp.instance()
     application.initialize(sys.argv[1:])

@@ -72,9 +72,9 @@ def grade(
     incidents: list[str] = []
     with tempfile.TemporaryDirectory(prefix="grade-") as home, _client(book, Path(home), memory_gb) as client:
         # A cell may swallow the interrupt that ends its time; then the whole kernel ends.
-        with _killed_after(client, time_limit + GRACE):
+        with _killed_after(client, time_limit + GRACE, incidents):
             _run_cells(client, started + time_limit, cell_limit, incidents)
-        with _killed_after(client, JUDGING):
+        with _killed_after(client, JUDGING, incidents):
             verdicts, predictions = _judge(client, asked, seed, Path(home) / "tmp", incidents)
     return Grade(path.name, verdicts, predictions, incidents, round(time.monotonic() - started, 1))
 
@@ -165,9 +165,14 @@ def _client(book: nbformat.NotebookNode, home: Path, memory_gb: float) -> Iterat
 
 
 @contextmanager
-def _killed_after(client: NotebookClient, seconds: float) -> Iterator[None]:
+def _killed_after(client: NotebookClient, seconds: float, incidents: list[str]) -> Iterator[None]:
     process = client.km.provisioner.process  # type: ignore[union-attr]
-    timer = threading.Timer(seconds, process.kill)
+
+    def kill() -> None:
+        incidents.append("a cell did not stop when it was told to; the kernel was ended, and what it held is lost")
+        process.kill()
+
+    timer = threading.Timer(seconds, kill)
     timer.daemon = True
     timer.start()
     try:

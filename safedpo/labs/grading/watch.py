@@ -7,31 +7,47 @@ from pathlib import Path
 from types import CodeType, FrameType
 
 LABS = Path(__file__).resolve().parents[1]
+PACKAGE = str(LABS.parent)
 CHECKERS = tuple(str(LABS / name) for name in ("checks", "exercises", "checking.py", "grading"))
 
 
-class CallsTheChecker(Exception):
+# Functions of the library that do what the exercise asks for: exercise -> their names.
+LIBRARY = {
+    "dpo_loss": {"dpo_loss", "safedpo_loss", "cdpo_loss", "robust_dpo_loss"},
+    "safedpo_loss": {"safedpo_loss", "dpo_loss"},
+    "order_pairs": {"order_pairs"},
+    "shift_reference": {"shift_reference"},
+    "gradient_weight": {"gradient_weight"},
+    "safe_policy": {"optimal_policy"},
+    "kl_to_optimum": {"kl"},
+    "response_logps": {"response_logps", "token_logps"},
+}
+
+
+class CallsTheKit(Exception):
     """The answer gets its values from the kit's own computation of them."""
 
 
-def watched(answer: Callable) -> Callable:
-    """`answer`, which from now on raises `CallsTheChecker` where its code calls into the checkers.
+def watched(answer: Callable, exercise: str = "") -> Callable:
+    """`answer`, which from now on raises `CallsTheKit` where its code calls the checkers, or the library's own solution.
 
     Functions that it is handed as arguments it may call, wherever they come from.
 
     >>> watched(lambda x: x + 1)(2)
     3
     """
+    solutions = LIBRARY.get(exercise, set())
 
     def run(*arguments):
         given = {code for one in arguments for code in _codes(one)}
         found: list[str] = []
 
         def notice(frame: FrameType, event: str, _: object) -> None:
-            if event == "call" and _of_checkers(frame.f_code) and frame.f_code not in given:
-                caller = frame.f_back
-                if caller is not None and (caller.f_code is run.__code__ or not _of_checkers(caller.f_code)):
-                    found.append(frame.f_code.co_name)
+            code, caller = frame.f_code, frame.f_back
+            if event == "call" and code.co_name in solutions and code.co_filename.startswith(PACKAGE):
+                found.append(code.co_name)
+            elif event == "call" and _of_checkers(code) and code not in given and caller is not None:
+                found.extend([code.co_name] * (caller.f_code is run.__code__ or not _of_checkers(caller.f_code)))
 
         before = sys.getprofile()
         sys.setprofile(notice)
@@ -40,7 +56,7 @@ def watched(answer: Callable) -> Callable:
         finally:
             sys.setprofile(before)
         if found:
-            raise CallsTheChecker(f"it calls the checker's own {found[0]}; write the computation yourself")
+            raise CallsTheKit(f"it calls {found[0]} of the kit; write the computation yourself")
         return values
 
     return update_wrapper(run, answer)

@@ -10,7 +10,8 @@ from safedpo.errors import UserError
 from safedpo.files import PACKAGE
 from safedpo.labs.grading.handout.seal import SEALED, seal, sealed_sources
 
-KEPT_OF_GRADING = ("safedpo/labs/grading/__init__.py", "safedpo/labs/grading/hidden.py")  # the seed is what is hidden
+# Of the drawn cases the seed is what is hidden; `watch` tells the student at once what the grader would tell later.
+KEPT_OF_GRADING = tuple(f"safedpo/labs/grading/{name}.py" for name in ("__init__", "hidden", "watch"))
 LEFT_OUT = ("safedpo/_notebooks/", "safedpo/labs/grading/", *(f"safedpo/{folder}/" for folder in SEALED))
 
 

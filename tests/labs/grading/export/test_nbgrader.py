@@ -53,6 +53,7 @@ def test_nbgrader_gives_the_points_that_we_give(tmp_path):
     (spec / "kernel.json").write_text(json.dumps({"argv": command, "display_name": "ours", "language": "python"}))
     root = str(Path(__file__).parents[4])
     ours = os.environ | {"JUPYTER_PATH": str(tmp_path / "share"), "PYTHONPATH": root, "SAFEDPO_FAST": "1"}
+    ours["PATH"] = f"{python.parent}{os.pathsep}{ours['PATH']}"  # it calls alembic by name
 
     def run(*words: str) -> str:
         done = subprocess.run([python, *words], cwd=tmp_path, env=ours, capture_output=True, text=True, timeout=500)
