@@ -19,11 +19,19 @@ CONFIG = """\
 c = get_config()
 c.CourseDirectory.course_id = "safedpo"
 c.Exchange.root = "exchange"
-# An endless loop costs its own cell, not the notebook.
+# The notebooks' second cell limits the time of the others; this is for what does not stop at that.
 c.ExecutePreprocessor.timeout = {seconds}
 c.ExecutePreprocessor.interrupt_on_timeout = True
 c.IncludeHeaderFooter.header = ""
 """
+LIMIT = """\
+# While nbgrader grades, no cell may take longer than {seconds} seconds. This cell does nothing else.
+import os
+
+if os.environ.get("NBGRADER_EXECUTION") == "autograde":
+    from safedpo.labs.grading.export.limit import limit_cells
+
+    limit_cells({seconds})"""
 HIDDEN = """\
 
 
@@ -43,18 +51,20 @@ def write_course(out: Path, sources: Sequence[Path], *, seed: int = 0, seconds: 
     for source in sources:
         path = out / "source" / source.stem / f"{source.stem}.ipynb"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(course_notebook(source.read_text(encoding="utf-8"), seed=seed), encoding="utf-8")
+        path.write_text(
+            course_notebook(source.read_text(encoding="utf-8"), seed=seed, seconds=seconds), encoding="utf-8"
+        )
         written.append(path)
-    (out / "nbgrader_config.py").write_text(CONFIG.format(seconds=seconds), encoding="utf-8")
+    (out / "nbgrader_config.py").write_text(CONFIG.format(seconds=3 * seconds), encoding="utf-8")
     return written
 
 
-def course_notebook(source: str, *, seed: int = 0) -> str:
+def course_notebook(source: str, *, seed: int = 0, seconds: int = 60) -> str:
     """The .ipynb text of one percent source as nbgrader's instructor version.
 
     >>> source = '# %%\\ndef f(x):\\n    ### BEGIN SOLUTION\\n    return x\\n    ### END SOLUTION\\n\\n# %%\\ncheck("f", f)'
     >>> [cell["metadata"]["nbgrader"]["grade_id"] for cell in json.loads(course_notebook(source))["cells"]]
-    ['solution-1', 'f']
+    ['time-limit', 'solution-1', 'f']
     """
     book = json.loads(notebook(source, student=False, marks=True, set_up=setup.cell()))
     solutions = 0
@@ -71,7 +81,16 @@ def course_notebook(source: str, *, seed: int = 0) -> str:
         elif cell["cell_type"] == "code" and BEGIN in text:
             solutions += 1
             cell["metadata"]["nbgrader"] = _about(f"solution-{solutions}", grade=False, solution=True)
+    place = next((n for n, cell in enumerate(book["cells"]) if cell["cell_type"] == "code"), 0)
+    book["cells"].insert(place + bool(place), _time_limit(seconds))
     return json.dumps(book, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def _time_limit(seconds: int) -> dict:
+    about = _about("time-limit", grade=False, solution=False) | {"locked": True}
+    source = LIMIT.format(seconds=seconds).splitlines(keepends=True)
+    cell = {"cell_type": "code", "execution_count": None, "id": "time-limit", "outputs": [], "source": source}
+    return cell | {"metadata": {"nbgrader": about}}
 
 
 def _about(name: str, *, grade: bool, solution: bool) -> dict:

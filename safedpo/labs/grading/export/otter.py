@@ -5,10 +5,8 @@ because only otter asks for it.
 """
 
 import json
-import signal
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
 import nbformat
 
@@ -58,22 +56,6 @@ def write_tests(out: Path, notebooks: Sequence[Path], *, seed: int = 0, seconds:
     return folders
 
 
-def limit_cells(seconds: float) -> None:
-    """From the next cell on, a cell that runs longer than this ends with a `TimeoutError`."""
-    from IPython.core.getipython import get_ipython
-
-    shell = get_ipython()
-    if shell is None:
-        return
-
-    def ring(_: int, __: FrameType | None) -> None:
-        raise TimeoutError(f"a cell ran longer than {seconds:g} seconds")
-
-    signal.signal(signal.SIGALRM, ring)
-    shell.events.register("pre_run_cell", lambda *_: signal.setitimer(signal.ITIMER_REAL, seconds))
-    shell.events.register("post_run_cell", lambda *_: signal.setitimer(signal.ITIMER_REAL, 0))
-
-
 def __getattr__(name: str):
     if name != "CellLimit":
         raise AttributeError(f"module {__name__} has no attribute {name!r}")
@@ -83,7 +65,7 @@ def __getattr__(name: str):
         """Puts a first cell into each submission that limits the time of the others."""
 
         def before_execution(self, submission):
-            code = f"from safedpo.labs.grading.export.otter import limit_cells\nlimit_cells({self.plugin_config['seconds']})"
+            code = f"from safedpo.labs.grading.export.limit import limit_cells\nlimit_cells({self.plugin_config['seconds']})"
             submission.cells.insert(0, nbformat.v4.new_code_cell(code))
             return submission
 
