@@ -14,13 +14,39 @@ Numbers = Annotated[str, typer.Option(help="Two-digit numbers with commas, for e
 
 @app.command()
 def handout(
-    out: Annotated[Path, typer.Option(help="The folder to fill; new or empty.")], wheel: Wheel, notebooks: Numbers = ""
+    out: Annotated[Path, typer.Option(help="The folder to fill; new or empty.")],
+    wheel: Wheel,
+    notebooks: Numbers = "",
+    language: Annotated[
+        str, typer.Option(help="A catalogue of notebooks/languages, for example de (default: English).")
+    ] = "",
 ) -> None:
     """Write what students get: notebooks with stubs, and a wheel without solutions, strongest hints or answers."""
     from safedpo.labs.grading.handout.folder import write_handout
 
-    for path in write_handout(out, wheel, _numbers(notebooks)):
+    for path in write_handout(out, wheel, _numbers(notebooks), language=language):
         print(path)
+
+
+@app.command(hidden=True)
+def texts(
+    language: Annotated[str, typer.Argument(help="A code such as de.")],
+    out: Annotated[Path, typer.Argument(help="The catalogue to write: .json.")],
+    notebooks: Numbers = "01,02",
+) -> None:
+    """Write a catalogue for translators: every English text of these notebooks, with the translation where there is one."""
+    from safedpo.files import shipped, write_json
+    from safedpo.labs.grading.handout.folder import chosen
+    from safedpo.labs.grading.handout.language import catalogue, texts_of
+
+    home = shipped("notebooks")
+    there = (home / "languages" / f"{language}.json").is_file()
+    known = catalogue(home, language) if there else {}
+    found = dict.fromkeys(texts_of(chosen(home, _numbers(notebooks))), "")
+    write_json(
+        out, {english: known.get(english, "") for english in [*found, *(one for one in known if one not in found)]}
+    )
+    print(f"{out}: {len(found)} texts of the notebooks, {sum(one in known for one in found)} of them translated")
 
 
 @app.command()

@@ -7,19 +7,32 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_code_cell
 
+from safedpo.labs import setup
+from safedpo.labs.build import notebook
+
 FOLDER = Path(__file__).parents[3] / "notebooks"
 STUB = "raise NotImplementedError"
 STDERR = "import sys, warnings\nprint('noise', file=sys.stderr)\nwarnings.warn('more noise')"
-CELL_SECONDS = 15
+CELL_SECONDS = 25
 
 
-def class_of_five(stem: str, student: Path | None = None) -> dict[str, nbformat.NotebookNode]:
+def short_source(stem: str) -> str:
+    """The percent source of a notebook without what takes time: title, set-up, exercises and their checks."""
+    first, *cells = re.split(r"^(?=# %%)", (FOLDER / "source" / f"{stem}.py").read_text(encoding="utf-8"), flags=re.M)
+    kept = [cell for cell in cells if re.search(r"^# SET-UP|### BEGIN SOLUTION|^check\(", cell, re.M)]
+    return first + cells[0] + "".join(kept)
+
+
+def class_of_five(source: str, student: Path | None = None) -> dict[str, nbformat.NotebookNode]:
     """name -> notebook: all right, empty, known mistakes, one that writes to stderr, one that never ends.
 
     `student`: the version whose stubs are filled (default: ours; nbgrader's release has metadata of its own).
     """
-    book = nbformat.read(student or FOLDER / "student" / f"{stem}.ipynb", as_version=4)
-    right = filled(book, nbformat.read(FOLDER / f"{stem}.ipynb", as_version=4))
+    complete, stubs = (
+        nbformat.reads(notebook(source, student=one, set_up=setup.cell()), as_version=4) for one in (False, True)
+    )
+    book = nbformat.read(student, as_version=4) if student else stubs
+    right = filled(book, complete)
     wrong, noisy, endless = (copy.deepcopy(right) for _ in range(3))
     solved = solution_cells(book)
     spoil(wrong.cells[solved[0]])

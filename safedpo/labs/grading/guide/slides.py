@@ -16,7 +16,8 @@ from safedpo.show.pages.prose import markdown
 FULL = 90  # words of shown text after which a new slide begins
 STYLE = """
 html{scroll-snap-type:y mandatory}body{margin:0;font:calc(14px + 1vw)/1.4 system-ui,sans-serif;color:#111;background:#fff}
-.display math{font-size:.85em}section{min-height:100vh;box-sizing:border-box;padding:5vh 8vw;scroll-snap-align:start;display:flex;flex-direction:column;
+.display math{font-size:.85em}
+section{min-height:100vh;box-sizing:border-box;padding:5vh 8vw;scroll-snap-align:start;display:flex;flex-direction:column;
 justify-content:center}h2{margin:0 0 .6em;font-size:1.4em}aside{display:none;font-size:.6em;border-top:1px solid #999;
 margin-top:1em}.notes aside{display:block}.display{overflow:auto hidden;padding:.4em 0}footer{position:fixed;right:1em;bottom:.5em;
 font-size:.5em;color:#555}pre{font-size:.6em}

@@ -10,6 +10,9 @@ from safedpo.errors import UserError
 from safedpo.files import shipped
 from safedpo.labs.grading.export.nbgrader import write_course
 from safedpo.labs.grading.export.otter import write_tests
+from safedpo.labs.grading.guide.pages import misconceptions, outcomes
+from safedpo.labs.grading.guide.slides import slides
+from safedpo.labs.grading.handout.language import catalogue, translated_notebook
 from safedpo.labs.grading.handout.wheel import students_wheel
 from safedpo.labs.grading.notebook import checks_of
 
@@ -42,14 +45,20 @@ def chosen(folder: Path, numbers: Sequence[str]) -> list[Path]:
     return [path for number, path in found.items() if not numbers or number in numbers]
 
 
-def write_handout(out: Path, wheel: Path, numbers: Sequence[str] = ()) -> list[Path]:
-    """Fill the new or empty folder `out` with notebooks, wheel and README.txt for students; returns what was written."""
+def write_handout(out: Path, wheel: Path, numbers: Sequence[str] = (), *, language: str = "") -> list[Path]:
+    """Fill the new or empty folder `out` with notebooks, wheel and README.txt for students; returns what was written.
+
+    `language`: the code of a catalogue in notebooks/languages ("de"); empty for English.
+    """
+    home = shipped("notebooks")
+    notebooks = chosen(home, numbers)
+    texts = catalogue(home, language) if language else {}
     claim(out)
-    notebooks = chosen(shipped("notebooks"), numbers)
     (out / "notebooks").mkdir()
-    for path in notebooks:
-        shutil.copyfile(path, out / "notebooks" / path.name)
-    made = students_wheel(wheel, out, {path.name: path.read_bytes() for path in notebooks})
+    written = {path.name: translated_notebook(path.read_text(encoding="utf-8"), texts).encode() for path in notebooks}
+    for name, data in written.items():
+        (out / "notebooks" / name).write_bytes(data)
+    made = students_wheel(wheel, out, written, texts)
     names = ", ".join(path.stem for path in notebooks)
     (out / "README.txt").write_text(README.format(names=names, wheel=made.name), encoding="utf-8")
     return [made, out / "README.txt", *((out / "notebooks" / path.name) for path in notebooks)]
@@ -82,10 +91,20 @@ def write_instructor(out: Path, wheel: Path, numbers: Sequence[str] = (), *, see
     write_course(out / "nbgrader", [home / "source" / f"{path.stem}.py" for path in graded], seed=seed)
     write_tests(out / "otter", graded, seed=seed)
     shutil.copy(wheel, out)
-    teaching = home.parent / "teaching"
-    if teaching.is_dir():
-        shutil.copytree(teaching, out / "teaching")
+    _teaching(out, home.parent / "teaching", [home / path.name for path in students])
     return sorted(out.iterdir())
+
+
+def _teaching(out: Path, pages: Path, notebooks: Sequence[Path]) -> None:
+    """The instructor's pages: those of `pages`, and those that are computed from the notebooks, with slides for each."""
+    if pages.is_dir():
+        shutil.copytree(pages, out / "teaching")
+    (out / "teaching").mkdir(exist_ok=True)
+    (out / "teaching" / "outcomes.md").write_text(outcomes(notebooks), encoding="utf-8")
+    (out / "teaching" / "misconceptions.md").write_text(misconceptions(notebooks), encoding="utf-8")
+    (out / "slides").mkdir()
+    for path in notebooks:
+        (out / "slides" / f"{path.stem}.html").write_text(slides(path), encoding="utf-8")
 
 
 def has_checks(path: Path) -> bool:

@@ -8,14 +8,19 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from safedpo.labs.checks import modules
+from safedpo.labs.grading.handout.language import translated_code
 
 SEALED = ("labs/checks", "labs/exercises")  # folders of the package that hold answers
 
 
-def sealed_sources(package: Path) -> dict[str, str]:
-    """Dotted module name -> its code as it is sealed, for every module of the sealed folders of `package` (safedpo/)."""
+def sealed_sources(package: Path, texts: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Dotted module name -> its code as it is sealed, for every module of the sealed folders of `package` (safedpo/).
+
+    `texts`: a language's catalogue, English -> translation.
+    """
     strongest = {exercise.hints[-1] for module in modules() for exercise in module.EXERCISES.values()}
-    return {name: stripped(path.read_text(encoding="utf-8"), strongest) for name, path in _files(package)}
+    sealed = {name: stripped(path.read_text(encoding="utf-8"), strongest) for name, path in _files(package)}
+    return {name: translated_code(code, texts) if texts else code for name, code in sealed.items()}
 
 
 def _files(package: Path) -> Iterator[tuple[str, Path]]:

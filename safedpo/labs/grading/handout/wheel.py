@@ -8,6 +8,7 @@ from pathlib import Path
 
 from safedpo.errors import UserError
 from safedpo.files import PACKAGE
+from safedpo.labs.grading.handout.language import MESSAGES, translated_code
 from safedpo.labs.grading.handout.seal import SEALED, seal, sealed_sources
 
 # Of the drawn cases the seed is what is hidden; `watch` tells the student at once what the grader would tell later.
@@ -15,10 +16,13 @@ KEPT_OF_GRADING = tuple(f"safedpo/labs/grading/{name}.py" for name in ("__init__
 LEFT_OUT = ("safedpo/_notebooks/", "safedpo/labs/grading/", *(f"safedpo/{folder}/" for folder in SEALED))
 
 
-def students_wheel(whole: Path, out: Path, notebooks: Mapping[str, bytes]) -> Path:
+def students_wheel(
+    whole: Path, out: Path, notebooks: Mapping[str, bytes], texts: Mapping[str, str] | None = None
+) -> Path:
     """Write the students' wheel into the folder `out`, under the name of the `whole` one; returns its path.
 
-    `notebooks`: file name -> the student notebooks that it carries. Raises `UserError` where `whole` is no wheel of this
+    `notebooks`: file name -> the student notebooks that it carries; `texts`: a language's catalogue for the messages.
+    Raises `UserError` where `whole` is no wheel of this
     very version of the kit.
     """
     inside = dict(_read(whole))
@@ -26,7 +30,9 @@ def students_wheel(whole: Path, out: Path, notebooks: Mapping[str, bytes]) -> Pa
         raise UserError(f"{whole} is not a wheel of this copy of the kit; make it anew with `make wheel`")
     kept = {name: data for name, data in inside.items() if name in KEPT_OF_GRADING or not name.startswith(LEFT_OUT)}
     kept["safedpo/labs/checks/__init__.py"] = Path(__file__).with_name("opened.py").read_bytes()
-    kept["safedpo/labs/checks/sealed.bin"] = seal(sealed_sources(PACKAGE))
+    kept["safedpo/labs/checks/sealed.bin"] = seal(sealed_sources(PACKAGE, texts))
+    for name in (f"safedpo/{module}" for module in MESSAGES if texts):
+        kept[name] = translated_code(kept[name].decode(), texts or {}).encode()
     kept |= {f"safedpo/_notebooks/{name}": data for name, data in notebooks.items()}
     target = out / whole.name
     _write(target, kept)

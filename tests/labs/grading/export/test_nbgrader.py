@@ -12,7 +12,7 @@ import pytest
 from safedpo.errors import UserError
 from safedpo.labs.grading.export.nbgrader import course_notebook, write_course
 from safedpo.labs.grading.notebook import grade
-from tests.labs.grading.class_of_five import CELL_SECONDS, FOLDER, class_of_five
+from tests.labs.grading.class_of_five import CELL_SECONDS, FOLDER, class_of_five, short_source
 from tests.labs.grading.environments import environment
 
 STEM = "01_from_preferences_to_dpo"
@@ -47,7 +47,9 @@ def test_two_checks_in_a_cell_are_refused():
 @pytest.mark.slow
 def test_nbgrader_gives_the_points_that_we_give(tmp_path):
     python = environment("nbgrader==0.9.6")
-    write_course(tmp_path, [FOLDER / "source" / f"{STEM}.py"], seconds=CELL_SECONDS)
+    source = tmp_path / f"{STEM}.py"
+    source.write_text(short_source(STEM), encoding="utf-8")
+    write_course(tmp_path, [source], seconds=CELL_SECONDS)
     # The notebooks run in this Python, which has the kit; nbgrader runs in its own.
     spec = tmp_path / "share" / "kernels" / "python3"
     spec.mkdir(parents=True)
@@ -66,7 +68,7 @@ def test_nbgrader_gives_the_points_that_we_give(tmp_path):
     release = tmp_path / "release" / STEM / f"{STEM}.ipynb"
     assert "judge" not in release.read_text() and "SOLUTION" not in release.read_text()
     points = {}
-    for name, book in class_of_five(STEM, release).items():
+    for name, book in class_of_five(source.read_text(), release).items():
         path = tmp_path / "submitted" / name / STEM / f"{STEM}.ipynb"
         path.parent.mkdir(parents=True)
         nbformat.write(book, path)

@@ -10,7 +10,7 @@ import pytest
 from safedpo.labs.grading.export.otter import write_tests
 from safedpo.labs.grading.export.results import gradescope
 from safedpo.labs.grading.notebook import grade
-from tests.labs.grading.class_of_five import CELL_SECONDS, FOLDER, class_of_five
+from tests.labs.grading.class_of_five import CELL_SECONDS, FOLDER, class_of_five, short_source
 from tests.labs.grading.environments import environment
 
 STEM = "02_the_safe_optimum"
@@ -28,7 +28,9 @@ def test_each_exercise_is_a_test_that_calls_the_judge(tmp_path):
 @pytest.mark.slow
 def test_otter_gives_the_points_that_we_give(tmp_path):
     python = environment("otter-grader==7.0.0", sees_ours=True)
-    (folder,) = write_tests(tmp_path, [FOLDER / "student" / f"{STEM}.ipynb"], seconds=CELL_SECONDS)
+    submissions = class_of_five(short_source(STEM))
+    nbformat.write(submissions["empty"], tmp_path / f"{STEM}.ipynb")
+    (folder,) = write_tests(tmp_path, [tmp_path / f"{STEM}.ipynb"], seconds=CELL_SECONDS)
     environment_ = os.environ | {"SAFEDPO_FAST": "1"}
 
     def run(*words: str) -> None:
@@ -37,7 +39,7 @@ def test_otter_gives_the_points_that_we_give(tmp_path):
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 
     run("generate", "-t", "tests", "-c", "otter_config.json", "-o", "autograder.zip", "--no-requirements")
-    for name, book in class_of_five(STEM).items():
+    for name, book in submissions.items():
         path = folder / f"{name}.ipynb"
         nbformat.write(book, path)
         ours = gradescope(grade(path, cell_limit=CELL_SECONDS, time_limit=240))

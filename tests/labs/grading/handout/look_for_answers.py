@@ -17,11 +17,11 @@ warnings.simplefilter("ignore")
 
 import torch  # noqa: E402
 
-import safedpo  # noqa: E402
+import safedpo.labs  # noqa: E402
 from safedpo.labs import checking, predictions  # noqa: E402
 from safedpo.labs.checks import modules  # noqa: E402
 
-ROOMS = ("labs", "losses", "transform", "finite.optimum", "finite.pairs", "finite.methods", "lm.logprobs")
+LIBRARY = ("losses", "transform", "finite.optimum", "finite.world", "finite.pairs", "lm.logprobs")
 
 
 def within(thing, depth: int = 4):
@@ -36,13 +36,18 @@ def within(thing, depth: int = 4):
 
 
 def brought_up() -> dict:
-    """Every function within reach of an import."""
+    """Every function of the labs and of the library's formulas within reach of an import."""
     things = {}
-    for found in pkgutil.walk_packages(safedpo.__path__, "safedpo."):
-        if found.name.removeprefix("safedpo.").startswith(ROOMS):
-            module = importlib.import_module(found.name)
-            things |= {id(one): one for value in list(vars(module).values()) for one in within(value) if callable(one)}
-    return {key: one for key, one in things.items() if not isinstance(one, type)}
+    labs = [found.name for found in pkgutil.iter_modules(safedpo.labs.__path__, "safedpo.labs.")]
+    for name in (*labs, "safedpo.labs.grading.hidden", *(f"safedpo.{module}" for module in LIBRARY)):
+        module = importlib.import_module(name)
+        things |= {id(one): one for value in list(vars(module).values()) for one in within(value) if callable(one)}
+    ours = ("safedpo.labs.checks", *(f"safedpo.{module}" for module in LIBRARY))
+    return {
+        key: one
+        for key, one in things.items()
+        if not isinstance(one, type) and (getattr(one, "__module__", None) or "").startswith(ours)
+    }
 
 
 def worth_a_check(thing, exercise, first) -> bool:

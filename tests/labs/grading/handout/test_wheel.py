@@ -110,7 +110,7 @@ def test_an_import_brings_up_no_answer(handed_out):
         [sys.executable, str(LOOK), str(site)], capture_output=True, text=True, timeout=300, cwd=handed_out.parent
     )
     assert done.returncode == 0, done.stderr[-3000:] + done.stdout[-1000:]
-    assert int(done.stdout.split()[-1]) > 500, "so many things were tried"
+    assert int(done.stdout.split()[-1]) > 300, "so many things were brought up"
 
 
 def test_the_record_lists_every_file_with_its_digest(handed_out):
