@@ -52,7 +52,7 @@ def verdict_on(name: str, answer: object, *, seed: int = 0) -> Verdict:
     """What an answer to the exercise `name` is worth, on its own cases and on those drawn with `seed`.
 
     >>> verdict_on("price_of_support", 3)
-    Verdict(exercise='price_of_support', points=0, of=1, message='It is 3, and should be 1.61181.')
+    Verdict(exercise='price_of_support', points=0, of=1, message='...it is 3, and should be 1.61...')
     """
     exercise = find(name)
     answer = watched(answer, name) if callable(answer) else answer
