@@ -55,8 +55,8 @@ def check(name: str, answer) -> None:
 
     `answer` is the function itself; where the task is to read a figure, a number will do as well.
     """
-    exercise = find(name)
     answer = watched(answer, name) if callable(answer) else answer
+    exercise = find(name)
     problem = examine(exercise, answer, name)
     if problem:
         _status[name] = "tried"
