@@ -1,4 +1,4 @@
-"""Commands that load a model: sft, train, generate, evaluate, table."""
+"""Commands that load a model: sft, train, generate."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -97,7 +97,9 @@ def sft(
     output_dir: OutputDir,
     model: Model = SFT["model"],
     data: Data = "household-train",
-    responses: Annotated[str, Option(help="both (good and bad: the paper's reference), better or safe.")] = "both",
+    responses: Annotated[
+        str, Option(help="both (good and bad: the paper's reference), all (with repeats), better, safe.")
+    ] = "both",
     adapter: Annotated[Path | None, Option(help="Go on from the adapter of an earlier run on the same model.")] = None,
     epochs: Epochs = 1.0,
     max_steps: MaxSteps = -1,
@@ -162,46 +164,6 @@ def generate(
         for kind, text in [("greedy", answer.greedy), *(("sampled", text) for text in answer.sampled)]:
             print(f"  {kind:8}{shown(text or '').plain}")
     write_json(json_file, [asdict(answer) for answer in said])
-
-
-@app.command()
-def evaluate(
-    adapter: Annotated[Path, Option(help="A folder made by safedpo train.")],
-    data: Data = "household-test",
-    samples: Annotated[
-        int, Option(min=1, max=MOST_SAMPLES, help="Sampled responses a prompt, beside the greedy one.")
-    ] = 3,
-    limit: Annotated[int | None, Option(min=1, help="Only the first so many prompts.")] = None,
-    max_new_tokens: Annotated[int, Option(min=1, max=LONGEST, help="Longest response in tokens.")] = 64,
-    dtype: Dtype = "auto",
-    seed: Seed = 0,
-    skip_bad_rows: SkipBadRows = False,
-    save: Annotated[
-        Path | None, Option(callback=folder_target, help="Folder for evaluation.json and all samples.")
-    ] = None,
-    json_file: JsonFile = None,
-) -> None:
-    """Harm, helpfulness and over-refusal of a policy beside its reference, with 95 % intervals over prompts."""
-    from safedpo.evaluate import Decoding
-    from safedpo.evaluate import evaluate as run
-    from safedpo.evaluate.display import print_report
-
-    decoding = Decoding(samples=samples, max_new_tokens=max_new_tokens, seed=seed)
-    report = run(adapter, data, decoding=decoding, limit=limit, dtype=dtype, skip_bad_rows=skip_bad_rows)
-    print_report(report)
-    if save:
-        print(f"samples and evaluation.json are in {report.save(save).parent}")
-    write_json(json_file, report.to_json())
-
-
-@app.command()
-def table(
-    folder: Annotated[Path, typer.Argument(help="A folder with METHOD/SEED/evaluation.json in it.")],
-) -> None:
-    """Print the table of several methods and seeds, as Markdown: the table of the README."""
-    from safedpo.evaluate.table import markdown_table, read_rows
-
-    print(markdown_table(read_rows(folder)))
 
 
 def template_arguments(words: list[str] | None) -> dict:

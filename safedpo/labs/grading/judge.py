@@ -13,7 +13,7 @@ from safedpo.labs.checking import Unfinished, examine, find
 from safedpo.labs.grading.hidden import HIDDEN
 from safedpo.labs.grading.watch import watched
 
-ANSWER = 15  # seconds that judging one answer may take
+ANSWER = 30  # seconds that judging one answer may take
 CASES = 3  # drawn for each exercise, beside its own
 
 

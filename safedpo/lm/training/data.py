@@ -98,21 +98,26 @@ def records_of(data) -> tuple[Sequence[Record], str]:
 
 
 def sft_rows(records: Sequence[Record], responses: str) -> list[tuple[str, str, int]]:
-    """The distinct (prompt, response, row) triples that supervised fine-tuning uses.
+    """The (prompt, response, row) triples that supervised fine-tuning uses: distinct ones, or for `all` every one.
 
     >>> record = Record("hi", ("hello", "go away"), (False, True), better=1, safer=0, row=1)
     >>> sft_rows([record, record], "both")
     [('hi', 'hello', 1), ('hi', 'go away', 1)]
     >>> sft_rows([record], "better"), sft_rows([record], "safe")
     ([('hi', 'go away', 1)], [('hi', 'hello', 1)])
+    >>> len(sft_rows([record, record], "all"))
+    4
     """
     wanted = {
         "both": lambda record, i: True,
         "better": lambda record, i: i == record.better,
         "safe": lambda record, i: not record.unsafe[i],
+        "all": lambda record, i: True,
     }
     if responses not in wanted:
         raise UserError(f"responses is {responses!r}; choose {', '.join(wanted)}")
+    if responses == "all":
+        return [(record.prompt, record.responses[i], record.row) for record in records for i in (0, 1)]
     first: dict[tuple[str, str], int] = {}
     for record in records:
         for i in (0, 1):

@@ -165,7 +165,8 @@ def sft(
     """Supervised fine-tuning on the responses of preference pairs: how the paper makes its reference.
 
     Minimises the mean of -log pi(token | before) over response tokens. `responses`: `both` of each pair, good and
-    bad (each distinct prompt and response once), the `better` ones, or the `safe` ones. `adapter`: go on from the
+    bad (each distinct prompt and response once), the `better` ones, the `safe` ones, or `all`: both, as often as they
+    stand in the data, so that a sample of a distribution keeps its weights. `adapter`: go on from the
     adapter of an earlier run on the same model, instead of a fresh one. `batch_size`: prompts a
     step, each with up to 6 of its responses, so that the prompt is computed once for them. All else as in `train`.
     """

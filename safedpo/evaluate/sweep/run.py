@@ -19,8 +19,8 @@ from tqdm.auto import tqdm
 from safedpo.errors import UserError
 from safedpo.evaluate.generation import Decoding
 from safedpo.evaluate.scorers import Scorer, scorer_for
-from safedpo.evaluate.sweep_folder import assemble, claim, read
-from safedpo.evaluate.sweep_points import KeepAdapters, adapter_folder, adapter_on, measure, measure_last, point, shown
+from safedpo.evaluate.sweep.folder import assemble, claim, read
+from safedpo.evaluate.sweep.points import KeepAdapters, adapter_folder, adapter_on, measure, measure_last, point, shown
 from safedpo.files import check_writable, exclusive, write_json
 from safedpo.lm.models.adapters import adapter_run
 from safedpo.lm.models.load import LoadedModel, load_model

@@ -9,9 +9,9 @@ from safetensors.torch import load_file
 
 from safedpo import household
 from safedpo.errors import UserError
-from safedpo.evaluate import Decoding, blends, generate, judge, scorer_for
-from safedpo.evaluate.blends import differences, measure_blends
-from safedpo.evaluate.sweep import SweepSettings, sweep
+from safedpo.evaluate import Decoding, generate, judge, scorer_for
+from safedpo.evaluate.sweep import SweepSettings, blends, sweep
+from safedpo.evaluate.sweep.blends import differences, measure_blends
 from safedpo.lm.models.load import load_model
 from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
 from safedpo.records import read_records

@@ -15,12 +15,12 @@ from safedpo import household
 from safedpo.cli import main
 from safedpo.cli.sweeps import sweep as command
 from safedpo.errors import UserError
-from safedpo.evaluate import sweep as module
-from safedpo.evaluate import sweep_folder
 from safedpo.evaluate.generation import Decoding
 from safedpo.evaluate.report import evaluate
 from safedpo.evaluate.sweep import SweepSettings, sweep
-from safedpo.evaluate.sweep_points import adapter_on, in_float32, log_ratios, shown
+from safedpo.evaluate.sweep import folder as sweep_folder
+from safedpo.evaluate.sweep import run as module
+from safedpo.evaluate.sweep.points import adapter_on, in_float32, log_ratios, shown
 from safedpo.evaluate.table import read_rows
 from safedpo.files import exclusive
 from safedpo.lm.models.adapters import add_lora

@@ -20,7 +20,7 @@ from safedpo.evaluate.intervals import Interval, difference_interval
 from safedpo.evaluate.report import METRICS, SAMPLE_FIELD, Sample, judge, judged
 from safedpo.evaluate.scorers import scorer_for
 from safedpo.evaluate.sweep import SweepRun
-from safedpo.evaluate.sweep_folder import read
+from safedpo.evaluate.sweep.folder import read
 from safedpo.files import write_json
 from safedpo.household import load
 from safedpo.lm.blending.load import load_adapters
