@@ -247,4 +247,6 @@ def mystery(notebook: str) -> tuple[go.Figure, str]:
 
     if notebook != "06":
         raise UserError(f"notebook {notebook!r} has no fault to find; '06' has")
-    return figure(int(find("silent_bug").right()))[0], "A pipeline with one fault, beside the sound one (grey)."
+    fault = find("silent_bug").right()
+    assert not isinstance(fault, tuple)
+    return figure(int(fault))[0], "A pipeline with one fault, beside the sound one (grey)."

@@ -1,16 +1,14 @@
 """Judge the answers of a notebook that has just run: called inside its kernel, on what the student's cells left there."""
 
-import random
 import signal
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 import torch
 
-from safedpo.labs.checking import Unfinished, examine, find
-from safedpo.labs.grading.hidden import HIDDEN
+from safedpo.labs.checking import Unfinished, examine, find, on_drawn_cases
 from safedpo.labs.grading.watch import watched
 
 ANSWER = 30  # seconds that judging one answer may take
@@ -57,12 +55,7 @@ def verdict_on(name: str, answer: object, *, seed: int = 0) -> Verdict:
     exercise = find(name)
     answer = watched(answer, name) if callable(answer) else answer
     try:
-        problem = examine(exercise, answer, name)
-        if problem is None and name in HIDDEN:
-            draw = random.Random(f"{seed}/{name}")
-            drawn = tuple(HIDDEN[name](draw) for _ in range(CASES))
-            problem = examine(replace(exercise, cases=drawn, further=()), answer, name)
-            problem = problem and f"right on the shown numbers, not on others. {problem}"
+        problem = examine(exercise, answer, name) or on_drawn_cases(exercise, answer, name, seed=seed, count=CASES)
     except Unfinished:
         return Verdict(name, 0, 1, "not done: still the stub")
     except Exception as error:  # an answer that breaks the checker itself

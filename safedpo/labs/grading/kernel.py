@@ -115,6 +115,7 @@ def main() -> None:
     application = IPKernelApp.instance()
     application.initialize(sys.argv[1:])
     _limit_output()
+    assert application.shell is not None
     application.shell.ask_exit = _stay  # exit() in a cell would take the answers of the others with it
     sys.addaudithook(_guard)
     application.start()

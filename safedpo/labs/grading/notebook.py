@@ -207,7 +207,7 @@ def _run_cells(client: NotebookClient, deadline: float, cell_limit: float, incid
 
 def _judge(client: NotebookClient, asked: dict, seed: int, tmp: Path, incidents: list[str]) -> tuple[list[dict], dict]:
     """Let the kernel judge what it holds, exercise by exercise: an answer that never returns costs the others nothing."""
-    verdicts = []
+    verdicts: list[dict] = []
     for name, expression in asked.items():
         told = _ask(client, f"_judge(globals(), { ({name: expression})!r}, seed={seed!r})", tmp, incidents)
         message = "not judged: " + (incidents[-1] if incidents else "the kernel gave no verdict")

@@ -253,16 +253,5 @@ def _gated(loaded: LoadedModel, items, config: SafeDPOConfig, full: bool) -> dic
     return gate(loaded, items, config.template, say=config.should_save)
 
 
-def _reference(loaded: LoadedModel, pairs, config: SafeDPOConfig):
-    return reference_logps(
-        loaded.model,
-        pairs,
-        rank=config.process_index,
-        world=config.world_size,
-        wait=lambda: wait_for_all(config),
-        fingerprint=loaded.identity,
-    )
-
-
 def _logged(config: SafeDPOConfig, callbacks: Sequence) -> list:
     return [LogFile(Path(config.output_dir) / "log.jsonl"), *callbacks]

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from safedpo.labs.checks.mistakes.nb01 import _m
+from safedpo.labs.checks.exercises.mistakes.nb01 import _m
 
 
 def _rows(better, unsafe):

@@ -23,7 +23,7 @@ def _scores(logits, ids, shift=1):
 
 def _between(scores, first, last):
     place = torch.arange(scores.shape[1])
-    return (scores * ((place >= first[:, None]) & (place < last[:, None]))).sum(-1)
+    return torch.where((place >= first[:, None]) & (place < last[:, None]), scores, 0.0).sum(-1)
 
 
 def _weighted(weights, values):
@@ -64,6 +64,10 @@ RESPONSE_LOGPS = {
     "The softmax runs over positions; it belongs over the vocabulary (dim -1).": lambda z, y, s, e: _between(
         torch.cat([0 * z[:, :1, 0], z.log_softmax(1)[:, :-1].gather(-1, y[:, 1:, None])[..., 0]], 1), s, e
     ),
+    "A word that the model may not give, behind the response, makes 0 · −∞ = NaN. Choose with torch.where; do not "
+    "multiply by a mask.": lambda z, y, s, e: (
+        _scores(z, y) * ((torch.arange(y.shape[1]) >= s[:, None]) & (torch.arange(y.shape[1]) < e[:, None]))
+    ).sum(-1),
     "The sign is wrong: that is the loss of supervised fine-tuning.": lambda z, y, s, e: -_between(_scores(z, y), s, e),
 }
 
