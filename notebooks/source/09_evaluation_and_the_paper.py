@@ -25,9 +25,9 @@ from safedpo.evaluate.bounds import certify, clustered_bound, safety_test, upper
 from safedpo.evaluate.paper import lines, markdown, versions
 from safedpo.evaluate.stored import harm_of
 from safedpo.files import shipped
-from safedpo.labs.paper import questions, verdicts
-from safedpo.labs.paper.household import all_household_cells, compared
-from safedpo.labs.paper.toy import COMPARED, needs, toy_cells
+from safedpo.labs.lessons.paper import questions, verdicts
+from safedpo.labs.lessons.paper.household import all_household_cells, compared
+from safedpo.labs.lessons.paper.toy import COMPARED, needs, toy_cells
 
 runs = shipped("data") / "results" / "household"
 

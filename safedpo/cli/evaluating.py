@@ -8,6 +8,7 @@ from typer import Option
 
 from safedpo.cli.common import LARGEST_SEED, JsonFile, app, folder_target, write_json
 from safedpo.cli.models import LONGEST, MOST_SAMPLES, Data, Dtype, SkipBadRows
+from safedpo.cli.settings import print_sources
 from safedpo.errors import visible
 
 if TYPE_CHECKING:  # their modules bring torch
@@ -29,6 +30,7 @@ ScorerTemplate = Annotated[
 
 @app.command()
 def evaluate(
+    context: typer.Context,
     adapter: Annotated[Path, Option(help="A folder made by safedpo train.")],
     data: Data = "household-test",
     samples: Annotated[
@@ -56,6 +58,7 @@ def evaluate(
     from safedpo.evaluate import Decoding
     from safedpo.evaluate.scorers.asked import is_prompt_list
 
+    print_sources(context)
     report: EvaluationReport | Measured
     if reward_model or cost_model or refusal or is_prompt_list(data):
         from safedpo.evaluate.display import measured_table, print_table

@@ -84,8 +84,8 @@ def paper(
     Every value is computed from stored samples and checked; a result that was changed by hand is refused.
     """
     from safedpo.evaluate.paper import lines, markdown, own_cells
-    from safedpo.labs.paper.household import all_household_cells
-    from safedpo.labs.paper.toy import toy_cells
+    from safedpo.labs.lessons.paper.household import all_household_cells
+    from safedpo.labs.lessons.paper.toy import toy_cells
 
     own = {str(folder): own_cells(folder) for folder in runs or []}
     worlds = {"exact world": toy_cells() if toy else {}, "household": all_household_cells(None if judge_all else 40)}

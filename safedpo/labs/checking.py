@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from safedpo.errors import UserError
+from safedpo.labs.grading.watch import watched
 
 _status: dict[str, str] = {}  # exercise -> "solved" or "tried", in this session
 Values = Tensor | tuple[Tensor, ...]
@@ -56,6 +57,7 @@ def check(name: str, answer) -> None:
 
     `answer` is the function itself; where the task is to read a figure, a number will do as well.
     """
+    answer = watched(answer, name) if callable(answer) else answer
     exercise = find(name)
     problem = examine(exercise, answer, name) or on_drawn_cases(exercise, answer, name)
     if problem:

@@ -26,6 +26,10 @@ class Question:
     right: int
     why: str
 
+    def is_right(self, chosen: int) -> bool:
+        """Is option `chosen` the right one?"""
+        return chosen == self.right
+
     def verdict(self, chosen: int) -> str:
         """What the reader reads after committing to option `chosen`."""
         choice = f"You chose “{self.options[chosen]}”"
@@ -131,4 +135,4 @@ def committed() -> dict[str, int]:
 def score(names: Sequence[str]) -> tuple[int, int]:
     """How many of the questions were committed to, and how many of these rightly."""
     answered = [name for name in names if name in _committed]
-    return len(answered), sum(_committed[name] == find(name).right for name in answered)
+    return len(answered), sum(find(name).is_right(_committed[name]) for name in answered)

@@ -10,7 +10,7 @@ from safedpo.files import exclusive, leftover, read_json, write_json, writing
 SWEEP = "sweep.json"
 
 
-def claim(home: Path, about: dict) -> None:
+def claim_folder(home: Path, about: dict) -> None:
     """Make the folder this sweep's own, or find that it is; refuses a folder that holds anything else.
 
     `about`: the settings, versions and fingerprints of this sweep. Several processes that start at once wait for one

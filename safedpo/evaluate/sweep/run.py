@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 from safedpo.errors import UserError
 from safedpo.evaluate.generation import Decoding
 from safedpo.evaluate.scorers import Scorer, scorer_for
-from safedpo.evaluate.sweep.folder import assemble, claim, read
+from safedpo.evaluate.sweep.folder import assemble, claim_folder, read
 from safedpo.evaluate.sweep.points import KeepAdapters, adapter_folder, adapter_on, measure, measure_last, point, shown
 from safedpo.files import check_writable, exclusive, write_json
 from safedpo.lm.models.adapters import adapter_run
@@ -42,12 +42,10 @@ class SweepSettings:
 
     Every run minimises the loss safedpo with its delta; rule `safedpo` orders the pairs by T, `helpful` leaves them
     as they are, so that delta = 0 is plain DPO there. `budgets`: pairs seen when the policy is measured; the last one
-    is the length of the run. The defaults are those of the recipe
-    `household`. `samples`: responses a prompt at the last budget (1 before it), up to `max_new_tokens`.
+    is the length of the run. `samples`: responses a prompt at the last budget (1 before it). Defaults: recipe `household`.
 
     >>> SweepSettings(deltas=(0, -1))
     Traceback (most recent call last):
-    ...
     safedpo.errors.UserError: delta is -1; it must be at least 0 and finite
     """
 
@@ -136,7 +134,7 @@ def sweep(settings: SweepSettings, output_dir: str | Path, *, command: str = "")
     loaded = load_model(settings.model, dtype=dtype)
     pairs = _prepared(settings, records, loaded)
     about = _about(settings, decoding, loaded, records, held_out)
-    claim(home, about)
+    claim_folder(home, about)
     todo = [run for run in settings.runs() if not (run.folder(home) / "points.json").exists()]
     earlier = (len(settings.budgets) - 1) * (len(prompts) + len(shown(prompts)))
     # A pair trained on takes about as long as a response sampled, so both count alike in the time left.
@@ -206,10 +204,8 @@ def _train(run: SweepRun, folder: Path, settings: SweepSettings, loaded: LoadedM
 def _about(
     settings: SweepSettings, decoding: Decoding, loaded: LoadedModel, records: Records, held_out: Records
 ) -> dict:
-    shared = {
-        name: getattr(settings, name)
-        for name in ("model", "batch_size", "learning_rate", "beta", "lora_r", "max_grad_norm")
-    } | {
+    names = ("model", "batch_size", "learning_rate", "beta", "lora_r", "max_grad_norm")
+    shared = {name: getattr(settings, name) for name in names} | {
         "data": records.source,
         "prompts": held_out.source,
         "loss": "safedpo",

@@ -6,6 +6,7 @@ from pathlib import Path
 from tqdm.auto import tqdm
 from transformers import TrainerCallback
 
+from safedpo.errors import UserError, brief
 from safedpo.files import write_text
 
 SHOWN = {"loss": "loss", "rewards/margins": "margin", "SU/rewards/margins": "SU", "rewards/accuracies": "acc"}
@@ -40,6 +41,24 @@ def log_text(history: list[dict]) -> str:
     '{"loss": 0.5, "step": 1}\n'
     """
     return "".join(json.dumps(row, sort_keys=True) + "\n" for row in history if "loss" in row)
+
+
+def read_log(folder: Path) -> list[dict]:
+    """The rows of `log.jsonl`: one a logged step.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     _ = (Path(home) / "log.jsonl").write_text('{"step": 1}')
+    ...     read_log(Path(home))
+    [{'step': 1}]
+    """
+    file = folder / "log.jsonl"
+    try:
+        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror or error}; it is written by a run that logs") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{file} is damaged ({brief(str(error))}); make the run again") from error
 
 
 class LogFile(TrainerCallback):

@@ -2,7 +2,6 @@
 
 import inspect
 import json
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +11,6 @@ import torch
 from safetensors.torch import load_file
 
 from safedpo import household
-from safedpo.cli import main
 from safedpo.cli.sweeps import sweep as command
 from safedpo.errors import UserError
 from safedpo.evaluate.generation import Decoding
@@ -276,10 +274,10 @@ def test_processes_that_claim_one_folder_at_the_same_moment_all_succeed(tmp_path
     about = {"settings": {"dtype": "float32"}, "fingerprints": {"reference": "a"}, "shown_prompts": []}
     for lap in range(5):
         with ThreadPoolExecutor(6) as pool:
-            list(pool.map(lambda _, lap=lap: sweep_folder.claim(tmp_path / str(lap), about), range(6)))
+            list(pool.map(lambda _, lap=lap: sweep_folder.claim_folder(tmp_path / str(lap), about), range(6)))
         other = about | {"settings": {"dtype": "bfloat16"}}
         with pytest.raises(UserError, match="another sweep"):
-            sweep_folder.claim(tmp_path / str(lap), other)
+            sweep_folder.claim_folder(tmp_path / str(lap), other)
 
 
 def test_two_deltas_that_would_share_a_folder_are_refused():
@@ -344,17 +342,6 @@ def test_too_few_pairs_another_sweep_and_a_full_folder_are_refused(settings, tmp
 
 def test_the_shown_prompts_are_spread_evenly():
     assert shown([str(i) for i in range(135)])[:3] == ["0", "8", "16"] and len(shown("ab" * 8)) == 16
-
-
-@pytest.fixture
-def safedpo(monkeypatch, capsys):
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["safedpo", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return end.value.code or 0, *capsys.readouterr()
-
-    return run
 
 
 def test_the_defaults_of_command_and_settings_are_those_of_the_recipe():

@@ -1,6 +1,7 @@
 """The folder of a run: whose it is, and how a finished run is put into it without half-written files."""
 
 import json
+import math
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,14 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from safedpo.errors import UserError, brief
-from safedpo.files import (
-    exclusive,
-    leftover,
-    read_json,
-    remove_leftovers,
-    write_json,
-    writing,
-)
+from safedpo.files import exclusive, leftover, read_json, remove_leftovers, write_json, writing
 from safedpo.lm.models.adapters import write_portable_config
 from safedpo.lm.models.download import file_sha256
 from safedpo.lm.rows.tokens import resolve_template
@@ -24,7 +18,9 @@ from safedpo.lm.training.config import honoured_arguments
 from safedpo.lm.training.on_disk.checkpoints import UNFINISHED, checkpoints, last_good
 
 VERSIONS = ("safedpo", "torch", "transformers", "peft", "accelerate")
-IDENTITY = ("kind", "model", "data", "dtype", "fingerprints", "settings", "processes")  # what makes it the same run
+IDENTITY = ("kind", "model", "data", "dtype", "fingerprints", "settings")  # what makes it the same run
+# How many processes share a step does not; how many pairs a step has in all of them does.
+SHARED_OUT = ("per_device_train_batch_size", "gradient_accumulation_steps", "ddp_backend", "ddp_timeout")
 
 
 @contextmanager
@@ -32,6 +28,15 @@ def held(config) -> Iterator[None]:
     """Hold the run's folder for the time of the block, and say what is kept when the disk refuses in the middle of it.
 
     A second run in the same folder is refused. Of several processes of one run, the first holds the folder for all.
+
+    >>> import tempfile
+    >>> from types import SimpleNamespace
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     config = SimpleNamespace(output_dir=f"{home}/run", should_save=True)
+    ...     with held(config), held(config):
+    ...         pass
+    Traceback (most recent call last):
+    safedpo.errors.UserError: ...
     """
     folder = Path(config.output_dir)
     if not config.should_save:
@@ -58,10 +63,19 @@ def _kept(folder: Path) -> str:
     )
 
 
-def claim(config, about: dict) -> dict:
+def claim_folder(config, about: dict) -> dict:
     """Make the folder this run's own, or find that it holds the same run, interrupted. Refuses all else.
 
     Returns what the interrupted run had noted about itself (nothing if there was none).
+
+    >>> import tempfile
+    >>> from types import SimpleNamespace
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     config = SimpleNamespace(output_dir=home, should_save=True, world_size=1)
+    ...     first = claim_folder(config, {"kind": "train", "settings": {"beta": 0.1}})
+    ...     claim_folder(config, {"kind": "train", "settings": {"beta": 0.2}})
+    Traceback (most recent call last):
+    safedpo.errors.UserError: ...holds another run (it differs in ...
     """
     folder, about, found = Path(config.output_dir), _plain(about), None
     if config.should_save:
@@ -98,20 +112,40 @@ def dtype_of_run(output_dir: str | Path, dtype: str) -> str:
     try:
         found = read_json(file)
     except UserError:
-        return dtype  # `claim` says what is wrong with it
+        return dtype  # `claim_folder` says what is wrong with it
     going_on = found.get("status") == "running" and isinstance(found.get("dtype"), str)
     return found["dtype"] if going_on else dtype
 
 
 def note(config, **facts) -> None:
-    """Add facts to the `run.json` of a run that goes on, so that they outlive an interruption."""
+    """Add facts to the `run.json` of a run that goes on, so that they outlive an interruption.
+
+    >>> import tempfile
+    >>> from types import SimpleNamespace
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     write_json(Path(home) / "run.json", {"kind": "train"})
+    ...     note(SimpleNamespace(output_dir=home, should_save=True), step_zero=0.7)
+    ...     read_json(Path(home) / "run.json")
+    {'kind': 'train', 'step_zero': 0.7}
+    """
     if config.should_save:
         file = Path(config.output_dir) / "run.json"
         write_json(file, read_json(file) | _plain(facts))
 
 
 def about_run(kind: str, loaded, source: str, config, tokens, **own) -> dict:
-    """What a run says about itself in `run.json`; what of it makes it the same run is named in `IDENTITY`."""
+    """What a run says about itself in `run.json`; what of it makes it the same run is named in `IDENTITY`.
+
+    >>> import torch
+    >>> from safedpo.lm.models.load import LoadedModel
+    >>> from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
+    >>> from safedpo.lm.rows.tokens import Tokenized
+    >>> from safedpo.lm.training.config import SafeDPOConfig
+    >>> tiny = LoadedModel(tiny_model(), tiny_tokenizer(), "tiny", "cpu", torch.float32, "asked for", "")
+    >>> about = about_run("train", tiny, "mine.jsonl", SafeDPOConfig("run", use_cpu=True), Tokenized(), lora_r=4)
+    >>> about["template"], about["dtype"], about["settings"]["lora_r"], "output_dir" in about["settings"]
+    ('chat', 'float32', 4, False)
+    """
     settings = {name: getattr(config, name) for name in sorted(honoured_arguments() - {"output_dir", "local_rank"})}
     if kind == "sft":
         settings = {k: v for k, v in settings.items() if k not in ("beta", "delta", "loss", "rule")}
@@ -128,6 +162,19 @@ def about_run(kind: str, loaded, source: str, config, tokens, **own) -> dict:
         "processes": config.world_size,
         "settings": settings | own,
     }
+
+
+def items_a_step(run: dict) -> int | None:
+    """Pairs (or prompts) in a step of a run, over accumulation and all its processes; None where `run.json` does not say.
+
+    >>> items_a_step({"settings": {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}, "processes": 2})
+    16
+    """
+    settings = run.get("settings")
+    known = settings if isinstance(settings, dict) else {}
+    numbers = [*(known.get(name) for name in SHARED_OUT[:2]), run.get("processes", 1)]
+    whole = [n for n in numbers if isinstance(n, int)]
+    return math.prod(whole) if len(whole) == len(numbers) else None
 
 
 def _found(folder: Path) -> dict | None:
@@ -147,18 +194,30 @@ def _differences(found: dict, about: dict) -> list[str]:
     for group in ("settings", "fingerprints"):
         old, new = found.get(group), about.get(group, {})
         old = old if isinstance(old, dict) else {}  # of a damaged file
-        pairs += [(name, old.get(name), new.get(name)) for name in sorted(old.keys() | new.keys())]
+        names = sorted((old.keys() | new.keys()) - {*SHARED_OUT})
+        pairs += [(name, old.get(name), new.get(name)) for name in names]
+    pairs.append(("items a step", items_a_step(found), items_a_step(about)))
     return [f"{name}: there {brief(repr(old))}, here {brief(repr(new))}" for name, old, new in pairs if old != new][:5]
 
 
-def finish(model, tokenizer, folder: Path, about: dict) -> None:
+def finish(model, tokenizer, folder: Path, about: dict, weights: dict | None = None) -> None:
     """Put the trained weights and, last, the final `run.json` into the folder; then remove the checkpoints.
 
-    `run.json` names each file with its sha256 (`files`), so that a bit that is flipped later is noticed.
+    `run.json` names each file with its sha256 (`files`), so that a bit that is flipped later is noticed. `weights`: the whole
+    ones of a model that is spread over processes.
+
+    >>> import tempfile
+    >>> from safedpo.lm.models.adapters import add_lora
+    >>> from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     finish(add_lora(tiny_model(), r=1), tiny_tokenizer(), Path(home), {"kind": "train"})
+    ...     run = read_json(Path(home) / "run.json")
+    ...     run["status"], run["files"]["adapter_model.safetensors"] == file_sha256(Path(home) / "adapter_model.safetensors")
+    ('finished', True)
     """
     staged = folder / UNFINISHED
     shutil.rmtree(staged, ignore_errors=True)
-    model.save_pretrained(staged)
+    model.save_pretrained(staged, state_dict=weights)
     write_portable_config(staged)
     if not (staged / "adapter_config.json").exists():
         tokenizer.save_pretrained(staged)  # full training makes a model folder of its own
@@ -188,19 +247,12 @@ def tidy(folder: Path) -> None:
     remove_leftovers(folder)
 
 
-def read_log(folder: Path) -> list[dict]:
-    """The rows of `log.jsonl`: one a logged step."""
-    file = folder / "log.jsonl"
-    try:
-        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror or error}; it is written by a run that logs") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{file} is damaged ({brief(str(error))}); make the run again") from error
-
-
 def versions() -> dict[str, str]:
-    """The installed versions that results depend on."""
+    """The installed versions that results depend on.
+
+    >>> sorted(versions()) == sorted(VERSIONS)
+    True
+    """
     found = {}
     for name in VERSIONS:
         try:

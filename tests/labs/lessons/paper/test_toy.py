@@ -3,7 +3,7 @@
 import pytest
 
 from safedpo.finite import optimal_policy, six_answers
-from safedpo.labs.paper.toy import BETA, needs, toy_cells
+from safedpo.labs.lessons.paper.toy import BETA, needs, toy_cells
 
 
 def test_networks_and_labels_are_those_that_the_paper_counts():

@@ -4,7 +4,7 @@ import shutil
 
 from safedpo.errors import UserError
 from safedpo.files import shipped
-from safedpo.labs.paper import household
+from safedpo.labs.lessons.paper import household
 from safedpo.lm.training.recipes import RECIPES
 
 

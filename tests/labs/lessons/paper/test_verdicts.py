@@ -8,7 +8,7 @@ import pytest
 from safedpo.errors import UserError
 from safedpo.evaluate.judges.wordings import read_wordings
 from safedpo.files import shipped
-from safedpo.labs.paper import verdicts
+from safedpo.labs.lessons.paper import verdicts
 
 HOME = shipped("data") / "verdicts"
 

@@ -7,7 +7,7 @@ import pytest
 
 from safedpo.evaluate.results import Results, stored_results
 from safedpo.files import shipped
-from safedpo.labs.paper.questions import QUESTIONS, answers
+from safedpo.labs.lessons.paper.questions import QUESTIONS, answers
 
 QUICK = (1, 3, 4, 5, 6, 7, 10, 12, 14, 16)
 

@@ -11,8 +11,8 @@ from safedpo.finite.methods import METHODS
 from safedpo.finite.pairs import population
 from safedpo.household import load
 from safedpo.labs.ledger import ledger_row
-from safedpo.labs.paper.toy import BETA, needs, outcomes
-from safedpo.labs.paper.verdicts import judge_against_scorer
+from safedpo.labs.lessons.paper.toy import BETA, needs, outcomes
+from safedpo.labs.lessons.paper.verdicts import judge_against_scorer
 from safedpo.records import read_records
 
 
