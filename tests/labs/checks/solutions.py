@@ -10,7 +10,7 @@ import jupytext
 import torch
 
 from safedpo.labs.build import BEGIN
-from safedpo.labs.grading.notebook import _checks
+from safedpo.labs.grading.notebook import checks_of
 
 SOURCES = sorted((Path(__file__).parents[3] / "notebooks" / "source").glob("*.py"))
 
@@ -51,6 +51,6 @@ def solutions() -> dict[str, Solution]:
         cells = [cell.source for cell in jupytext.read(path).cells if cell.cell_type == "code"]
         for cell, check in zip(cells, cells[1:], strict=False):
             if BEGIN in cell:
-                ((exercise, function),) = dict(_checks(check)).items()
+                ((exercise, function),) = dict(checks_of(check)).items()
                 found[exercise] = Solution(path.stem[:2], exercise, cell, function)
     return found
