@@ -46,6 +46,7 @@ def _softplus(x):
 
 
 LOG2 = math.log(2)
+HIDDEN = further.HIDDEN
 EXERCISES = {
     "step_zero_loss": Exercise(
         gives="one number, the mean loss",

@@ -55,6 +55,7 @@ def _normal(scores):
     return scores.log_softmax(0)
 
 
+HIDDEN = further.HIDDEN
 EXERCISES = {
     "error_over_prompts": Exercise(
         gives="one number, the standard error of the mean",

@@ -69,7 +69,8 @@ def _opened() -> tuple[SimpleNamespace, ...]:
 def _shown(module) -> SimpleNamespace:
     exercises = {name: _exercise(one) for name, one in module.EXERCISES.items()}
     questions = {name: _question(one) for name, one in module.QUESTIONS.items()}
-    return SimpleNamespace(__name__=module.__name__, EXERCISES=exercises, QUESTIONS=questions)
+    drawers = {name: _for_the_kit(draw) for name, draw in getattr(module, "HIDDEN", {}).items()}
+    return SimpleNamespace(__name__=module.__name__, EXERCISES=exercises, QUESTIONS=questions, HIDDEN=drawers)
 
 
 def _exercise(exercise):
