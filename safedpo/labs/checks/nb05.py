@@ -1,6 +1,7 @@
 """Notebook 05: the dual step of C-DPO, SACPO as two DPO steps, reading the Pareto figure."""
 
 import functools
+import inspect
 import math
 from collections.abc import Callable
 from unittest.mock import patch
@@ -93,7 +94,7 @@ def in_two_steps(function: Callable) -> str | None:
         calls.append((reference, (reference + scores / beta).log_softmax(-1)))
         return calls[-1][1]
 
-    space = getattr(function, "__globals__", {})
+    space = getattr(inspect.unwrap(function), "__globals__", {})
     with patch.dict(space, {"dpo_optimum": watched}):
         function(*(a.clone() if isinstance(a, Tensor) else a for a in TABLES[0]))
     if len(calls) != 2 or calls[1][0] is not calls[0][1]:

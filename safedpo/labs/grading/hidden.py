@@ -10,8 +10,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from safedpo.labs.checks.exercises import nb01, nb02, nb03, nb04, nb05, nb06, nb07, nb08
-
 Case = tuple
 Drawer = Callable[[random.Random], Case]
 
@@ -146,5 +144,3 @@ HIDDEN: dict[str, Drawer] = {
     ),
     "error_over_prompts": lambda draw: (torch.stack([_floats(draw, 3, 0, 1) for _ in range(draw.randint(4, 12))]),),
 }
-for further in (nb01, nb02, nb03, nb04, nb05, nb06, nb07, nb08):
-    HIDDEN |= further.HIDDEN
