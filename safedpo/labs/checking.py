@@ -27,7 +27,7 @@ class Exercise:
     the right values by a route of its own; `mistakes` maps the message of each likely mistake to a function that
     makes it; `hints` grow in strength; `further` are checks of other kinds, each a function of the learner's
     function that returns what is wrong, or None; `normalise` forgets what may differ between right answers. Where many
-    answers are right, `verify` takes a case and what was given for it, and says what is wrong; `right` is then one of them.
+    answers are right, `verify` takes a case and what was given for it, and says what is wrong; `right` is one. `draw` draws a case.
     """
 
     gives: str
@@ -39,6 +39,7 @@ class Exercise:
     normalise: Callable[[Values], Values] = lambda values: values
     tolerance: float = 1e-6
     verify: Callable[[tuple, object], str | None] | None = None
+    draw: Callable[[random.Random], tuple] | None = None
 
 
 class NotYet(AssertionError):
@@ -107,10 +108,11 @@ def on_drawn_cases(exercise: Exercise, answer, name: str, *, seed: int | str = "
     """What is wrong with an answer on cases drawn from `seed`, or None; None too where there is nothing to draw."""
     from safedpo.labs.grading.hidden import HIDDEN
 
-    if name not in HIDDEN:
+    draw_case = exercise.draw or HIDDEN.get(name)
+    if draw_case is None:
         return None
     draw = random.Random(f"{seed}/{name}")
-    drawn = replace(exercise, cases=tuple(HIDDEN[name](draw) for _ in range(count)), further=())
+    drawn = replace(exercise, cases=tuple(draw_case(draw) for _ in range(count)), further=())
     problem = examine(drawn, answer, name)
     return problem and f"right on the shown numbers, not on others. {problem}"
 

@@ -121,7 +121,6 @@ def without_autograd(function: Callable) -> str | None:
     return message if used else None
 
 
-HIDDEN = further.HIDDEN
 EXERCISES = {
     "implicit_reward": Exercise(
         gives="one reward for each answer, shaped like logps",

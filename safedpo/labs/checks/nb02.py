@@ -90,7 +90,6 @@ def _needed(ratio, b, tau):
     return torch.tensor(max(0.0, b * (ratio + math.log((1 - tau) / tau))))
 
 
-HIDDEN = further.HIDDEN
 EXERCISES = {
     "safe_policy": Exercise(
         gives="log-probabilities, (P, A)",

@@ -84,7 +84,6 @@ def kept_order(values: Values) -> tuple[Tensor, Tensor]:
     return torch.where(keep.bool(), chosen, 0), keep
 
 
-HIDDEN = further.HIDDEN
 EXERCISES = {
     "order_pairs": Exercise(
         gives="chosen (N,) in {0, 1} and keep (N,) bool",

@@ -68,7 +68,6 @@ def price_by_training() -> Tensor:
     return _read(200, 50.0) - _read(200, 0.0)
 
 
-HIDDEN = further.HIDDEN
 EXERCISES = {
     "t_under_noise": Exercise(
         gives="three shares of all truly mixed pairs: surviving T, wrongly ordered, wrongly ordered with a margin",

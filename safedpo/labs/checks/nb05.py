@@ -94,8 +94,7 @@ def in_two_steps(function: Callable) -> str | None:
         calls.append((reference, (reference + scores / beta).log_softmax(-1)))
         return calls[-1][1]
 
-    function = inspect.unwrap(function)  # what stands around it looks for calls of the kit, and finds our own
-    space = getattr(function, "__globals__", {})
+    space = getattr(inspect.unwrap(function), "__globals__", {})
     with patch.dict(space, {"dpo_optimum": watched}):
         function(*(a.clone() if isinstance(a, Tensor) else a for a in TABLES[0]))
     if len(calls) != 2 or calls[1][0] is not calls[0][1]:
@@ -106,7 +105,6 @@ def in_two_steps(function: Callable) -> str | None:
     return None
 
 
-HIDDEN = further.HIDDEN
 EXERCISES = {
     "dual_update": Exercise(
         gives="the new lambda and the length of its step over eta",

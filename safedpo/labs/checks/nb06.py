@@ -91,7 +91,6 @@ def step_pair_by_pair(means: Tensor, sizes: tuple[int, ...]) -> Tensor:
 
 MYSTERY = 12
 
-HIDDEN = further.HIDDEN
 EXERCISES = {
     "response_logps": Exercise(
         gives="log π of each response, (B,)",

@@ -46,7 +46,6 @@ def _softplus(x):
 
 
 LOG2 = math.log(2)
-HIDDEN = further.HIDDEN
 EXERCISES = {
     "step_zero_loss": Exercise(
         gives="one number, the mean loss",

@@ -55,7 +55,6 @@ def _normal(scores):
     return scores.log_softmax(0)
 
 
-HIDDEN = further.HIDDEN
 EXERCISES = {
     "error_over_prompts": Exercise(
         gives="one number, the standard error of the mean",

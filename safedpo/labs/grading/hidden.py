@@ -10,8 +10,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from safedpo.labs.checks import modules
-
 Case = tuple
 Drawer = Callable[[random.Random], Case]
 
@@ -146,5 +144,3 @@ HIDDEN: dict[str, Drawer] = {
     ),
     "error_over_prompts": lambda draw: (torch.stack([_floats(draw, 3, 0, 1) for _ in range(draw.randint(4, 12))]),),
 }
-for module in modules():
-    HIDDEN |= getattr(module, "HIDDEN", {})

@@ -6,7 +6,7 @@ import pytest
 
 from safedpo.labs.checking import examine, find, on_drawn_cases
 from safedpo.labs.checks import modules
-from safedpo.labs.grading.hidden import HIDDEN
+from tests.labs.checks.solutions import DRAWERS as HIDDEN
 from tests.labs.checks.solutions import SOURCES, solutions
 
 READ_OFF = ("read_pareto", "price_of_margin", "silent_bug", "price_of_support")  # numbers, no functions with cases

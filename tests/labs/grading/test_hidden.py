@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from safedpo.labs.checking import find
-from safedpo.labs.grading.hidden import HIDDEN
+from tests.labs.checks.solutions import DRAWERS as HIDDEN
 
 
 @pytest.mark.parametrize("name", sorted(HIDDEN))

@@ -2,6 +2,7 @@
 
 import math
 import random
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -183,9 +184,10 @@ def _flags() -> Tensor:
     return torch.tensor([False, True])
 
 
-HIDDEN = {
+DRAWS = {
     "draws_needed": _draw_world,
     "poor_world": lambda draw: (draw.uniform(0, 30), draw.uniform(0.1, 2), draw.uniform(0.01, 0.95)),
     "three_distances": lambda draw: (*_draw_world(draw), draw.uniform(0, 10)),
     "optimum_is_broken": one_of(EXERCISES["optimum_is_broken"]),
 }
+EXERCISES = {name: replace(exercise, draw=DRAWS[name]) for name, exercise in EXERCISES.items()}

@@ -2,6 +2,7 @@
 
 import math
 import random
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -149,7 +150,7 @@ def _race(draw: random.Random) -> tuple:
     return draw.uniform(0.1, 1), draw.uniform(0, 8), draw.uniform(1, 5), 10 ** draw.uniform(-3, -0.4)
 
 
-HIDDEN = {
+DRAWS = {
     "safedpo_loop": lambda draw: (
         *_data(draw.randrange(10**6), draw.randint(6, 20), draw.randint(1, 3), draw.randint(3, 5)),
         draw.uniform(0.1, 1),
@@ -161,6 +162,7 @@ HIDDEN = {
     "steps_to_safety": _race,
     "paired_difference": lambda draw: tuple(_numbers(draw, size) for size in [draw.randint(3, 9)] * 2),
 }
+EXERCISES = {name: replace(exercise, draw=DRAWS[name]) for name, exercise in EXERCISES.items()}
 QUESTIONS = {
     "double_the_margin": Question(
         ("about half as many steps", "about as many steps", "more steps: it overshoots"),

@@ -2,6 +2,7 @@
 
 import math
 import random
+from dataclasses import replace
 
 import torch
 from scipy.optimize import brentq
@@ -218,7 +219,7 @@ def _draw_limit(draw: random.Random) -> tuple:
     return *four, beta, floor + draw.uniform(0.2, 0.9) * (free - floor)
 
 
-HIDDEN = {
+DRAWS = {
     "dual_loop": lambda draw: (
         *_draw_four(draw),
         draw.uniform(0.4, 1),
@@ -230,3 +231,4 @@ HIDDEN = {
     "pareto_front": lambda draw: tuple(t(*(draw.randint(0, 6) / 6 for _ in range(8))) for _ in range(2)),
     "dual_is_broken": one_of(EXERCISES["dual_is_broken"]),
 }
+EXERCISES = {name: replace(exercise, draw=DRAWS[name]) for name, exercise in EXERCISES.items()}

@@ -4,6 +4,7 @@ import itertools
 import math
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -224,9 +225,10 @@ def _sentences(draw: random.Random) -> tuple:
     return *_chain(draw.randrange(10**6), words), *draw.sample(range(words), 3), draw.randint(2, 5)
 
 
-HIDDEN = {
+DRAWS = {
     "loop_in_pieces": _pieces,
     "where_mass_went": _masses,
     "hazard_mass": _sentences,
     "logps_are_broken": one_of(EXERCISES["logps_are_broken"]),
 }
+EXERCISES = {name: replace(exercise, draw=DRAWS[name]) for name, exercise in EXERCISES.items()}

@@ -3,6 +3,7 @@
 import math
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from unittest.mock import patch
 
 import torch
@@ -210,7 +211,7 @@ def _report_case(draw: random.Random) -> tuple:
     return better[pick], unsafe[pick]
 
 
-HIDDEN = {
+DRAWS = {
     "data_report": _report_case,
     "lora_by_hand": lambda draw: _lora(  # type: ignore[call-arg]
         draw.randrange(10**6), *(draw.randint(2, 5) for _ in range(4)), draw.uniform(0.3, 3)
@@ -224,3 +225,4 @@ HIDDEN = {
     ),
     "read_curves": draw_curves,
 }
+EXERCISES = {name: replace(exercise, draw=DRAWS[name]) for name, exercise in EXERCISES.items()}

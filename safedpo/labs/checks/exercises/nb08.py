@@ -2,6 +2,7 @@
 
 import math
 import random
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -188,7 +189,7 @@ def _sweep(draw: random.Random) -> tuple:
     return _table(draw, metrics, seeds), _table(draw, metrics, seeds) + shift, draw.choice((0.05, 0.1, 0.3, 0.7))
 
 
-HIDDEN = {
+DRAWS = {
     "separated": _sweep,
     "choose_margin": lambda draw: (_table(draw, 8, 2, 0.3), _table(draw, 8, 2), 0.2, 0.3),
     "kl_of_blend": lambda draw: tuple(-_table(draw, 5, 3, 20.0) for _ in range(2)),
@@ -198,3 +199,4 @@ HIDDEN = {
         _picks(draw.randrange(10**6), draw.randint(50, 120), 5),
     ),
 }
+EXERCISES = {name: replace(exercise, draw=DRAWS[name]) for name, exercise in EXERCISES.items()}

@@ -67,14 +67,13 @@ def _opened() -> tuple[SimpleNamespace, ...]:
 
 
 def _shown(module) -> SimpleNamespace:
-    exercises = {name: _exercise(one) for name, one in module.EXERCISES.items()}
+    exercises = {name: _exercise(name, one) for name, one in module.EXERCISES.items()}
     questions = {name: _question(one) for name, one in module.QUESTIONS.items()}
-    drawers = {name: _for_the_kit(draw) for name, draw in getattr(module, "HIDDEN", {}).items()}
-    return SimpleNamespace(__name__=module.__name__, EXERCISES=exercises, QUESTIONS=questions, HIDDEN=drawers)
+    return SimpleNamespace(__name__=module.__name__, EXERCISES=exercises, QUESTIONS=questions)
 
 
-def _exercise(exercise):
-    changed = {}
+def _exercise(asked: str, exercise):
+    changed: dict = {}
     for name, value in vars(exercise).items():
         if callable(value):
             changed[name] = _for_the_kit(value)
@@ -82,7 +81,8 @@ def _exercise(exercise):
             changed[name] = {key: _for_the_kit(one) if callable(one) else one for key, one in value.items()}
         elif isinstance(value, tuple) and value and all(map(callable, value)):
             changed[name] = tuple(map(_for_the_kit, value))
-    return replace(exercise, **changed | {"hints": exercise.hints[:-1]})
+    cases = tuple(tuple(_for_one(asked, x) if callable(x) else x for x in case) for case in exercise.cases)
+    return replace(exercise, **changed | {"hints": exercise.hints[:-1], "cases": cases})
 
 
 def _for_the_kit(function: Callable) -> Callable:
@@ -92,6 +92,21 @@ def _for_the_kit(function: Callable) -> Callable:
         return function(*arguments, **named)
 
     return sealed
+
+
+def _for_one(asked: str, function: Callable) -> Callable:
+    """What one exercise hands to the learner's answer may be called while that exercise is checked, and not elsewhere."""
+
+    def handed(*arguments, **named):
+        frame = sys._getframe(1)
+        while frame is not None and frame.f_locals.get("name") != asked:
+            frame = frame.f_back
+        if frame is None or frame.f_globals.get("__name__") != "safedpo.labs.checking":
+            raise PermissionError("this belongs to another exercise; write yours")
+        return function(*arguments, **named)
+
+    handed.number = id(function)  # type: ignore[attr-defined]  # by which the checker knows it again
+    return handed
 
 
 def _question(question) -> SimpleNamespace:

@@ -25,17 +25,17 @@ def detective(
     names = {id(thing): name for name, thing in faults.items()}
 
     def right(thing: Callable) -> Tensor:
-        return torch.tensor(id(thing) in names)
+        return torch.tensor(_number(thing) in names)
 
     def verify(case: tuple, got: object) -> str | None:
         (thing,) = case
         alarm = _truth(got)
         if alarm is None:
             return f"It should give True (broken) or False (sound), not {got!r}."[:200]
-        if alarm and id(thing) not in names:
+        if alarm and _number(thing) not in names:
             return "A false alarm: your check calls something broken that is right, only written in another way."
-        if not alarm and id(thing) in names:
-            return f"Your check does not notice this fault: {names[id(thing)]}."
+        if not alarm and _number(thing) in names:
+            return f"Your check does not notice this fault: {names[_number(thing)]}."
         return None
 
     return Exercise(
@@ -51,6 +51,11 @@ def detective(
 def one_of(exercise: Exercise) -> Callable[[random.Random], tuple]:
     """Draws one of the exercise's things: the order in which they come must not matter."""
     return lambda draw: draw.choice(exercise.cases)
+
+
+def _number(thing: Callable) -> int:
+    """Its identity, also where a student's kit has wrapped it."""
+    return getattr(thing, "number", id(thing))
 
 
 def _truth(got: object) -> bool | None:
