@@ -232,8 +232,8 @@ def _sound(measure):
 
 def _words() -> list[str]:
     """The tokens of the shorter text and its padding, numbered; plotly would read <end> as HTML."""
-    ids, *_ = broken(0).scored(_loaded().model, _loaded().tokenizer, TEXTS)
-    words = _loaded().tokenizer.convert_ids_to_tokens(ids[0].tolist())
+    model, tokenizer = _loaded().model, _loaded().tokenizer
+    words = tokenizer.convert_ids_to_tokens(broken(0).scored(model, tokenizer, TEXTS)[0][0].tolist())
     return [f"{i} {style.escape(word)}" for i, word in enumerate(words)]
 
 
@@ -247,6 +247,6 @@ def mystery(notebook: str) -> tuple[go.Figure, str]:
 
     if notebook != "06":
         raise UserError(f"notebook {notebook!r} has no fault to find; '06' has")
-    fault = find("silent_bug").right()
-    assert not isinstance(fault, tuple)
-    return figure(int(fault))[0], "A pipeline with one fault, beside the sound one (grey)."
+    return figure(int(torch.as_tensor(find("silent_bug").right())))[
+        0
+    ], "A pipeline with one fault, beside the sound one (grey)."

@@ -12,6 +12,7 @@ bitwise the same weights on a CPU. A folder that holds another run is refused.
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -114,13 +115,13 @@ def train(
     checked = from_first(lambda: _gated(loaded, pairs, config, full))
     identity = reference_identity(loaded.identity, str(loaded.dtype), pairs)
     prints = {"reference": loaded.fingerprint, "reference_logps": identity, "data": data.fingerprint}
-    lora = {"full": full, "lora_r": lora_r, "lora_alpha": lora_alpha}
+    lora: dict[str, Any] = {"full": full, "lora_r": lora_r, "lora_alpha": lora_alpha}
     about = about_run("train", loaded, data.source, config, data.tokens, **lora)
     about |= {"fingerprints": prints, "pairs": len(pairs), "labels": data.labels, "gate": checked, "four_bit": four_bit}
     with held(config):
         noted = claim_folder(config, about)
         ref_logps = None if is_sharded() else _reference(loaded, pairs, config)
-        policy = _policy(loaded, full, lora_r, lora_alpha, seed)
+        policy = _policy(loaded, **lora, seed=seed)
         trainer = SafeDPOTrainer(policy, config, pairs, ref_logps, callbacks=_logged(config, callbacks))
         resume = resume_point(config)
         about["step_zero"] = noted.get("step_zero")
@@ -184,7 +185,7 @@ def sft(
     examples = draw(usable(tokens, source, "response", f"responses={responses}"), max_examples, seed)
     groups = group_examples(examples, RESPONSES_A_PROMPT)
     checked = from_first(lambda: _gated(loaded, groups, config, full))
-    lora = {"full": full, "lora_r": lora_r, "lora_alpha": lora_alpha}
+    lora: dict[str, Any] = {"full": full, "lora_r": lora_r, "lora_alpha": lora_alpha}
     about = about_run("sft", loaded, source, config, tokens, **lora) | {
         "fingerprints": {"reference": loaded.fingerprint, "data": data_fingerprint(records)},
         "responses": responses,
@@ -195,11 +196,7 @@ def sft(
     }
     with held(config):
         claim_folder(config, about)
-        policy = (
-            load_adapter(loaded.model, adapter, trainable=True)
-            if adapter
-            else _policy(loaded, full, lora_r, lora_alpha, seed)
-        )
+        policy = load_adapter(loaded.model, adapter, trainable=True) if adapter else _policy(loaded, **lora, seed=seed)
         trainer = SFTTrainer(policy, config, groups, None, callbacks=_logged(config, callbacks))
         return carry_out(trainer, loaded, about, resume_point(config), tokens.counts())
 
@@ -213,16 +210,8 @@ def _config(
     if trains_on_cpu(device):
         others.setdefault("use_cpu", True)
     check_writable(Path(output_dir))
-    config = SafeDPOConfig(
-        output_dir=str(output_dir),
-        max_steps=max_steps,
-        num_train_epochs=epochs,
-        per_device_train_batch_size=batch_size,
-        learning_rate=learning_rate,
-        seed=seed,
-        **own,
-        **others,
-    )
+    steps = {"max_steps": max_steps, "num_train_epochs": epochs, "per_device_train_batch_size": batch_size}
+    config = SafeDPOConfig(str(output_dir), **steps, learning_rate=learning_rate, seed=seed, **own, **others)
     refuse_launch(config.device, config.world_size)
     return config
 
@@ -241,7 +230,7 @@ def _reference(loaded: LoadedModel, pairs: list, config: SafeDPOConfig) -> Tenso
     return reference_logps(loaded.model, pairs, **share, fingerprint=loaded.identity)
 
 
-def _policy(loaded: LoadedModel, full: bool, lora_r: int, lora_alpha: float | None, seed: int):
+def _policy(loaded: LoadedModel, *, full: bool, lora_r: int, lora_alpha: float | None, seed: int):
     if full:
         return loaded.model.requires_grad_(True)
     return add_lora(loaded.model, r=lora_r, alpha=lora_alpha, seed=seed)
