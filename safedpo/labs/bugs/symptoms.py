@@ -82,8 +82,7 @@ def truth_table(pipeline: Pipeline) -> str | None:
         "UU": None,
     }
     for group, row in ROWS.items():
-        found = next(iter(pipeline.pairs([row])), None)
-        if found != want[group]:
+        if (found := next(iter(pipeline.pairs([row])), None)) != want[group]:
             return f"{group}: T gives {found}, the table {want[group]}"
     return None
 
@@ -233,8 +232,8 @@ def _sound(measure):
 def _words() -> list[str]:
     """The tokens of the shorter text and its padding, numbered; plotly would read <end> as HTML."""
     model, tokenizer = _loaded().model, _loaded().tokenizer
-    words = tokenizer.convert_ids_to_tokens(broken(0).scored(model, tokenizer, TEXTS)[0][0].tolist())
-    return [f"{i} {style.escape(word)}" for i, word in enumerate(words)]
+    ids = broken(0).scored(model, tokenizer, TEXTS)[0][0].tolist()
+    return [f"{i} {style.escape(word)}" for i, word in enumerate(tokenizer.convert_ids_to_tokens(ids))]
 
 
 def mystery(notebook: str) -> tuple[go.Figure, str]:
@@ -247,6 +246,5 @@ def mystery(notebook: str) -> tuple[go.Figure, str]:
 
     if notebook != "06":
         raise UserError(f"notebook {notebook!r} has no fault to find; '06' has")
-    return figure(int(torch.as_tensor(find("silent_bug").right())))[
-        0
-    ], "A pipeline with one fault, beside the sound one (grey)."
+    fault = int(torch.as_tensor(find("silent_bug").right()))
+    return figure(fault)[0], "A pipeline with one fault, beside the sound one (grey)."
