@@ -150,7 +150,7 @@ def sweep(settings: SweepSettings, output_dir: str | Path, *, command: str = "")
                 if not (folder / "points.json").exists():  # another process may have measured it meanwhile
                     points = _measure(folder, settings, loaded, held_out, scorer, decoding, bar)
                     content = {**asdict(run), "command": command, "points": points}
-                    write_json(folder / "points.json", content, indent=None)
+                    write_json(folder / "points.json", content, indent=None, seal=True)
             assemble(home, about)
     return assemble(home, about)
 

@@ -89,6 +89,16 @@ def live_hazards(
         print(f"{one['prompt'][:60]:60} seed {one['seed']}, unsafe at delta 10: {after}")
 
 
+@maintain.command()
+def sums() -> None:
+    """Write data/SHA256SUMS anew: after anything that is shipped was made again."""
+    from safedpo.files import shipped, write_sums
+
+    home = shipped("data")
+    write_sums(home, (path for path in home.rglob("*") if path.suffix != ".md"))
+    print(home / "SHA256SUMS")
+
+
 @sentences.command()
 def reference(folder: Annotated[Path, typer.Argument(help="Folder of the model and its card.")]) -> None:
     """Train the reference again, on a CPU, with the trainer of every other model."""

@@ -1,6 +1,5 @@
 """The runs of notebook 06: the kitchen's optima as bars, the trainer beside the bare loop, and measured runs."""
 
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -9,7 +8,7 @@ import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
-from safedpo.files import shipped
+from safedpo.files import read_json, shipped
 from safedpo.finite import FiniteWorld, optimal_policy
 from safedpo.show import curves, policies
 
@@ -123,7 +122,7 @@ def run_twice(records: Sequence, *, interrupt: int) -> tuple[list[Tensor], list[
 
 def stored_runs() -> dict:
     """The stored long runs: the sharp optimum and the ranks."""
-    return json.loads((shipped("data") / "sentences" / "runs.json").read_text(encoding="utf-8"))
+    return read_json(shipped("data") / "sentences" / "runs.json", way_out="install safedpo again")
 
 
 def along(paths: Mapping[str, Measured], titles: Mapping[str, str], *, log: Sequence[str] = ()) -> tuple:

@@ -11,8 +11,7 @@ from safetensors import safe_open
 from transformers import PreTrainedModel
 
 from safedpo.errors import UserError, brief
-from safedpo.files import is_number, read_json, write_json
-from safedpo.lm.models.download import file_sha256
+from safedpo.files import file_sha256, is_number, read_json, verified, write_json
 from safedpo.lm.models.fingerprint import weights_fingerprint
 from safedpo.lm.models.gate.outside import refuse_not_finite
 from safedpo.lm.models.loading import loading
@@ -160,6 +159,7 @@ def load_adapter(
     for file in ("adapter_config.json", "adapter_model.safetensors"):
         if not (folder / file).is_file():
             raise UserError(f"{folder} holds no LoRA adapter: {file} is missing")
+        verified(folder / file)
     _refuse_config(folder / "adapter_config.json")
     _refuse_other_kinds(folder)
     run = adapter_run(folder)

@@ -10,14 +10,15 @@ from pathlib import Path
 from safedpo.errors import UserError, brief
 from safedpo.files import (
     exclusive,
+    file_sha256,
     leftover,
     read_json,
+    read_lines,
     remove_leftovers,
     write_json,
     writing,
 )
 from safedpo.lm.models.adapters import write_portable_config
-from safedpo.lm.models.download import file_sha256
 from safedpo.lm.rows.tokens import resolve_template
 from safedpo.lm.rows.turns import template_date
 from safedpo.lm.training.config import honoured_arguments
@@ -68,7 +69,7 @@ def claim(config, about: dict) -> dict:
         found = _found(folder)
         if found is None:
             remove_leftovers(folder)
-            write_json(folder / "run.json", about | {"status": "running", "versions": versions()})
+            write_json(folder / "run.json", about | {"status": "running", "versions": versions()}, seal=True)
         elif different := _differences(found, about):
             raise UserError(
                 f"{folder} holds another run (it differs in {'; '.join(different)}); give another output_dir, "
@@ -107,7 +108,7 @@ def note(config, **facts) -> None:
     """Add facts to the `run.json` of a run that goes on, so that they outlive an interruption."""
     if config.should_save:
         file = Path(config.output_dir) / "run.json"
-        write_json(file, read_json(file) | _plain(facts))
+        write_json(file, read_json(file) | _plain(facts), seal=True)
 
 
 def about_run(kind: str, loaded, source: str, config, tokens, **own) -> dict:
@@ -168,7 +169,7 @@ def finish(model, tokenizer, folder: Path, about: dict) -> None:
         (staged / name).replace(folder / name)
     log = {"log.jsonl": file_sha256(folder / "log.jsonl")} if (folder / "log.jsonl").exists() else {}
     end = {"status": "finished", "files": files | log, "versions": versions()}
-    write_json(folder / "run.json", _plain(about) | end)
+    write_json(folder / "run.json", _plain(about) | end, seal=True)
     tidy(folder)
 
 
@@ -190,13 +191,9 @@ def tidy(folder: Path) -> None:
 
 def read_log(folder: Path) -> list[dict]:
     """The rows of `log.jsonl`: one a logged step."""
-    file = folder / "log.jsonl"
-    try:
-        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror or error}; it is written by a run that logs") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{file} is damaged ({brief(str(error))}); make the run again") from error
+    file, run = folder / "log.jsonl", folder / "run.json"
+    noted = read_json(run).get("files", {}) if run.exists() else {}
+    return read_lines(file, way_out="make the run again, with logging", sha256=noted.get(file.name))
 
 
 def versions() -> dict[str, str]:
