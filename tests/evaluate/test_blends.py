@@ -15,6 +15,7 @@ from safedpo.evaluate.sweep import SweepSettings, sweep
 from safedpo.lm.models.load import load_model
 from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
 from safedpo.records import read_records
+from tests.edited import edited
 
 
 def row(prompt: str, i: int) -> dict:
@@ -121,7 +122,7 @@ def test_neighbours_that_are_the_trained_policy_itself_make_no_difference(place,
         settings = json.loads((place / f"adapters/{delta}/run.json").read_text())
         shutil.copytree(place / "adapters/4", place / f"adapters/{delta}", dirs_exist_ok=True)
         files = json.loads((place / "adapters/4/run.json").read_text())["files"]
-        (place / f"adapters/{delta}/run.json").write_text(json.dumps(settings | {"files": files}))
+        edited(place / f"adapters/{delta}/run.json", **settings | {"files": files})
     (one,) = measure(place)["blends"]
     ((these, those),) = compared
     assert list(these) == those and len(those) == 12

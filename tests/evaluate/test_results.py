@@ -9,6 +9,7 @@ from safedpo.errors import UserError
 from safedpo.evaluate import results as module
 from safedpo.evaluate.results import METRICS, adapters, stored_results
 from safedpo.files import shipped
+from tests.edited import edited
 
 HOME = shipped("data") / "results" / "household"
 
@@ -79,9 +80,7 @@ def test_results_of_other_data_are_refused(copied, part, says):
 
 def test_results_of_another_reference_are_refused(copied):
     file = copied / "adapters" / "sweep" / "delta-5" / "run.json"
-    about = json.loads(file.read_text())
-    about["fingerprints"]["reference"] = "feedfacefeedface"
-    file.write_text(json.dumps(about))
+    edited(file, fingerprints={"reference": "feedfacefeedface"})
     with pytest.raises(
         UserError, match="rests on the reference 3ec61a0ccbd7ad53, that of the adapter in .*delta-5 is feed"
     ):

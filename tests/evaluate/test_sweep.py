@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import shutil
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +31,7 @@ from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
 from safedpo.lm.training.recipes import RECIPES
 from safedpo.lm.training.run import train
 from safedpo.records import read_records
+from tests.edited import edited
 from tests.stop_at import StopAt
 
 
@@ -265,8 +267,8 @@ def test_a_run_that_another_process_finishes_meanwhile_is_not_lost(settings, tmp
         late.start()
         other = tmp_path / "sweep" / "safedpo-delta-0" / "1"
         other.mkdir()
-        points = json.loads((other.parent / "0" / "points.json").read_text()) | {"seed": 1}
-        (other / "points.json").write_text(json.dumps(points))
+        shutil.copy(other.parent / "0" / "points.json", other)
+        edited(other / "points.json", seed=1)
         assert late.is_alive()
     late.join(timeout=20)
     assert [run["seed"] for run in json.loads((tmp_path / "sweep" / "sweep.json").read_text())["runs"]] == [0, 1]

@@ -20,6 +20,7 @@ from safedpo.lm.models.policies import load_policy
 from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
 from safedpo.lm.rows.fused import fuse_lora
 from safedpo.lm.rows.logprobs import CHUNK
+from tests.edited import edited
 
 
 @pytest.fixture
@@ -361,8 +362,7 @@ def test_a_trained_folder_loads_as_a_policy_on_its_reference(folder, tmp_path):
     adapter = trained_adapter(tiny_model(seed=2), tmp_path / "run", weights_fingerprint(tiny_model(seed=2)), folder)
     trained = load_policy(adapter, dtype="float32", device="cpu")
     assert trained.load_reference is None and trained.policy.fingerprint == weights_fingerprint(tiny_model(seed=2))
-    run = json.loads((adapter / "run.json").read_text())
-    (adapter / "run.json").write_text(json.dumps(run | {"status": "running"}))
+    edited(adapter / "run.json", status="running")
     with pytest.raises(UserError, match="has not finished"):
         load_policy(adapter)
     (adapter / "run.json").unlink()
