@@ -39,6 +39,16 @@ NO_NUMBERS = {
     "lm.training.metrics:closing": "log rows; below, by itself",
     "lm.training.metrics:pair_columns": "takes the config of a run",
     "transform:check_rule": "a name",
+    "finite.methods.learned:learned_cost": "fits a model; tests/finite/methods",
+    "finite.methods.learned:learned_reward": "fits a model; tests/finite/methods",
+    "finite.methods.learned:learned_world": "fits a model; tests/finite/methods",
+    "finite.methods.outcome:descend": "descends on any objective; tests/finite/methods",
+    "finite.methods.adversarial:reward_loss": "the objective inside a method; tests/finite/methods",
+}
+UNCHECKED = {  # their arguments come from functions that are checked
+    "lm.rows.products:linear": "the product inside of an autograd function, at every step",
+    "lm.rows.packing:n_tokens": "of an item that was tokenized",
+    "finite.methods.expected_cost.lagrangian:policy_gradient": "a step of a method",
 }
 TRAINS = {"pairs", "beta"}  # required arguments of a compared method, which trains: tests/finite/methods
 MAY_BE_INFINITE = "inf"  # only where the docstring says so
@@ -130,6 +140,7 @@ SMALL = {
     "cost": number,
     "curvature": st.floats(0.01, 10),
     "temperature": st.floats(0.01, 100),
+    "scale": st.floats(0.01, 10),
     "times": st.floats(0.1, 10),
     "low": st.floats(-2, 0),
     "high": st.floats(0.5, 2),
@@ -281,7 +292,8 @@ def spoiled(value, draw: Draw):
         return value.to(torch.int32) if change == "dtype" else value[None]
     if isinstance(value, bool) or not isinstance(value, int | float):
         return [] if isinstance(value, list | tuple) else value
-    return draw.take(st.sampled_from([math.nan, math.inf, -math.inf, -1, 0, 10**9 if isinstance(value, float) else -7]))
+    whole = isinstance(value, int)
+    return draw.take(st.sampled_from([-1, 0, -7] if whole else [math.nan, math.inf, -math.inf, -1.0, 0.0, 1e9]))
 
 
 def numbers(value):
@@ -336,7 +348,7 @@ def rounds(count: int, hostile: bool) -> dict[str, list[str]]:
     @given(st.data())
     def one(data):
         name = data.draw(st.sampled_from(names))
-        seen[name].append(check(name, Draw(data, hostile)))
+        seen[name].append(check(name, Draw(data, hostile and name not in UNCHECKED)))
 
     one()
     return seen
@@ -358,7 +370,8 @@ def test_a_few_rounds_of_each_function(name):
     @given(st.data())
     def one(data):
         seen.append(check(name, Draw(data, False)))
-        check(name, Draw(data, True))
+        if name not in UNCHECKED:
+            check(name, Draw(data, True))
 
     one()
     assert "taken" in seen, f"{name} refused all finite arguments"

@@ -116,6 +116,11 @@ def head_logps(hidden: Tensor, head: torch.nn.Linear, targets: Tensor, *, chunk:
     >>> torch.allclose(head_logps(h, head, y, chunk=2), naive, atol=1e-6)
     True
     """
+    if hidden.ndim != 2 or targets.shape != hidden.shape[:1] or chunk < 1 or not hidden.is_floating_point():
+        raise UserError(
+            f"hidden is {hidden.dtype} {tuple(hidden.shape)}, targets {tuple(targets.shape)}, chunk {chunk}; give (T, H), (T,) "
+            "and a chunk of at least 1"
+        )
     plain = type(head) is torch.nn.Linear  # not one with an adapter, whose weight alone is not what it computes
     if plain and not any(p.requires_grad for p in head.parameters()):
         return _FrozenHead.apply(hidden, head.weight, head.bias, targets, chunk)
