@@ -6,11 +6,14 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Tests run in JOBS processes of one thread each, a file at a time; what measures time runs after them, alone.
+JOBS ?= 2
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 export SAFEDPO_REAL_DATA
 
 .PHONY: help lab test test-slow test-colab test-pythons wheel colab-list clean
 help:
-	@sed -n 's/^# //p' Makefile
+	@sed -n 's/^# make/make/p' Makefile
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(not sys.version_info[:2] >= (3, 11) and "Python 3.11 or later is needed; name one with PYTHON=")'
@@ -32,11 +35,13 @@ test: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(PYTEST) -n $(JOBS) --dist loadfile -m "not slow and not alone"
+	$(PYTEST) -m "not slow and alone"
 
 test-slow: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest -m slow
-	$(MAKE) test-pythons test-colab
+	$(PYTEST) -n $(JOBS) --dist loadfile -m "slow and not alone"
+	$(PYTEST) -m "slow and alone"
+	$(MAKE) -j $(JOBS) test-pythons test-colab
 
 wheel: $(BIN)/python
 	rm -rf dist
@@ -53,7 +58,7 @@ $(VENV)-colab/stamp: constraints-colab.txt
 test-colab: $(VENV)/dev.stamp
 	@if [ -z "$(PYTHON_COLAB)" ]; then echo "test-colab: skipped, there is no Python 3.13 (Colab's); name one with PYTHON_COLAB="; \
 	else $(MAKE) $(VENV)-colab/stamp wheel && \
-	SAFEDPO_COLAB="$$(cd "$(VENV)-colab" && pwd)/bin/python" SAFEDPO_WHEEL="$$(ls "$$PWD"/dist/*.whl)" $(BIN)/python -m pytest -m slow tests/notebooks/test_colab.py; fi
+	SAFEDPO_COLAB="$$(cd "$(VENV)-colab" && pwd)/bin/python" SAFEDPO_WHEEL="$$(ls "$$PWD"/dist/*.whl)" $(PYTEST) -m slow tests/notebooks/test_colab.py; fi
 
 colab-list: $(BIN)/python
 	$(BIN)/python -m tests.notebooks.colab_list

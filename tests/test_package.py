@@ -30,6 +30,7 @@ def imports(path):
             yield from (f"{module}.{alias.name}" for alias in node.names)
 
 
+@pytest.mark.alone
 def test_importing_the_package_is_instant_and_brings_no_torch():
     code = (
         "import time; t=time.perf_counter(); import safedpo, sys; print(time.perf_counter()-t, 'torch' in sys.modules)"

@@ -3,10 +3,12 @@
 import json
 import re
 import tomllib
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
@@ -81,3 +83,12 @@ def test_the_other_pythons_run_tests_that_exist():
     from tests.pythons import TESTS
 
     assert [name for name in TESTS if not (ROOT / name).exists()] == []
+
+
+def test_the_tested_set_can_be_installed_on_the_oldest_python_that_is_promised():
+    """Debian 12 has Python 3.11.2; a pin that asks for 3.11.5 leaves its users without an installation."""
+    oldest = PROJECT["requires-python"].removeprefix(">=") + ".0"
+    here = {one.metadata["Name"].lower().replace("_", "-"): one for one in distributions()}
+    asked = {name: here[name].metadata["Requires-Python"] or "" for name in pins("constraints.txt") if name in here}
+    assert len(asked) > 50
+    assert {name: needs for name, needs in asked.items() if oldest not in SpecifierSet(needs)} == {}

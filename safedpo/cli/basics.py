@@ -125,13 +125,34 @@ def site(
         bool,
         typer.Option("--live", help="Also the live model (130 MB, needs onnx and npm once; see it with a server)."),
     ] = False,
+    lessons: Annotated[bool, typer.Option(help="The notebooks, run (minutes).")] = True,
 ) -> None:
-    """Turn the notebooks into pages that open from disk: run them, with formulas and sliders that need no network."""
+    """Turn the lessons into pages that open from disk: the notebooks, run, and the playground; no page needs a network.
+
+    `--no-lessons` leaves the notebooks out, which takes seconds: the playground alone, or with `--live` also the live model.
+    """
+    from safedpo.show.pages.playground import playground_page
+    from safedpo.show.pages.site import build_site
+
+    found, figures = _lessons(notebooks) if lessons else ([], {})
+    links = {}
+    if live:  # first, since it tells in a second what is missing, and notebooks take minutes
+        from safedpo.show.pages.live_model import assemble_live_model
+
+        index = assemble_live_model(out / "live", home="../index.html")
+        links["The live model"] = index.relative_to(out).as_posix()
+    whole = {"The playground": playground_page(home="index.html")}
+    build_site(found, out, figures=figures, whole=whole, links=links)
+    print(f"open {out / 'index.html'}")
+    if live:
+        print(f"the live model needs a server: python -m http.server --directory {out}")
+
+
+def _lessons(notebooks: Path | None) -> tuple[list[Path], dict]:
+    """The notebooks of a folder (the shipped ones without one), and the figures that get a page of their own."""
     from safedpo.files import read_json, shipped
     from safedpo.household import score
     from safedpo.show import explorer
-    from safedpo.show.pages.playground import playground_page
-    from safedpo.show.pages.site import build_site
     from safedpo.show.pages.walker import walker
 
     found = sorted((notebooks or shipped("notebooks")).glob("[0-9][0-9]_*.ipynb"))
@@ -139,17 +160,7 @@ def site(
         raise UserError(f"{notebooks} holds no notebooks NN_name.ipynb")
     stored = shipped("data") / "results" / "household" / "sweep.json"
     figures = {"The margin explorer": explorer(read_json(stored), score)} if stored.exists() else {}
-    figures |= {f"Take a premise away: {statement}": figure for statement, figure in walker().items()}
-    links = {}
-    if live:  # first, since it tells in a second what is missing, and notebooks take minutes
-        from safedpo.show.pages.live_model import assemble_live_model
-
-        links["The live model"] = assemble_live_model(out / "live").relative_to(out).as_posix()
-    whole = {"The playground": playground_page(home="index.html")}
-    build_site(found, out, figures=figures, whole=whole, links=links)
-    print(f"open {out / 'index.html'}")
-    if live:
-        print(f"the live model needs a server: python -m http.server --directory {out}")
+    return found, figures | {f"Take a premise away: {statement}": figure for statement, figure in walker().items()}
 
 
 def _show_counts(source: str, counts: dict[str, int], bad: int) -> None:

@@ -105,15 +105,17 @@ def shown(prompts: Sequence[str]) -> list[str]:
     return [prompts[k * len(prompts) // count] for k in range(count)]
 
 
-def log_ratios(policy: LoadedModel, prompt: str, response: str, max_new_tokens: int) -> tuple[list[str], list[float]]:
+def log_ratios(
+    policy: LoadedModel, prompt: str, response: str, max_new_tokens: int, *, template: str = "auto"
+) -> tuple[list[str], list[float]]:
     """The response's tokens and log pi - log pi_ref of each, in nats; their sum times beta is the implicit reward.
 
     The response ends with its end-of-text token unless it fills `max_new_tokens`. Both lists are empty where the text
     cannot be turned into tokens again (it spells a special token).
     """
-    room = len(prompt_token_ids(policy.tokenizer, prompt)) + max_new_tokens
+    room = len(prompt_token_ids(policy.tokenizer, prompt, template)) + max_new_tokens
     try:
-        prompt_ids, ids, _ = tokenize_response(policy.tokenizer, prompt, response, max_length=room)
+        prompt_ids, ids, _ = tokenize_response(policy.tokenizer, prompt, response, max_length=room, template=template)
     except RowError:
         return [], []
     batch = pack([prompt_ids], [(0, ids)]).to(policy.model.device)

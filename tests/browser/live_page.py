@@ -28,7 +28,15 @@ def page_without_model(out: Path) -> Path:
     assemble.copy_page(out)
     write_json(out / "household.json", portable_scorer())
     stored = assemble.stored_measurements(RESULTS, next(iter(adapters.values())))
-    manifest = {"version": "0", "engine": "none", "files": {}, "plan": {}, "shape": {}, "deltas": list(adapters)}
+    manifest = {
+        "version": "0",
+        "home": "../index.html",
+        "engine": "none",
+        "files": {},
+        "plan": {},
+        "shape": {},
+        "deltas": list(adapters),
+    }
     limits = {"promptTokens": 256, "responseTokens": 64}
     fingerprints = {"base": "0", "reference": "0"}
     write_json(out / "manifest.json", manifest | {"limits": limits, "fingerprints": fingerprints} | stored)

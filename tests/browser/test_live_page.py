@@ -44,6 +44,8 @@ def test_every_control_has_a_name_and_every_text_both_languages(running, folder)
             holes = [sorted(re.findall(r"\{\w+\}", one)) for one in (text, texts["de"][key])]
             assert holes[0] == holes[1], key
             assert not re.search(r"\bundefined\b", text)
+        home = shown.page.get_by_role("link", name="Alle Lektionen")
+        assert home.is_visible() and home.get_attribute("href") == "../index.html"
         assert "Lehrbeispiel, kein sicherer Assistent" in shown.page.locator(".warning").inner_text()
 
 

@@ -18,9 +18,9 @@ def notebooks(tmp_path):
 
 
 def test_the_index_leads_to_the_live_model(notebooks, tmp_path, monkeypatch):
-    def assemble(out):
+    def assemble(out, home):
         out.mkdir(parents=True)
-        (out / "index.html").write_text("the live page")
+        (out / "index.html").write_text(f"the live page, back to {home}")
         return out / "index.html"
 
     monkeypatch.setattr(live_model, "assemble_live_model", assemble)
@@ -29,13 +29,13 @@ def test_the_index_leads_to_the_live_model(notebooks, tmp_path, monkeypatch):
     index = (tmp_path / "site" / "index.html").read_text()
     assert told.exit_code == 0 and "python -m http.server" in told.output
     assert '<li><a href="live/index.html">The live model</a></li>' in index
-    assert (tmp_path / "site" / "live" / "index.html").read_text() == "the live page"
+    assert (tmp_path / "site" / "live" / "index.html").read_text() == "the live page, back to ../index.html"
     told = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert "live/index.html" not in (tmp_path / "site" / "index.html").read_text() and "server" not in told.output
 
 
 def test_what_the_live_model_lacks_is_said_before_notebooks_are_run(notebooks, tmp_path, monkeypatch):
-    def missing(out):
+    def missing(out, home):
         raise UserError("no onnx")
 
     monkeypatch.setattr(live_model, "assemble_live_model", missing)
@@ -43,3 +43,10 @@ def test_what_the_live_model_lacks_is_said_before_notebooks_are_run(notebooks, t
     with pytest.raises(UserError, match="no onnx"):
         CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert not (tmp_path / "site").exists()
+
+
+def test_without_lessons_the_playground_stands_alone(tmp_path):
+    told = CliRunner().invoke(app, ["site", "--out", str(tmp_path / "site"), "--no-lessons"], catch_exceptions=False)
+    assert told.exit_code == 0
+    assert sorted(path.name for path in (tmp_path / "site").iterdir()) == ["index.html", "the-playground.html"]
+    assert "the-playground.html" in (tmp_path / "site" / "index.html").read_text(encoding="utf-8")

@@ -61,7 +61,11 @@ class LivePrompt:
         from safedpo.lm.rows.tokens import prompt_token_ids
 
         prompt, tokenizer = self.prompt.value.strip(), self.policy.tokenizer
-        length = len(prompt_token_ids(tokenizer, prompt))
+        try:
+            length = len(prompt_token_ids(tokenizer, prompt, self.blend.template))
+        except UserError as error:  # it spells a special token, say
+            self.said.value = f'<p role="alert">{style.escape(visible(str(error)))}</p>'
+            return
         if not prompt or length > MOST_TOKENS:
             what = f"the prompt has {length} tokens; shorten it to {MOST_TOKENS}" if prompt else "write a request first"
             self.said.value = f'<p role="alert">{what}</p>'
@@ -70,7 +74,9 @@ class LivePrompt:
         ticking = self.policy.model.register_forward_hook(lambda *_: setattr(self.bar, "value", self.bar.value + 1))
         try:
             decoding = Decoding(samples=0, greedy=True, max_new_tokens=self.max_new_tokens)
-            (answer,) = generate(self.policy.model, tokenizer, [prompt], decoding, progress=False)
+            (answer,) = generate(
+                self.policy.model, tokenizer, [prompt], decoding, template=self.blend.template, progress=False
+            )
         finally:
             ticking.remove()
             self.button.disabled, self.bar.value = False, self.max_new_tokens
@@ -82,7 +88,9 @@ class LivePrompt:
         text = f'<p class="{style.NO_MATHS}" style="white-space:pre-wrap">{style.escape(visible(response))}</p>'
         try:
             with in_float32(self.policy.model):
-                pieces, ratios = log_ratios(self.policy, prompt, response, self.max_new_tokens)
+                pieces, ratios = log_ratios(
+                    self.policy, prompt, response, self.max_new_tokens, template=self.blend.template
+                )
         except UserError:  # the model continued the prompt's own last word
             pieces = []
         return text + (tokens(pieces, ratios, beta=self.blend.beta or 0.1).html if pieces else "")

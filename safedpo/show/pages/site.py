@@ -46,18 +46,18 @@ def build_site(
     bar counts notebooks. Needs the `lab` extra and latex2mathml.
 
     Raises:
-        UserError: no notebooks, a missing package, a cell that fails, a formula MathML cannot say, two notebooks of
+        UserError: no page at all, a missing package, a cell that fails, a formula MathML cannot say, two notebooks of
             one name, or a page that would load something from elsewhere; the message names notebook and cell.
     """
     from tqdm.auto import tqdm
 
     paths, out = [Path(one) for one in notebooks], Path(out)
     names = [path.stem for path in paths]
-    if not paths or len(set(names)) < len(names):
-        raise UserError(f"a site needs notebooks with different names; got {names}")
+    if not (paths or whole) or len(set(names)) < len(names):
+        raise UserError(f"a site needs a page that stands by itself, or notebooks with different names; got {names}")
     check_writable(out)
     bodies = {}
-    for path in tqdm(paths, desc="pages"):
+    for path in tqdm(paths, desc="pages", disable=not paths):
         notebook, ran_here = _executed(path, timeout)
         bodies[path.stem] = page_body(notebook, path.name, ours=ran_here)
     for title, figure in (figures or {}).items():
@@ -67,7 +67,8 @@ def build_site(
     titles = {name: _title(body, name) for name, body in bodies.items()}
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-    write_text(out / LIBRARY, plotly.offline.get_plotlyjs())
+    if bodies:
+        write_text(out / LIBRARY, plotly.offline.get_plotlyjs())
     written = []
     for place, (name, body) in enumerate(bodies.items()):
         around = [
@@ -82,7 +83,7 @@ def build_site(
     )
     alone = {title: out / (re.sub(r"\W+", "-", title.lower()) + ".html") for title in whole or {}}
     for title, text in (whole or {}).items():
-        alone[title].write_text(text, encoding="utf-8")
+        write_text(alone[title], text)
     rows += "".join(f'<li><a href="{path.name}">{escape(title)}</a></li>' for title, path in alone.items())
     return [
         _write(out / "index.html", "SafeDPO, step by step", f"<h1>SafeDPO, step by step</h1><ol>{rows}</ol>"),

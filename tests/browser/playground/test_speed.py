@@ -13,6 +13,7 @@ pytestmark = pytest.mark.browser
 
 
 @slow
+@pytest.mark.alone
 def test_sixty_pictures_a_second_while_twelve_answers_train(browser, path):
     """Processor time of the page's own thread for a frame, so that a busy machine does not count."""
     with opened(browser, path) as one:

@@ -62,9 +62,14 @@ def test_the_answer_is_the_policy_s_and_the_bar_counts_its_tokens(live, monkeypa
 
 
 @pytest.mark.parametrize(
-    "prompt, words", [("  \n", "write a request first"), ("word " * 3000, f"tokens; shorten it to {MOST_TOKENS}")]
+    "prompt, words",
+    [
+        ("  \n", "write a request first"),
+        ("word " * 3000, f"tokens; shorten it to {MOST_TOKENS}"),
+        ("so </s> so", "contains the special token &#x27;&lt;/s&gt;&#x27;"),
+    ],
 )
-def test_a_prompt_that_is_empty_or_enormous_is_refused_in_words(live, prompt, words):
+def test_a_prompt_that_is_empty_enormous_or_spells_a_token_is_refused_in_words(live, prompt, words):
     live.prompt.value = prompt
     live.button.click()
     assert words in live.said.value and not live.button.disabled
@@ -94,3 +99,17 @@ def test_a_fault_while_answering_leaves_the_button_usable(live, monkeypatch):
     with pytest.raises(RuntimeError, match="no memory"):
         live.answer()
     assert not live.button.disabled and not live.policy.model._forward_hooks
+
+
+def test_the_template_is_the_one_that_the_policies_were_trained_with(live):
+    """ChatML or the bare prompt: other ids, so other answers."""
+    live.policy.tokenizer.chat_template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>"
+    live.blend.template, live.prompt.value = "plain", "Hello there"
+    live.button.click()
+    decoding = Decoding(samples=0, max_new_tokens=8)
+    plain, chat = (
+        generate(live.policy.model, live.policy.tokenizer, ["Hello there"], decoding, template=one, progress=False)
+        for one in ("plain", "auto")
+    )
+    assert plain[0].greedy != chat[0].greedy
+    assert module.style.escape(module.visible(plain[0].greedy)) in live.said.value

@@ -25,9 +25,10 @@ from safedpo.show.pages.live_model.parts import ShippedAdapter, model_file, read
 PROMPT_TOKENS, RESPONSE_TOKENS = 256, 64  # the most of each, as in notebook 08
 
 
-def assemble_live_model(out: str | Path) -> Path:
+def assemble_live_model(out: str | Path, *, home: str | None = None) -> Path:
     """Write the live page into the folder `out` and return its index.html. Fetches what is not in the cache yet.
 
+    `home`: the address that the page's "All lessons" leads to; without it the link is left out.
     The page needs a server, for browsers start no worker from a file: `python -m http.server --directory OUT` will do.
 
     Raises:
@@ -56,6 +57,7 @@ def assemble_live_model(out: str | Path) -> Path:
     paths |= {name: f"engine/{packed_name(file)}" for name, file in PACKED.items()}
     manifest = {
         "version": __version__,
+        "home": home,
         "engine": PACKAGE,
         "files": {name: _file(out, path) for name, path in paths.items()},
         "plan": plan,

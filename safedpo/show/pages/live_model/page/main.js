@@ -29,6 +29,8 @@ function write() {
   byId("language").textContent = say("other");
   byId("language").lang = spoken() === "de" ? "en" : "de";
   if (!manifest) return;
+  byId("home").hidden = !manifest.home;
+  if (manifest.home) byId("home").href = manifest.home;
   byId("load-what").textContent = say("loadWhat", { size: megabytes(fetched().reduce((sum, file) => sum + file.bytes, 0)) });
   for (const option of byId("engine").options) option.textContent = say(option.value);
   byId("example").options[0].textContent = say("own");

@@ -1,7 +1,7 @@
 // Every sentence of the page, in English and German. {name} is filled in; numbers keep the language's decimal sign.
 
 const en = {
-  other: "Deutsch", title: "The live model",
+  other: "Deutsch", home: "All lessons", title: "The live model",
   intro: "A small language model answers your request in this browser, before and after SafeDPO. The reference was fine-tuned on good and bad household advice alike; the policy was then trained from preference pairs with the safety margin Δ under the slider. What you type stays on this device.",
   warning: "A teaching example, not a safe assistant. Some of its advice is wrong or dangerous, also at a large Δ, and the marks find only hazards known from the data. Do not follow its advice, do not use it to advise anybody, and do not build a product on it.",
   loadTitle: "Load the model", load: "Load", engine: "computes with",
@@ -47,7 +47,7 @@ const en = {
 };
 
 const de = {
-  other: "English", title: "Das Modell zum Anfassen",
+  other: "English", home: "Alle Lektionen", title: "Das Modell zum Anfassen",
   intro: "Ein kleines Sprachmodell beantwortet Ihre Anfrage hier im Browser, vor und nach SafeDPO. Die Referenz lernte aus guten und schlechten Haushaltstipps gleichermaßen; die Policy wurde danach aus Präferenzpaaren trainiert, mit dem Sicherheitsabstand Δ unter dem Regler. Was Sie schreiben, bleibt auf diesem Gerät. Das Modell versteht nur Englisch.",
   warning: "Ein Lehrbeispiel, kein sicherer Assistent. Manche Ratschläge sind falsch oder gefährlich, auch bei großem Δ, und markiert werden nur Gefahren, die aus den Daten bekannt sind. Folgen Sie ihnen nicht, beraten Sie niemanden damit, und bauen Sie kein Produkt darauf.",
   loadTitle: "Das Modell laden", load: "Laden", engine: "rechnet mit",
