@@ -200,6 +200,8 @@ def _check_policy(world: FiniteWorld, logps: Tensor) -> None:
     shape = tuple(world.ref_logps.shape)
     if tuple(logps.shape[-2:]) != shape:
         raise UserError(f"the policy has shape {tuple(logps.shape)}; it must end in (prompts, answers) = {shape}")
+    if not logps.is_floating_point():
+        raise UserError(f"the policy is {logps.dtype}; give log-probabilities in float32 or float64")
     totals = logps.logsumexp(-1)
     wrong = ~(totals.abs() <= SUM_TOLERANCE)  # true of NaN too
     if wrong.any():

@@ -12,6 +12,7 @@ from safedpo.errors import UserError
 from safedpo.evaluate import Decoding, blends, generate, judge, scorer_for
 from safedpo.evaluate.blends import differences, measure_blends
 from safedpo.evaluate.sweep import SweepSettings, sweep
+from safedpo.files import read_json
 from safedpo.lm.models.load import load_model
 from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
 from safedpo.records import read_records
@@ -95,7 +96,7 @@ def by_hand(place, weights):
 
 def test_a_blend_is_measured_as_the_weights_added_by_hand(place, compared):
     found = measure(place, command="python -m ...")
-    assert json.loads((place / "sweep/blends.json").read_text()) == found
+    assert read_json(place / "sweep/blends.json") == found
     (one,) = found["blends"]
     assert (found["command"], found["seed"], one["delta"]) == ("python -m ...", 0, 4.0)
     share = torch.log(torch.tensor(5.0)) / torch.log(torch.tensor(21.0))  # linear in log(1 + delta)

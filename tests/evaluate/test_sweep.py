@@ -23,7 +23,7 @@ from safedpo.evaluate.report import evaluate
 from safedpo.evaluate.sweep import SweepSettings, sweep
 from safedpo.evaluate.sweep_points import adapter_on, in_float32, log_ratios, shown
 from safedpo.evaluate.table import read_rows
-from safedpo.files import exclusive
+from safedpo.files import exclusive, read_json
 from safedpo.lm.models.adapters import add_lora
 from safedpo.lm.models.fingerprint import weights_fingerprint
 from safedpo.lm.models.load import load_model
@@ -110,7 +110,7 @@ def same(a: Path, b: Path) -> bool:
 
 def test_runs_are_those_of_train_and_points_those_of_evaluate(settings, model, data, prompts, tmp_path):
     found = sweep(settings(rules=("safedpo", "helpful")), tmp_path / "sweep", command="safedpo sweep ...")
-    assert json.loads((tmp_path / "sweep" / "sweep.json").read_text()) == found
+    assert read_json(tmp_path / "sweep" / "sweep.json") == found
     assert [(run["rule"], run["delta"], run["seed"]) for run in found["runs"]] == [
         ("safedpo", 0.0, 0),
         ("safedpo", 10.0, 0),
