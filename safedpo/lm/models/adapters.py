@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from safedpo.errors import UserError, brief
 from safedpo.files import file_sha256, is_number, read_json, verified, write_json
 from safedpo.lm.models.fingerprint import weights_fingerprint
-from safedpo.lm.models.gate.outside import refuse_not_finite
+from safedpo.lm.models.gate.outside import refuse_hostile_adapter, refuse_not_finite
 from safedpo.lm.models.loading import loading
 
 # PEFT's own use of a name that transformers renames, and its list of missing tensors, which is checked here instead.
@@ -216,6 +216,7 @@ _CHANGES_BASE = ("pissa", "olora", "corda", "loftq")  # ways to begin LoRA that 
 def _refuse_config(file: Path) -> None:
     """A rank of a thousand million would take all memory before PEFT notices that it fits nothing."""
     config = read_json(file, way_out="copy the adapter once more, or train it again")
+    refuse_hostile_adapter(config, str(file))
     ranks = [config.get("r", 8), *(config.get("rank_pattern") or {}).values()]
     for rank in ranks:
         if not (is_number(rank, 1, 100_000) and isinstance(rank, int)):
