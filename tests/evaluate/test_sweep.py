@@ -375,7 +375,7 @@ def test_the_command_makes_the_folder_and_prints_the_table(safedpo, model, data,
     code, out, err = safedpo("sweep", *typed.split(), *files)
     assert code == 0, err
     assert "| safedpo-delta-10 | " in out and "4 runs; " in out
-    found = json.loads((home / "sweep.json").read_text())
+    found = read_json(home / "sweep.json")
     assert json.loads((tmp_path / "out.json").read_text()) == found
     assert found["commands"][0].startswith("safedpo sweep --deltas 0,10 --seeds 2")
     assert {(run["delta"], run["seed"]) for run in found["runs"]} == {(0, 0), (0, 1), (10, 0), (10, 1)}
