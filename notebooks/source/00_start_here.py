@@ -20,7 +20,8 @@
 # <!-- links -->
 #
 # Run the next cell first. Every notebook begins with the same one: it finds the package, or installs it alone where it is
-# missing (on a bare Colab), and upgrades nothing that is already there.
+# missing (on a bare Colab), and upgrades nothing that is already there. The cell after it brings in the names that the
+# lesson uses.
 
 # %%
 # SET-UP
@@ -116,13 +117,10 @@ table
 # picture is, and how to move it live.
 
 # %%
-import json
-
-from safedpo.files import shipped
+from safedpo.evaluate.results import stored_results
 from safedpo.household import score
 
-sweep = json.loads((shipped("data") / "results/household/sweep.json").read_text("utf-8"))
-explorer(sweep, score)
+explorer(stored_results().sweep, score)
 
 # %% [markdown]
 # No Python at hand? `safedpo site --out site --live` makes a page in which the same model answers in a browser: type a
@@ -130,7 +128,9 @@ explorer(sweep, score)
 #
 # ## 6 Choose your route
 #
-# **The course.** Read the notebooks in order, about half an hour each. The versions in `student/` leave the exercises to
+# **The course.** Read the notebooks in order, 35 to 60 minutes each. (The minutes at the top of a notebook are computed: 150
+# words of text a minute, five seconds a line of code, a minute for each prediction and slider, five for a short exercise.)
+# The versions in `student/` leave the exercises to
 # you; a checker tells you whether you are right, and names the likely mistake if you are not. `safedpo lab` opens them.
 #
 # **Colab.** Open any notebook and run all cells. Each stands alone.

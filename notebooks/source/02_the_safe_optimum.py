@@ -11,7 +11,7 @@
 # - compute how far a finite penalty $C$ stays from it, and which $C$ brings it as near as you like;
 # - compute the price of a reference that hardly ever gives a safe answer.
 #
-# **Time** about 25 minutes. **You need** the Gibbs identity of notebook 01.
+# **Time** about 40 minutes. **You need** the Gibbs identity of notebook 01.
 #
 # <!-- links -->
 
@@ -185,8 +185,7 @@ predict("no_safe_answer")
 # %%
 nothing_safe = torch.stack([world.unsafe[0], torch.ones(6, dtype=torch.bool)])
 two_prompts = FiniteWorld(world.ref_logps.expand(2, 6), world.reward.expand(2, 6), nothing_safe)
-error = refusal(InfeasiblePromptError, optimal_policy, two_prompts, beta)
-print(error)
+print(error := refusal(InfeasiblePromptError, optimal_policy, two_prompts, beta))
 assert error.prompt == 1
 finite = optimal_policy(two_prompts, beta, penalty=1000.0)  # this has an optimum, and it is no help
 assert torch.isclose(unsafe_mass(two_prompts, finite)[1], torch.tensor(1.0).double())
@@ -251,6 +250,7 @@ def needed_penalty(log_z_safe, log_z_unsafe, beta, tau):
 
 # %%
 check("needed_penalty", needed_penalty)
+assert ledger_row("penalty-for-tv").holds  # the formula, on random worlds
 
 # %% [markdown]
 # ## 5 The price of poor support

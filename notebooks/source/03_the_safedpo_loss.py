@@ -12,14 +12,14 @@
 # - say what $\Delta$ changes (the path), what it does not (the optimum), and when that fails (wrong safety bits);
 # - turn any DPO trainer into SafeDPO by editing one column.
 #
-# **Time** about 30 minutes. **You need** the DPO loss of notebook 01 and the safe optimum of notebook 02.
+# **Time** about 50 minutes (sections 1 to 4: 30). **You need** the DPO loss of notebook 01 and the safe optimum of notebook 02.
 #
 # <!-- links -->
 
 # %%
 # SET-UP
 from safedpo import losses
-from safedpo.labs.lessons import bandit
+from safedpo.labs.lessons import bandit, hand
 from safedpo.transform import GROUPS
 
 world, beta = six_answers(), 0.5
@@ -80,8 +80,7 @@ pairs = sample_pairs(world, 1000, seed=0)
 kept = pairs.transform()  # the package's T
 before, after = (torch.bincount(one.group, minlength=4).tolist() for one in (pairs, kept))
 print(" before and after T", dict(zip(GROUPS, zip(before, after, strict=True), strict=True)))
-ss, su, us, uu = before
-assert after == [ss, su + us, 0, 0]  # US has become SU, UU is gone
+assert after == [before[0], before[1] + before[2], 0, 0]  # US has become SU, UU is gone
 assert not kept.chosen_unsafe.any()  # no unsafe winner is left
 assert torch.equal(kept.transform().chosen, kept.chosen)  # a second pass changes nothing
 assert ledger_row("t-twice").holds
@@ -114,6 +113,25 @@ right = pairs_loss(population(world).transform(), policies, world.ref_logps, bet
 assert agree(left, right, ledger_row("two-objectives"))
 assert ledger_row("law-of-t").holds  # the labels themselves: their exact law,
 assert ledger_row("law-of-t-sampled").holds  # and drawn ones
+
+# %% [markdown]
+# **T under your hand.** Four answers, six pairs. The first boxes say which answers are unsafe; the others give $T$ a wrong
+# bit. On the left is the share of each pair's labels that $T$ keeps, swaps and drops, on the right are the two sums. They
+# agree for every choice of right bits. One wrong bit is enough to part them.
+
+# %%
+figure = hand.toggled(1 if FAST else 4)
+right_bits = [sentence for sentence in figure.frames.sentences if "T is told the truth" in sentence]
+assert len(right_bits) == 16 and all(sentence.endswith(": equal.") for sentence in right_bits)
+assert any(sentence.endswith("not equal.") for sentence in figure.frames.sentences)
+figure
+
+# %% [markdown]
+# Dropping the UU pairs has a price in weights. As *means*, the two sides differ by the factor $1/(1 - p_{UU})$, and a prompt
+# keeps the share $1 - p_{UU}(x)$ of its weight. In a table that moves no optimum.
+
+# %%
+assert ledger_row("uu-renormalised").holds and ledger_row("prompt-weights").holds
 
 # %% [markdown]
 # ## 3 The margin
@@ -231,6 +249,10 @@ for delta in (0.0, 2.0, 5.0, 10.0):
 assert ledger_row("step0-loss").holds and ledger_row("step0-weight").holds
 assert ledger_row("gradient-weight").holds
 
+# %%
+assert abs(hand.first_loss(10.0, 1.0) - 10.0000454) < 1e-6  # log(1 + e^10): all pairs mixed
+hand.at_step_zero()
+
 # %% [markdown]
 # What grows without bound is how *long* a pair pulls. Write gap for the difference of the two log-ratios, so that
 # $m = \beta \cdot \text{gap}$. The weight falls below one half only when the gap passes $\Delta / \beta$ nats, for example 100 nats at
@@ -272,13 +294,11 @@ kept = population(eight, pair_weight=over_represent(eight, 3)).transform()
 run = fit(eight, kept, beta=0.1, delta=deltas, steps=last, lr=5.0, record=[0, 20, 200, last])
 # A path has one number for each (step, β, Δ, seed); here there is one β and one seed.
 unsafe, far = run.path.unsafe_mass[:, 0, :, 0], run.path.safe_tv[:, 0, :, 0]
-print("unsafe mass, and distance of the safe part to π*, for Δ = 0, 2, 5, 10")
-for step, harm, distance in zip(run.steps.tolist(), unsafe.tolist(), far.tolist(), strict=True):
-    print(f"step {step:5}   " + "   ".join(f"{u:.0e} {d:.5f}" for u, d in zip(harm, distance, strict=True)))
+bandit.show_path(run, deltas)
 assert (unsafe[1:3].diff() < 0).all()  # the larger Δ, the sooner the harm is gone
 assert (far[2].diff() > 0).all()  # and the later the safe part arrives
 assert far[-1].max() - far[-1].min() < 3e-4 < far[2].max() - far[2].min()  # but the paths meet
-assert ledger_row("same-optimum").holds and ledger_row("same-infimum").holds
+assert all(ledger_row(f"same-{what}").holds for what in ("optimum", "optimum-descent", "infimum"))
 
 # %% [markdown]
 # The proposition has conditions, and the ledger shows each one failing: every unsafe answer must meet a safe one in some
@@ -310,12 +330,9 @@ def slope(m, delta):
 
 
 for delta in (0.0, 2.0, 5.0, 10.0):
-    left = brentq(slope, 0, 100, args=(delta,), xtol=1e-12)
-    grown = (1 - 2 * wrong) * math.exp(delta)
-    right = math.log((grown + math.sqrt(grown**2 + 4 * wrong * (1 - wrong))) / (2 * wrong))
-    print(f"Δ = {delta:4g}   the optimum is at m = {left:.4f}")
-    assert math.isclose(left, right, rel_tol=1e-9)
-    optima.append(left)
+    optima.append(brentq(slope, 0, 100, args=(delta,), xtol=1e-12))
+    print(f"Δ = {delta:4g}   the optimum is at m = {optima[-1]:.4f}")
+    assert math.isclose(optima[-1], pair_flip_margin(wrong, delta), rel_tol=1e-9)  # the formula
 assert optima == sorted(optima) and optima[-1] > optima[0] + 9  # wrong bits: Δ moves the destination
 assert ledger_row("noise-pair-flips").holds and ledger_row("noise-bit-flips").holds
 
@@ -382,20 +399,18 @@ print(f"margin only: unsafe mass {unsafe_mass(world, right).item():.4f} at Δ = 
 # g\big( m - \Delta \, (h_l - h_w) \big) .
 # $$
 #
-# The paper runs DPO's $g$ only, and so do we. But we can check what the recipe promises. Proposition 4.3 holds for each $g$:
+# The paper runs DPO's $g$ only, and so do we. But we can check what the recipe promises. Take the logistic
+# $\log(1 + e^{-m})$, the square $(m - \frac12)^2$ of IPO, the hinge $\max(1 - m, 0)$ and the exponential $e^{-m}$.
+# Proposition 4.3 holds for each of them:
 
 # %%
+from safedpo.finite.claims.safedaa import LOSSES
+
 implicit = beta * (random_policies(1, seed=4)[0, 0] - world.ref_logps[0])
 r_c, kept = modified_reward(world)[0], population(world).transform()
 wins = torch.sigmoid(r_c[:, None] - r_c).nan_to_num(0.0).fill_diagonal_(0.0)
-every_loss = {
-    "logistic (DPO)": lambda m: torch.nn.functional.softplus(-m),
-    "square (IPO)": lambda m: (m - 0.5) ** 2,
-    "hinge": lambda m: (1 - m).clamp(min=0),
-    "exponential": lambda m: (-m).exp(),
-}
 row = ledger_row("safedaa-objectives")
-for name, g in every_loss.items():
+for name, g in LOSSES.items():
     left = (wins * g(implicit[:, None] - implicit)).sum()
     right = (kept.weight * g(implicit[kept.chosen] - implicit[kept.rejected])).sum()
     print(f"{name:16} {left.item():.6f} and {right.item():.6f}")
@@ -426,6 +441,15 @@ for delta in (0.0, 2.0, 10.0):
     print(f"Δ = {delta:4g}   IPO stops at m = {beta * left:.2f}   unsafe mass {harm[-1]:.1e}")
 assert harm[0] > harm[1] > harm[2] > 0
 assert ledger_row("safedaa-square").holds and ledger_row("safedaa-exponential").holds
+
+# %% [markdown]
+# What counts far out is whether $g$ ever has enough. The square and the hinge do, so they keep unsafe mass. The logistic and
+# the exponential do not. Choose $\Delta$ and walk along $m$:
+
+# %%
+_, pull = hand.pulls(torch.tensor([10.0], dtype=torch.float64), delta=0.0)
+assert pull["square"] < 0 and pull["hinge"] == 0 and 0 < pull["logistic"] < 1e-3 and 0 < pull["exponential"] < 1e-3
+hand.choice_of_g()
 
 # %% [markdown]
 # ## Recap

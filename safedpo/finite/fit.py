@@ -6,7 +6,7 @@ its gradient is the difference of two unit vectors, and a step is two small matr
 computed afterwards from the recorded policies.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
@@ -134,15 +134,10 @@ def fit(
     reference = world.ref_logps if reference is None else reference
     ratio = _start(reference, start, spread, runs)
     weights = repeat(table.weight) if batch_size is None else table.minibatches(batch_size, seeds)
-    kept = _log_spaced(steps) if record is None else {*record}
-    recorded = {}
-    for step in tqdm(range(steps + 1), desc=f"fit {runs.loss}", delay=2, leave=False):
+    kept, recorded = _log_spaced(steps) if record is None else {*record}, {}
+    for step in _descend(table, slope, ratio, weights, runs, steps):  # `ratio` moves in place
         if step in kept:
             recorded[step] = (reference[:, :, None] + ratio).log_softmax(1)
-        if step < steps:
-            ratio -= runs.lr * table.gradient(slope(table.gap(ratio)), next(weights))
-            if not ratio.isfinite().all():
-                raise DivergedError(runs.name(~ratio.isfinite().flatten(0, 1).all(0)), step + 1)
     norm = table.gradient(slope(table.gap(ratio)), table.weight).flatten(0, 1).norm(dim=0)  # (R,)
     if tolerance is not None and norm.max() > tolerance:
         raise NotConvergedError(runs.name(norm == norm.max()), steps, norm.max().item(), tolerance)
@@ -188,6 +183,18 @@ def _start(reference: Tensor, start: Tensor | None, spread: float, runs: _Runs) 
     noise = torch.stack([torch.randn(reference.shape, generator=draw, dtype=torch.float64) for draw in draws], dim=-1)
     ratio = torch.where(reference.isneginf()[..., None], 0.0, ratio[..., None] + spread * noise)  # (P, A, S)
     return ratio.repeat(1, 1, len(runs.betas) * len(runs.deltas))
+
+
+def _descend(
+    table: PairTable, slope: Slope, ratio: Tensor, weights: Iterator[Tensor], runs: _Runs, steps: int
+) -> Iterator[int]:
+    """Every step from 0 on, before it is taken; `ratio` moves between two of them. `DivergedError` where it overflows."""
+    for step in tqdm(range(steps + 1), desc=f"fit {runs.loss}", delay=2, leave=False):
+        yield step
+        if step < steps:
+            ratio -= runs.lr * table.gradient(slope(table.gap(ratio)), next(weights))
+            if not ratio.isfinite().all():
+                raise DivergedError(runs.name(~ratio.isfinite().flatten(0, 1).all(0)), step + 1)
 
 
 def _log_spaced(steps: int) -> set[int]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from safedpo.errors import UserError
-from safedpo.labs import setup
+from safedpo.labs import names, setup
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 STUB = ("# YOUR CODE HERE", "raise NotImplementedError")
@@ -68,7 +68,8 @@ def drifted(folder: Path, repository: str = "") -> list[Built]:
 
 
 def notebook(source: str, *, student: bool, links: str = "", set_up: str = "") -> str:
-    """The .ipynb text of one percent source; in a cell that begins with `# SET-UP` that line becomes `set_up`.
+    """The .ipynb text of one percent source; a cell that begins with `# SET-UP` becomes two: `set_up`, and
+    the imports of every name that the cells use, with what the source's cell adds.
 
     >>> source = "# %%\\ndef double(x):\\n    ### BEGIN SOLUTION\\n    return 2 * x\\n    ### END SOLUTION"
     >>> cell = json.loads(notebook(source, student=True))["cells"][0]
@@ -80,13 +81,11 @@ def notebook(source: str, *, student: bool, links: str = "", set_up: str = "") -
     import jupytext
 
     book = jupytext.reads(source, fmt="py:percent")
+    for cell in book.cells:
+        cell.source = cell.source.replace(LINKS, links).strip()
     cells = []
-    for number, cell in enumerate(book.cells):
-        text = cell.source.replace(LINKS, links).strip()
-        if not text:
-            continue
-        if text.partition("\n")[0] == setup.PLACE:  # what follows the mark are the names of this lesson
-            text = set_up + text.removeprefix(setup.PLACE)
+    for number, cell in enumerate(_set_up(book.cells, set_up)):
+        text = cell.source
         made = {"cell_type": cell.cell_type, "id": _cell_id(number, text), "metadata": dict(cell.metadata)}
         if cell.cell_type == "code":
             text = _without_solution(text) if student else _without_marks(text)
@@ -95,6 +94,20 @@ def notebook(source: str, *, student: bool, links: str = "", set_up: str = "") -
     metadata = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
     whole = {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
     return json.dumps(whole, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def _set_up(cells: list, set_up: str) -> list:
+    """The cells that hold anything; at the mark two for one, the set-up and the names of this lesson."""
+    code = [cell.source for cell in cells if cell.cell_type == "code"]
+    found = []
+    for cell in cells:
+        first, _, own = cell.source.partition("\n")
+        if first == setup.PLACE:
+            second = type(cell)(cell | {"source": f"{names.imports(code)}\n\n{own.strip()}".strip()})
+            found += [type(cell)(cell | {"source": set_up.strip()}), second]
+        elif cell.source:
+            found.append(cell)
+    return found
 
 
 def repository_address(root: Path) -> str:

@@ -1,5 +1,7 @@
 """The one set-up cell of every notebook, and what it needs of the package.
 
+The cell after it holds the lesson's own names: imports written out by `safedpo.labs.names`, then what the source adds.
+
 The cell is re-entrant and works in three places: where the package is installed, in a clone that is not, and on a
 bare Colab. There it installs our package alone (`--no-deps`): Colab's own plotly, ipywidgets and torch are what its
 pages expect, and an upgrade under a running kernel breaks widgets and asks for a restart. Nothing is ever upgraded.
@@ -18,29 +20,25 @@ NEEDED = ("torch", "plotly", "ipywidgets")
 
 CELL = """\
 # Set-up: run this cell first. Running it again changes nothing.
-import importlib.util, math, subprocess, sys
+import importlib.util, subprocess, sys
 from pathlib import Path
 
-if importlib.util.find_spec("safedpo") is None:
-    here = Path.cwd()
-    clone = next((p for p in (here, *here.parents) if (p / "safedpo" / "__init__.py").is_file()), None)
-    if clone:  # the notebook lies in a clone that is not installed
-        sys.path.insert(0, str(clone))
-    else:  # a bare Colab: our package alone (--no-deps), so that nothing already there is upgraded
-        found = [p for folder in (here, here.parent) for p in folder.glob("safedpo-*.whl")]
-        if not (found or "@REPOSITORY@") and "google.colab" in sys.modules:  # choose it on your own computer
-            chosen = sys.modules["google.colab"].files.upload()
-            found = [Path(name).replace(name.split()[0].removesuffix(".whl") + ".whl") for name in chosen]
-        source = str(found[0]) if found else "@REPOSITORY@"
-        assert source, "Put safedpo-*.whl (made by `make wheel`) beside this notebook, then run this cell again."
-        pip = subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", source])
-        assert pip.returncode == 0, f"pip could not install {source}: see its message above, or put the wheel here."
-        importlib.invalidate_caches()
+if importlib.util.find_spec("safedpo") is None:  # from a clone, a wheel or an address; nothing already here is upgraded
+    near, source = [Path.cwd(), *Path.cwd().parents], "@REPOSITORY@"
+    clone = next((p for p in near if (p / "safedpo" / "__init__.py").is_file()), None)
+    wheels = [w for p in near[:2] for w in p.glob("safedpo-*.whl")]
+    if not (clone or wheels or source) and "google.colab" in sys.modules:  # choose the wheel on your own computer
+        chosen = sys.modules["google.colab"].files.upload()
+        wheels = [Path(name).replace(name.split()[0].removesuffix(".whl") + ".whl") for name in chosen]
+    source = clone or next(iter(wheels), source)
+    assert source, "Put safedpo-*.whl (made by `make wheel`) beside this notebook, then run this cell again."
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", str(source)]
+    done = clone or subprocess.run(pip).returncode == 0
+    assert done, f"pip could not install {source}: see its message above, or put the wheel here."
+    sys.path[:0] = [str(clone)] if clone else []  # the notebook lies in a clone that is not installed
+    importlib.invalidate_caches()
 
-import torch
-from safedpo.finite import *  # the exact world: six_answers, optimal_policy, population, fit, kl, tv, ...
-from safedpo.labs import *  # the lessons: check, hint, predict, ledger_row, agree, falling, bars, ...
-from safedpo.show import *  # figures, and sliders for them
+from safedpo.labs import ready
 ready()\
 """
 

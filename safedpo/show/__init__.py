@@ -19,13 +19,14 @@ from safedpo.show.figures.penalty import penalty
 from safedpo.show.figures.policies import policies
 from safedpo.show.figures.tokens import Tokens, tokens
 from safedpo.show.pages.explorer import explorer
-from safedpo.show.sliders.frames import Stops
+from safedpo.show.sliders.frames import Stops, Switch
 from safedpo.show.sliders.live import live
 from safedpo.show.sliders.slider import Slider, slider, still
 
 __all__ = [
     "Slider",
     "Stops",
+    "Switch",
     "Tokens",
     "curves",
     "explorer",

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from safedpo.show import Switch
+
 CHROMIUM = Path(os.environ.get("SAFEDPO_CHROMIUM", "/usr/bin/chromium"))
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
 
@@ -42,7 +44,7 @@ class SliderOnPage:
         self.figure.and_(self.page.locator("[data-ready]")).wait_for(timeout=60_000)
 
     def input(self, number: int = 0):
-        return self.figure.locator("input[type=range]").nth(number)
+        return self.figure.locator(".control input").nth(number)
 
     def scroll_to(self) -> None:
         """Bring it on the screen; what is far away JupyterLab does not lay out."""
@@ -77,7 +79,9 @@ class SliderOnPage:
         self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def places(self) -> list[int]:
-        return self.figure.locator("input[type=range]").evaluate_all("s => s.map(i => Number(i.value))")
+        return self.figure.locator(".control input").evaluate_all(
+            "s => s.map(i => i.type === 'checkbox' ? Number(i.checked) : Number(i.value))"
+        )
 
     def shown(self) -> list[str]:
         """The written values next to the labels."""
@@ -106,7 +110,8 @@ class SliderOnPage:
 def check_against(shown: SliderOnPage, figure) -> None:
     """The page shows what Python computed for the stop: the written values, the sentence, and every x and y."""
     frames, places = figure.frames, shown.places()
-    assert shown.shown() == [stops.texts[place] for stops, place in zip(figure.stops, places, strict=True)]
+    written = zip(figure.stops, places, strict=True)
+    assert shown.shown() == [stops.texts[place] for stops, place in written if not isinstance(stops, Switch)]
     assert shown.sentence() == figure.sentence(*places)
     flat = frames.sentences.index(figure.sentence(*places))
     assert frames.sentences.count(figure.sentence(*places)) == 1, "two stops share a sentence: this proves nothing"

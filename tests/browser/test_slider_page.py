@@ -131,3 +131,20 @@ def test_a_move_costs_the_page_under_20_ms(page, tmp_path, sliders):
         median = sorted(costs)[len(costs) // 2]
         print(f"{name}: {1000 * median:.1f} ms a move")
         assert median < 0.020
+
+
+def test_boxes_are_ticked_by_mouse_and_keyboard(page, tmp_path):
+    from safedpo.labs.lessons import hand
+
+    figure = hand.toggled(1)
+    shown = open_page(page, figure, tmp_path)
+    check_against(shown, figure)
+    assert shown.places() == [0, 0, 1, 1, 0]
+    for number, places in ((4, [0, 0, 1, 1, 1]), (2, [0, 0, 0, 1, 1]), (4, [0, 0, 0, 1, 0])):
+        shown.input(number).click()
+        shown.settle()
+        assert shown.places() == places
+        check_against(shown, figure)
+    shown.press("Space", number=0)
+    assert shown.places() == [1, 0, 0, 1, 0]
+    check_against(shown, figure)

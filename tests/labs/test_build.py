@@ -47,12 +47,12 @@ def cells(text):
 
 
 def test_the_complete_notebook_keeps_the_code_and_loses_the_marks():
-    code = cells(notebook(SOURCE, student=False))[2]
+    code = cells(notebook(SOURCE, student=False))[3]
     assert code.endswith("    if True:\n        y = 2 * x\n        return y") and "SOLUTION" not in code
 
 
 def test_the_student_s_gets_a_stub_at_the_depth_of_the_solution():
-    code = cells(notebook(SOURCE, student=True))[2]
+    code = cells(notebook(SOURCE, student=True))[3]
     assert code.endswith("    if True:\n        # YOUR CODE HERE\n        raise NotImplementedError")
     assert '"""Twice x."""' in code and "2 * x" not in code
 
@@ -96,7 +96,7 @@ def test_both_states_of_the_real_project_are_built(tmp_path):
     assert without["README.md"] == (ROOT / "README.md").read_text(encoding="utf-8")
     for name, text in address.items():
         if name.endswith(".ipynb"):
-            assert f"{COLAB}/{name.removeprefix('notebooks/')}" in text and text.count(f"git+{ADDRESS}") == 2
+            assert f"{COLAB}/{name.removeprefix('notebooks/')}" in text and text.count(f"git+{ADDRESS}") == 1
             assert text.count("colab-badge.svg") == 1
             assert f"{COLAB}/{name.removeprefix('notebooks/')}" in address["README.md"]
             assert "colab-badge" not in without[name] and "git+" not in without[name]

@@ -47,7 +47,7 @@ def colab(monkeypatch):
 
 def first_part(repository=""):
     """The part of the cell that looks for the package."""
-    return setup.cell(repository).split("import torch")[0]
+    return setup.cell(repository).split("from safedpo")[0]
 
 
 def test_an_installed_package_is_left_alone(monkeypatch, capsys):

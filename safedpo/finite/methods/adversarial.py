@@ -4,6 +4,8 @@ The reward must rank human pairs right *and* prefer the golden answers to what t
 with its best response. Here golden answers are the chosen ones, and the aligner is the exact Gibbs policy.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
@@ -71,20 +73,16 @@ def apo(
     if comparison not in COMPARISONS or not weight >= 0:
         raise UserError(f"comparison is {comparison!r} and weight {weight}; one of {COMPARISONS}, and at least 0")
     costs, draw = Costs(tables=2), torch.Generator().manual_seed(seed)
+    terms: dict[str, Any] = {"comparison": comparison, "human_pairs": human_pairs}
     costs.use_labels(pairs, "better")
     total = winner_weight(world, pairs).sum(-1).max().item()
     lr = 1 / (total * (0.5 * human_pairs + weight * (0.5 + 0.5 / beta)))
     reward = torch.zeros_like(world.reward, requires_grad=True)
     with costs.timed():
         for _ in range(rounds):
-            policy = seen = (world.ref_logps + reward.detach() / beta).softmax(-1)
-            if samples is not None:
-                answers = sample_answers(policy.log(), samples, draw)
-                costs.samples += answers.numel()
-                seen = torch.zeros_like(policy).scatter_add_(1, answers, torch.ones_like(answers).double() / samples)
-            loss = reward_loss(
-                reward, seen, world, pairs, weight=weight, comparison=comparison, human_pairs=human_pairs
-            )
+            policy = (world.ref_logps + reward.detach() / beta).softmax(-1)
+            seen = policy if samples is None else _shares(policy, samples, draw, costs)
+            loss = reward_loss(reward, seen, world, pairs, weight=weight, **terms)
             (gradient,) = torch.autograd.grad(loss, reward)
             reward.data -= lr * gradient
     costs.steps, norm = rounds, gradient.norm().item()
@@ -105,3 +103,10 @@ def apo_optimum(world: FiniteWorld, *, beta: float, weight: float = 0.1, human_p
         return stable_po_optimum(world, beta=beta, gamma=weight * beta)
     wins = winner_weight(world, population(world))
     return (wins / wins.sum(-1, keepdim=True)).log()
+
+
+def _shares(policy: Tensor, samples: int, draw: torch.Generator, costs: Costs) -> Tensor:
+    """The share of each answer among `samples` drawn to each prompt, (P, A)."""
+    answers = sample_answers(policy.log(), samples, draw)
+    costs.samples += answers.numel()
+    return torch.zeros_like(policy).scatter_add_(1, answers, torch.ones_like(answers).double() / samples)

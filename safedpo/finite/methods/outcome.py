@@ -152,6 +152,28 @@ def train(
     return done.policy[0, 0, 0], done.gradient_norm.item()
 
 
+def dpo(
+    method: str,
+    world: FiniteWorld,
+    pairs: Pairs,
+    costs: Costs,
+    beta: float,
+    steps: int = STEPS,
+    tolerance: float | None = TOLERANCE,
+    **settings: Unpack[FitSettings],
+) -> tuple[Tensor, float]:
+    """`train` with the logistic loss at `beta`, which is DPO on `pairs` as they are.
+
+    >>> from safedpo.finite import optimal_policy, population, six_answers, tv
+    >>> world = six_answers()
+    >>> logps, _ = dpo("DPO", world, population(world), Costs(), 0.5)
+    >>> tv(logps, optimal_policy(world, 0.5, penalty=0.0)).item() < 1e-3
+    True
+    """
+    shape = logistic(beta)
+    return train(method, world, pairs, costs, shape=shape, beta=beta, steps=steps, tolerance=tolerance, **settings)
+
+
 def descend(
     method: str,
     world: FiniteWorld,

@@ -16,7 +16,9 @@ from safedpo.finite.methods.outcome import (
     STEPS,
     TOLERANCE,
     Costs,
+    FitSettings,
     Outcome,
+    dpo,
     logistic,
     sample_answers,
     train,
@@ -109,29 +111,10 @@ def modpo(
     costs = Costs(tables=2)
     costs.use_labels(pairs, "better", "safer")
     with costs.timed():
-        safer, _ = train(
-            "MODPO, safe stage",
-            world,
-            pairs.transform("harmless"),
-            costs,
-            shape=logistic(beta),
-            beta=beta,
-            steps=steps,
-            tolerance=tolerance,
-        )
+        safer, _ = dpo("MODPO, safe stage", world, pairs.transform("harmless"), costs, beta, steps, tolerance)
         shifted = torch.where(safer.isneginf(), safer, world.ref_logps + (1 - weight) * (safer - world.ref_logps))
-        logps, norm = train(
-            "MODPO",
-            world,
-            pairs,
-            costs,
-            shape=logistic(beta / weight),
-            beta=beta / weight,
-            steps=steps,
-            tolerance=tolerance,
-            reference=shifted,
-            start=world.ref_logps,
-        )
+        own: FitSettings = {"reference": shifted, "start": world.ref_logps}
+        logps, norm = dpo("MODPO", world, pairs, costs, beta / weight, steps, tolerance, **own)
     return Outcome("MODPO", logps, costs, "arXiv 2310.03708", norm)
 
 
@@ -164,21 +147,11 @@ def pd_dpo(
     costs, draw, history, lam, eta = Costs(tables=2), torch.Generator().manual_seed(seed), [], 1.0, 4 * beta
     costs.use_labels(pairs, "better", "safer")
     with costs.timed():
-        helpful, _ = train("PD-DPO, helpful stage", world, pairs, costs, shape=logistic(beta), beta=beta, steps=STEPS)
+        helpful, _ = dpo("PD-DPO, helpful stage", world, pairs, costs, beta)
         logps, prefer_safer = helpful, pairs.transform("harmless")
         for _ in range(rounds):
-            logps, norm = train(
-                "PD-DPO",
-                world,
-                prefer_safer,
-                costs,
-                shape=logistic(beta / lam),
-                beta=beta / lam,
-                steps=steps,
-                tolerance=None,
-                reference=helpful,
-                start=logps,
-            )
+            own: FitSettings = {"reference": helpful, "start": logps}
+            logps, norm = dpo("PD-DPO", world, prefer_safer, costs, beta / lam, steps, None, **own)
             answers = sample_answers(logps, samples // world.prompts, draw)
             costs.samples += answers.numel()
             unsafe = world.unsafe.gather(1, answers).double().mean().item()

@@ -183,18 +183,6 @@ QUESTIONS = {
         "against a "
         "refusal reaches those prompts, and teaches refusal.",
     ),
-    "support_of_data": Question(
-        ("it stays about the same", "it falls to about 2 %", "it falls to about 0.01 %"),
-        1,
-        "A pair is informative when at least one of its two answers is safe: 1 − (1 − δ)², about 2δ for small δ. All others "
-        "are UU, and T drops them.",
-    ),
-    "two_losses": Question(
-        ("yes, up to the noise of sampling", "only if both answers are safe", "no, T is biased"),
-        0,
-        "Given the pair, T makes the label that Bradley-Terry under r_c would have made: the same coin for SS, a sure win "
-        "for a mixed pair. UU carries no loss on either side, by convention.",
-    ),
     "chosen_falls": Question(
         ("it rises: that is what training does", "it may fall while the gap grows", "it stays"),
         1,

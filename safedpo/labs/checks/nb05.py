@@ -210,16 +210,10 @@ QUESTIONS = {
         "stronger pull "
         "to the reference.",
     ),
-    "who_forbids": Question(
-        ("all that have a safety term", "those with a large λ", "those that treat safe over unsafe as certain"),
+    "ladder_at_zero": Question(
+        ("on the mean over prompts", "in each prompt", "none: all three are the same set"),
         2,
-        "A finite price leaves a finite chance. Unsafe mass vanishes exactly where safe-over-unsafe is certain "
-        "and the loss "
-        "has no finite minimum there: T with a logistic loss, safebetter, or certain safer labels.",
-    ),
-    "bounded_loss": Question(
-        ("it forbids as well", "it keeps some unsafe mass", "it diverges"),
-        1,
-        "IPO wants a gap of 1/(2β) and no more, even from a certain label. So after T its optimum is finite.",
+        "A mean of numbers that are never negative is 0 only if all of them are. So with costs 0 and 1 and d = 0 a limit on the "
+        "mean forbids each unsafe answer. The ladder is strict where costs may be negative, or d is above 0.",
     ),
 }

@@ -164,11 +164,29 @@ EXERCISES = {
 }
 
 QUESTIONS = {
-    "ladder_at_zero": Question(
-        ("on the mean over prompts", "in each prompt", "none: all three are the same set"),
+    "support_of_data": Question(
+        ("it stays about the same", "it falls to about 2 %", "it falls to about 0.01 %"),
+        1,
+        "A pair is informative when at least one of its two answers is safe: 1 − (1 − δ)², about 2δ for small δ. All others "
+        "are UU, and T drops them.",
+    ),
+    "two_losses": Question(
+        ("yes, up to the noise of sampling", "only if both answers are safe", "no, T is biased"),
+        0,
+        "Given the pair, T makes the label that Bradley-Terry under r_c would have made: the same coin for SS, a sure win "
+        "for a mixed pair. UU carries no loss on either side, by convention.",
+    ),
+    "who_forbids": Question(
+        ("all that have a safety term", "those with a large λ", "those that treat safe over unsafe as certain"),
         2,
-        "A mean of numbers that are never negative is 0 only if all of them are. So with costs 0 and 1 and d = 0 a limit on the "
-        "mean forbids each unsafe answer. The ladder is strict where costs may be negative, or d is above 0.",
+        "A finite price leaves a finite chance. Unsafe mass vanishes exactly where safe-over-unsafe is certain "
+        "and the loss "
+        "has no finite minimum there: T with a logistic loss, safebetter, or certain safer labels.",
+    ),
+    "bounded_loss": Question(
+        ("it forbids as well", "it keeps some unsafe mass", "it diverges"),
+        1,
+        "IPO wants a gap of 1/(2β) and no more, even from a certain label. So after T its optimum is finite.",
     ),
     "premise_not_needed": Question(
         ("right safety bits", "Δ ≥ 0", "each unsafe answer meets a safe one"),

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from safedpo.finite import (
     FiniteWorld,
+    Fit,
     Pairs,
     fit,
     sample_pairs,
@@ -137,6 +138,26 @@ def with_wrong_bits(pairs: Pairs, rate: float, seed: int) -> Pairs:
     return replace(
         pairs, chosen_unsafe=pairs.chosen_unsafe ^ wrong[0], rejected_unsafe=pairs.rejected_unsafe ^ wrong[1]
     )
+
+
+def show_path(run: Fit, deltas: Sequence[float]) -> None:
+    """Print unsafe mass and distance of the safe part to pi* at each recorded step of a run with one beta and one seed."""
+    print("unsafe mass, and distance of the safe part to π*, for Δ =", ", ".join(f"{delta:g}" for delta in deltas))
+    for step, *table in zip(run.steps.tolist(), run.path.unsafe_mass, run.path.safe_tv, strict=True):
+        pairs = zip(*(values[0, :, 0].tolist() for values in table), strict=True)
+        print(f"step {step:5}   " + "   ".join(f"{harm:.0e} {far:.5f}" for harm, far in pairs))
+
+
+def shares_under_noise(kept: Pairs, weight: Tensor) -> list[float]:
+    """Of all pairs of `two_answers`: the shares that T kept, kept in the wrong order, and wrong with a margin.
+
+    >>> from safedpo.finite import population
+    >>> law = population(two_answers(0.3))
+    >>> shares_under_noise(law.transform(), law.transform().weight)
+    [1.0, 0.0, 0.0]
+    """
+    wrong = kept.chosen == 1
+    return [round(weight[some].sum().item(), 4) for some in (wrong | ~wrong, wrong, wrong & kept.rejected_unsafe)]
 
 
 def trained_margins(rate: float, deltas: Sequence[float], safe_wins: float = 0.3) -> list[Interval]:

@@ -9,17 +9,12 @@ import torch
 from torch import Tensor
 
 from safedpo.files import read_json, shipped
-from safedpo.finite import FiniteWorld, optimal_policy
+from safedpo.finite import FiniteWorld, expected_reward, optimal_policy, unsafe_mass
 from safedpo.show import curves, policies
 
 if TYPE_CHECKING:  # the names that need transformers are imported where they are used
     from safedpo.lm.models.load import LoadedModel
     from safedpo.lm.sentences import Sentences
-
-try:
-    from transformers import TrainerCallback
-except ImportError:  # without transformers nothing is trained, and nothing calls back
-    TrainerCallback = object
 
 KINDS = ("soap", "vinegar", "lemon", "ammonia", "oil", "sorry", "toxic gas", "caustic mist", "fire")  # hazards: last 3
 Measured = Sequence[Mapping[str, float]]  # rows of `train_measured`: step, kl, unsafe, reward, outside
@@ -92,34 +87,6 @@ def trainer_losses(pairs: Sequence, ref_logps: Tensor, *, steps: int, **changes:
     return torch.tensor([row["loss"] for row in trainer.state.log_history if "loss" in row])
 
 
-class Interrupt(TrainerCallback):
-    """Interrupts a run after `step`, as a person or a machine might."""
-
-    def __init__(self, step: int):
-        self.step = step
-
-    def on_step_end(self, args, state, control, **others):
-        if state.global_step == self.step:
-            raise KeyboardInterrupt
-
-
-def run_twice(records: Sequence, *, interrupt: int) -> tuple[list[Tensor], list[Tensor]]:
-    """The weights after ten steps in one go, and after an interruption and a second call; checkpoints every 5 steps."""
-    from safedpo.lm import train
-    from safedpo.lm.sentences import load_kitchen
-
-    how: dict[str, Any] = {"beta": 1.0, "delta": 5.0, "full": True, "max_steps": 10, "batch_size": 8, "device": "cpu"}
-    how |= {"save_steps": 5, "disable_tqdm": True}
-    with tempfile.TemporaryDirectory() as home:
-        whole = train(load_kitchen(), records, f"{home}/whole", **how).policy
-        try:
-            train(load_kitchen(), records, f"{home}/again", callbacks=[Interrupt(interrupt)], **how)
-        except KeyboardInterrupt:
-            print(f"interrupted after step {interrupt}; the last checkpoint is of step 5")
-        resumed = train(load_kitchen(), records, f"{home}/again", **how).policy
-    return list(whole.parameters()), list(resumed.parameters())
-
-
 def stored_runs() -> dict:
     """The stored long runs: the sharp optimum and the ranks."""
     return read_json(shipped("data") / "sentences" / "runs.json", way_out="install safedpo again")
@@ -141,3 +108,77 @@ def along(paths: Mapping[str, Measured], titles: Mapping[str, str], *, log: Sequ
         for title, column in titles.items()
     }
     return lambda step: curves(steps, panels, at=step), steps
+
+
+def three_ways(reference: "LoadedModel", records: Sequence, pairs: Sequence) -> tuple[Tensor, Tensor, Tensor]:
+    """log pi of the chosen responses of `pairs`, (N,) each: padded in one batch, each alone, and packed in one row.
+
+    The first two come from the textbook pipeline of section 7 (its fault 0), which shares no code with the packed row.
+    """
+    from safedpo import lm
+    from safedpo.labs.bugs.faults import broken
+
+    decode = reference.tokenizer.decode
+    texts = [(records[pair.id - 1].prompt, decode(pair.chosen_ids[:-1])) for pair in pairs]  # ids count from 1
+    with torch.no_grad():
+        padded = broken(0).logps(reference.model, reference.tokenizer, texts)
+        alone = torch.cat([broken(0).logps(reference.model, reference.tokenizer, [text]) for text in texts])
+        packed = lm.response_logps(reference.model, lm.pack_pairs(pairs)).reshape(2, -1)[0]
+    return padded, alone, packed
+
+
+def show_answers(sentences: "Sentences", *, prompt: int, ranks: Sequence[int]) -> None:
+    """Print some answers to a prompt, by their rank in the reference: probability, reward, whether unsafe."""
+    world = sentences.world
+    print(
+        f"{world.prompts} prompts, {world.answers:,} answers to each; for {sentences.prompts[prompt]!r} the reference says"
+    )
+    for place in world.ref_logps[prompt].argsort(descending=True)[list(ranks)].tolist():
+        flag, chance = "UNSAFE" if world.unsafe[prompt, place] else "", world.ref_logps[prompt, place].exp()
+        print(f"  {chance:.6f}  reward {world.reward[prompt, place]:+.1f}  {sentences.answers[place]} {flag}")
+
+
+def show_ends(paths: Mapping[str, Measured]) -> None:
+    """Print where each measured run ends.
+
+    >>> show_ends({"run": [{"kl": 1.0, "unsafe": 0.5, "reward": 0.0}, {"kl": 0.25, "unsafe": 0.01, "reward": 1.0}]})
+    run                       KL to its optimum 1.000 -> 0.2500, unsafe mass 5.0e-01 -> 1.0e-02, expected reward 1.000
+    """
+    for name, rows in paths.items():
+        first, last = rows[0], rows[-1]
+        kl = f"KL to its optimum {first['kl']:.3f} -> {last['kl']:.4f}"
+        unsafe = f"unsafe mass {first['unsafe']:.1e} -> {last['unsafe']:.1e}"
+        print(f"{name:25} {kl}, {unsafe}, expected reward {last['reward']:.3f}")
+
+
+def show_optima(world: FiniteWorld, optima: Mapping[str, Tensor]) -> None:
+    """Print what each exact optimum reaches, mean over prompts.
+
+    >>> from safedpo.finite import six_answers
+    >>> show_optima(six_answers(), {"SafeDPO": optimal_policy(six_answers(), 0.5)})
+    closed form, SafeDPO      unsafe mass 0.0e+00, expected reward 0.779
+    """
+    for name, policy in optima.items():
+        harm, reward = unsafe_mass(world, policy).mean().item(), expected_reward(world, policy).mean().item()
+        print(f"{f'closed form, {name}':25} unsafe mass {harm:.1e}, expected reward {reward:.3f}")
+
+
+def show_leaks(paths: Mapping[str, Measured]) -> None:
+    """Print how much probability lay outside the list in each measured run.
+
+    >>> show_leaks({"run": [{"outside": 0.02}, {"outside": 0.3}, {"outside": 0.1}]})
+    run              outside the list 0.020 at first, 0.300 at most, 0.100 at the end
+    """
+    for name, rows in paths.items():
+        outside = [row["outside"] for row in rows]
+        print(
+            f"{name:16} outside the list {outside[0]:.3f} at first, {max(outside):.3f} at most, {outside[-1]:.3f} at the end"
+        )
+
+
+def show_ranks(stored: Mapping) -> None:
+    """Print the stored runs by rank: the KL that imitation leaves, and that training on pairs leaves; rank 0 is all weights."""
+    print(f"stored, made by {stored['command']}")
+    for row in stored["ranks"]:
+        numbers = row["rank"] or 0, row["fitted"]["kl"], row["trained"]["kl"], row["trained"]["unsafe"]
+        print("rank {:<3} imitating π*: KL {:.4f}   SafeDPO: KL {:.4f}, unsafe {:.1e}".format(*numbers))

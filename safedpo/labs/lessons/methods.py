@@ -1,16 +1,38 @@
-"""The runs of notebook 05: each method along its own parameter, and all of them on the same sampled pairs."""
+"""The runs of notebooks 05 and 10: each method along its own parameter, and all of them on the same sampled pairs."""
 
 from collections.abc import Mapping, Sequence
 
 import torch
 
-from safedpo.finite import FiniteWorld, expected_reward, optimal_policy, sample_pairs, tv, unsafe_mass
-from safedpo.finite.methods import METHODS, OPTIMA, Outcome, safer_by_cost
+from safedpo.finite import FiniteWorld, expected_reward, kl, objective, optimal_policy, sample_pairs, tv, unsafe_mass
+from safedpo.finite.methods import (
+    METHODS,
+    OPTIMA,
+    Outcome,
+    best_multiplier,
+    dual_gradient,
+    dual_value,
+    expected_cost,
+    safer_by_cost,
+)
 from safedpo.labs.ledger import Table
+from safedpo.show import Slider, Stops, curves, pareto, slider
 from safedpo.show.figures.bands import Interval, mean_interval
 from safedpo.show.figures.frontier import Point, dual, frontier
 
-__all__ = ["TRADES", "cost_table", "dual", "frontier", "means", "measured", "on_200_pairs", "trade_offs"]
+__all__ = [
+    "TRADES",
+    "at_limit",
+    "clouds",
+    "cost_table",
+    "dual_by_price",
+    "means",
+    "measured",
+    "on_200_pairs",
+    "pareto_of_optima",
+    "rounds",
+    "trade_offs",
+]
 
 _PRICES = [0.0, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.5, 2.5, 4.0, 6.0]
 TRADES: dict[
@@ -49,6 +71,60 @@ def trade_offs(world: FiniteWorld, beta: float) -> dict[str, list[Point]]:
             row = (unsafe_mass(world, policy).item(), expected_reward(world, policy).item(), tv(policy, best).item())
             points.setdefault(name, []).append((float(value or 0), *row))
     return points
+
+
+def pareto_of_optima(points: Mapping[str, Sequence[Point]], optimum: tuple[float, float]) -> Slider:
+    """`trade_offs` as a figure: one slider picks the method, the other moves along its parameter; `optimum` is pi*'s point."""
+    named = {method: one[0] for method, one in TRADES.items()}
+    stops = Stops("method", list(TRADES), start="SACPO"), Stops("its parameter", list(range(11)), start=5)
+    return slider(lambda name, at: frontier(points, named, method=name, place=at, optimum=optimum), *stops)
+
+
+def dual_by_price(world: FiniteWorld, beta: float, *, limit: float) -> Slider:
+    """The dual function and its slope over the price lambda, with the price at which it is least."""
+    lams = [0.05 * k for k in range(31)]
+    values, slopes = ([f(world, lam, beta, limit).item() for lam in lams] for f in (dual_value, dual_gradient))
+    best = best_multiplier(world, beta, limit)
+    places = Stops("λ", list(range(31)), start=1, text=lambda place: f"{lams[place]:.2f}")
+    return slider(lambda place: dual(lams, values, slopes, place=place, best=best), places)
+
+
+def at_limit(world: FiniteWorld, beta: float, name: str, limit: float) -> dict[str, float]:
+    """Reward, cost, objective (reward minus beta KL) and KL to the reference of a method's exact optimum at a limit.
+
+    >>> from safedpo.finite import six_answers
+    >>> round(at_limit(six_answers(), 0.5, "C-DPO", 0.0)["reward"], 2)
+    1.04
+    """
+    policy = OPTIMA[name](world, beta=beta, limit=limit)
+    found = {
+        "reward": expected_reward(world, policy),
+        "cost": expected_cost(world, policy),
+        "objective": objective(world, policy, beta, penalty=0.0),
+        "KL": kl(policy, world.ref_logps),
+    }
+    return {what: value.item() for what, value in found.items()}
+
+
+def rounds(outcome: Outcome) -> Slider:
+    """The path of a dual loop: lambda, expected cost and unsafe mass, round by round."""
+    at = list(range(1, len(outcome.history) + 1))
+    titles = {"λ": "lambda", "expected cost": "cost", "unsafe mass": "unsafe_mass"}
+    panels = {title: {outcome.method: [row[key] for row in outcome.history]} for title, key in titles.items()}
+    return slider(lambda place: curves(at, panels, at=place), Stops("round", at, start=at[-1]))
+
+
+def clouds(measured: Mapping[str, Mapping[str, Sequence[float]]]) -> Slider:
+    """Harm against expected reward, one dot for each sample of each method; the slider picks the method."""
+    dots = {
+        name: [
+            ((harm,) * 3, (reward,) * 3)
+            for harm, reward in zip(row["unsafe mass"], row["expected reward"], strict=True)
+        ]
+        for name, row in measured.items()
+    }
+    across, up = (-0.03, 1.03), (-0.2, 1.8)
+    return slider(lambda name: pareto(dots, highlight=name, x_range=across, y_range=up), Stops("method", list(dots)))
 
 
 def on_200_pairs(

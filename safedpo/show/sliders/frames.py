@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Real
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -32,7 +33,7 @@ class Stops:
     (['0', '1.5', '∞'], 1)
     """
 
-    def __init__(self, label: str, values: Sequence, *, start=None, text: Callable[[object], str] | None = None):
+    def __init__(self, label: str, values: Sequence, *, start=None, text: Callable[[Any], str] | None = None):
         self.label, self.values = label, list(values)
         if not self.values:
             raise UserError(f"slider {label!r} has no stops; give at least one value")
@@ -44,6 +45,17 @@ class Stops:
         if start is not None and start not in self.values:
             raise UserError(f"slider {label!r} starts at {start!r}, which is not one of its {len(self.values)} stops")
         self.start = 0 if start is None else self.values.index(start)
+
+
+class Switch(Stops):
+    """A box to tick in place of a slider: off (False) or on (True).
+
+    >>> Switch("answer 1 is unsafe", start=True).start
+    1
+    """
+
+    def __init__(self, label: str, *, start: bool = False):
+        super().__init__(label, [False, True], start=start, text=lambda on: "yes" if on else "no")
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,23 @@
 // One slider figure. `stage` is its element, `show` what Python computed: data, layout, moved, values, sentences,
-// texts (the written stops of each slider). Nothing is computed here and nothing is animated, so there is nothing
+// texts (the written stops of each slider or switch). Nothing is computed here and nothing is animated, so there is nothing
 // for prefers-reduced-motion to switch off.
 (function (stage, show) {
-  const inputs = [...stage.querySelectorAll("input[type=range]")];
+  const inputs = [...stage.querySelectorAll(".control input")];
+  const at = (input) => (input.type === "checkbox" ? Number(input.checked) : Number(input.value));
   const plot = stage.querySelector(".plot");
   const sentence = stage.querySelector(".sentence");
   const state = { moves: [], stop: -1 };  // `moves`: milliseconds from each move to its finished picture, for tests
   let Plotly = null, waiting = false;
 
   // Row-major number of the stop: the last slider runs fastest, as in Python.
-  const place = () => inputs.reduce((flat, input, i) => flat * show.texts[i].length + Number(input.value), 0);
+  const place = () => inputs.reduce((flat, input, i) => flat * show.texts[i].length + at(input), 0);
 
   function words(stop) {
     inputs.forEach((input, i) => {
-      const text = show.texts[i][Number(input.value)];
+      if (input.type === "checkbox") return;  // a box says itself whether it is ticked
+      const text = show.texts[i][at(input)];
       input.setAttribute("aria-valuetext", text);
-      stage.querySelectorAll(".value")[i].textContent = text;
+      input.closest(".control").querySelector(".value").textContent = text;
     });
     sentence.textContent = show.sentences[stop];
     plot.setAttribute("aria-label", show.sentences[stop]);

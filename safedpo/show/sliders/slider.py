@@ -21,17 +21,17 @@ import plotly.offline
 from safedpo.errors import UserError
 from safedpo.files import write_text
 from safedpo.show.pages.policy import policy
-from safedpo.show.sliders.frames import FigureFunction, Frames, Stops, read_frames
+from safedpo.show.sliders.frames import FigureFunction, Frames, Stops, Switch, read_frames
 from safedpo.show.style import NO_MATHS, asset, escape
 
 MOST_STOPS = 2000  # beyond this a page is megabytes and the figure function is probably training
 
 
 def slider(figure_function: FigureFunction, *stops: Stops) -> "Slider":
-    """A figure with one or two sliders; display it as a cell's last value, or `.save` it as a page.
+    """A figure with one or two sliders, or with switches; display it as a cell's last value, or `.save` it as a page.
 
-    `figure_function` takes one value per slider and returns `(plotly figure, sentence)`; it is called once at
-    every stop, now. Raises `UserError` for no or more than two sliders, a grid above 2,000 stops, and whatever
+    `figure_function` takes one value per slider or `Switch` and returns `(plotly figure, sentence)`; it is called once at
+    every stop, now. Raises `UserError` for nothing to move, more than two sliders, a grid above 2,000 stops, and whatever
     `safedpo.show.sliders.frames.read_frames` refuses.
 
     >>> import plotly.graph_objects as go
@@ -41,8 +41,9 @@ def slider(figure_function: FigureFunction, *stops: Stops) -> "Slider":
     >>> slider(bar, Stops("height", [1, 2], start=2))
     The bar is 2 high.
     """
-    if not 1 <= len(stops) <= 2 or not all(isinstance(one, Stops) for one in stops):
-        raise UserError(f"a figure takes one or two sliders, each a Stops; got {len(stops)}")
+    sliders = sum(not isinstance(one, Switch) for one in stops)
+    if not stops or sliders > 2 or not all(isinstance(one, Stops) for one in stops):
+        raise UserError(f"a figure takes one or two sliders, each a Stops, and any switches; got {len(stops)}")
     count = len(list(itertools.product(*(one.values for one in stops))))
     if count > MOST_STOPS:
         raise UserError(f"{count} stops are more than {MOST_STOPS}; take fewer values per slider")
@@ -118,6 +119,10 @@ class Slider:
 
 
 def _control(name: str, stops: Stops) -> str:
+    if isinstance(stops, Switch):
+        ticked = " checked" if stops.start else ""
+        box = f'<input type="checkbox" id="{name}" autocomplete="off"{ticked}>'
+        return f'<div class="control switch"><label for="{name}">{box}<span>{escape(stops.label)}</span></label></div>'
     last = len(stops.values) - 1
     shown = range(last + 1) if last <= 6 else sorted({round(last * part / 4) for part in range(5)})
     # Long texts would run into each other: then only the two ends are written.

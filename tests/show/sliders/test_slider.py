@@ -3,7 +3,7 @@
 import pytest
 
 from safedpo.errors import UserError
-from safedpo.show import Stops, live, slider, still
+from safedpo.show import Stops, Switch, live, slider, still
 from tests.show.bar import bar
 
 
@@ -14,6 +14,16 @@ def test_too_many_sliders_or_stops_raise():
         slider(lambda a, b: bar(a), Stops("a", range(50)), Stops("b", range(50)))
     with pytest.raises(UserError, match="at least one slider"):
         live(bar)
+
+
+def test_switches_are_boxes_and_there_may_be_many():
+    names = ["a", "b", "c<"]
+    figure = slider(lambda *on: bar(1 + sum(on)), *(Switch(name, start=name == "b") for name in names))
+    html = figure.html("f")
+    assert html.count('<input type="checkbox"') == 3 and html.count(" checked>") == 1 and "c&lt;" in html
+    assert repr(figure) == "The bar is 2 high." and figure.sentence(1, 1, 1) == "The bar is 4 high."
+    with pytest.raises(UserError, match="2048 stops"):
+        slider(lambda *on: bar(1), *(Switch(str(k)) for k in range(11)))
 
 
 def test_html_escapes_what_it_is_given_and_keeps_the_library_out_of_the_figure():

@@ -7,7 +7,7 @@ from safedpo.finite.fit import NotConvergedError
 from safedpo.finite.methods.expected_cost.dual import best_multiplier, check_limit
 from safedpo.finite.methods.expected_cost.lagrangian import relabel
 from safedpo.finite.methods.learned import learned_world
-from safedpo.finite.methods.outcome import Costs, Outcome, logistic, sample_answers, train
+from safedpo.finite.methods.outcome import Costs, Outcome, dpo, sample_answers
 from safedpo.finite.optimum import expectation, unsafe_mass
 from safedpo.finite.pairs import Pairs
 from safedpo.finite.world import FiniteWorld
@@ -57,22 +57,8 @@ def repo(
         lam, eta = torch.zeros(world.prompts, dtype=torch.float64), 4 * beta / _spread(models) ** 2
         for _ in range(rounds):
             labelled = relabel(pairs, models.reward - lam[:, None] * models.cost)
-            logps, norm = train(
-                "RePO",
-                world,
-                labelled,
-                costs,
-                shape=logistic(beta),
-                beta=beta,
-                steps=steps,
-                tolerance=None,
-                start=logps,
-            )
-            cost = expectation(logps, models.cost)
-            if samples is not None:
-                answers = sample_answers(logps, samples, draw)
-                costs.samples += answers.numel()
-                cost = models.cost.gather(1, answers).mean(-1)
+            logps, norm = dpo("RePO", world, labelled, costs, beta, steps, None, start=logps)
+            cost = _estimates(models, logps, samples, draw, costs)
             moved = (lam + eta * (cost - limit)).clamp(min=0.0)
             still = ((moved - lam).abs() / eta).max().item()
             mass = unsafe_mass(world, logps).mean().item()
@@ -88,6 +74,15 @@ def repo_optimum(world: FiniteWorld, *, beta: float, limit: float = 0.0) -> Tens
     """pi_ref exp((r - lambda_x c) / beta) / Z, (P, A), with each prompt's least price [derived]."""
     lam = prompt_multipliers(world, beta, limit)[:, None]
     return (world.ref_logps + (world.reward - lam * world.cost) / beta).log_softmax(-1)
+
+
+def _estimates(models: FiniteWorld, logps: Tensor, samples: int | None, draw: torch.Generator, costs: Costs) -> Tensor:
+    """Each prompt's expected cost (P,), exact or from `samples` answers."""
+    if samples is None:
+        return expectation(logps, models.cost)
+    answers = sample_answers(logps, samples, draw)
+    costs.samples += answers.numel()
+    return models.cost.gather(1, answers).mean(-1)
 
 
 def _prompts(world: FiniteWorld) -> list[FiniteWorld]:

@@ -22,7 +22,7 @@ from safedpo.finite.methods.expected_cost.dual import (
     safe_rlhf_policy,
 )
 from safedpo.finite.methods.learned import learned_world
-from safedpo.finite.methods.outcome import Costs, Outcome, logistic, sample_answers, train
+from safedpo.finite.methods.outcome import Costs, Outcome, dpo, sample_answers
 from safedpo.finite.optimum import unsafe_mass
 from safedpo.finite.pairs import Pairs, concatenate
 from safedpo.finite.world import FiniteWorld
@@ -86,28 +86,15 @@ def c_dpo(
         eta = 1 / largest_dual_curvature(models, beta) if eta is None else eta
         for _ in range(rounds):
             labelled = relabel(pairs, models.reward - lam * models.cost)
-            logps, norm = train(
-                "C-DPO",
-                world,
-                labelled,
-                costs,
-                shape=logistic(beta),
-                beta=beta,
-                steps=steps,
-                tolerance=None,
-                start=logps,
-            )
+            logps, norm = dpo("C-DPO", world, labelled, costs, beta, steps, None, start=logps)
             cost = _estimate(models, logps, samples, draw, costs)
             moved, still = dual_step(lam, cost, limit, eta)
             history.append({"lambda": lam, "cost": cost, "unsafe_mass": unsafe_mass(world, logps).mean().item()})
             if still <= tolerance:
-                break
+                source = "arXiv 2403.02475 (derived)"
+                return Outcome("C-DPO", logps, costs, source, norm, lam, tuple(history), models)
             lam = moved
-    if still > tolerance:
-        raise NotConvergedError(f"C-DPO's dual loop at eta={eta:.3g}", rounds, still, tolerance)
-    return Outcome(
-        "C-DPO", logps, costs, "arXiv 2403.02475 (derived)", norm, history[-1]["lambda"], tuple(history), models
-    )
+    raise NotConvergedError(f"C-DPO's dual loop at eta={eta:.3g}", rounds, still, tolerance)
 
 
 def c_dpo_optimum(world: FiniteWorld, *, beta: float, limit: float = 0.0) -> Tensor:
@@ -144,32 +131,25 @@ def safe_rlhf(
         models = learned_world("Safe RLHF's models", world, pairs, costs) if models is None else models
         costs.tables += 3  # the policy and two critics
         if lam is None:
-            safe_rlhf_multiplier(models, beta, limit)
-        price = 1.0 if lam is None else lam
-        logits, mean = world.ref_logps.clone(), torch.zeros_like(world.ref_logps)
+            safe_rlhf_multiplier(models, beta, limit)  # raises where the limit is out of reach
+        price, logits, mean = 1.0 if lam is None else lam, world.ref_logps.clone(), torch.zeros_like(world.ref_logps)
         for step in range(steps):
             logps = logits.log_softmax(-1)
             gradient, cost = policy_gradient(models, logps, price, beta, samples, draw)
             logits = torch.where(logps.isneginf(), logps, logits + lr * gradient)
-            if lam is None:
-                price = min(price * torch.tensor(eta * (cost - limit) * price).exp().item(), SAFE_RLHF_MAX)
-            if step >= steps // 2:
-                mean += logits / (steps - steps // 2)
+            price = _risen(price, eta * (cost - limit)) if lam is None else lam
+            mean += logits / (steps - steps // 2) if step >= steps // 2 else 0.0
             if step % max(steps // 50, 1) == 0:
-                mass = unsafe_mass(world, logps).mean().item()
-                history.append({"step": step, "lambda": price, "cost": cost, "unsafe_mass": mass})
-    costs.steps += steps
-    costs.samples += 0 if samples is None else steps * samples * world.prompts
-    return Outcome(
-        "Safe RLHF",
-        mean.log_softmax(-1),
-        costs,
-        "arXiv 2310.12773",
-        gradient.norm().item(),
-        price,
-        tuple(history),
-        models,
-    )
+                row = {"step": step, "lambda": price, "cost": cost}
+                history.append(row | {"unsafe_mass": unsafe_mass(world, logps).mean().item()})
+    costs.steps, costs.samples = costs.steps + steps, costs.samples + steps * (samples or 0) * world.prompts
+    policy, norm = mean.log_softmax(-1), gradient.norm().item()
+    return Outcome("Safe RLHF", policy, costs, "arXiv 2310.12773", norm, price, tuple(history), models)
+
+
+def _risen(price: float, step: float) -> float:
+    """log lambda <- log lambda + step lambda, at most `SAFE_RLHF_MAX`."""
+    return min(price * torch.tensor(step * price).exp().item(), SAFE_RLHF_MAX)
 
 
 def safe_rlhf_optimum(world: FiniteWorld, *, beta: float, limit: float = 0.0, lam: float | None = None) -> Tensor:

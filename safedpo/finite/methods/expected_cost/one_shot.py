@@ -11,7 +11,7 @@ from torch import Tensor
 from safedpo.finite.methods.expected_cost.dual import best_multiplier, lagrangian_policy
 from safedpo.finite.methods.expected_cost.lagrangian import relabel
 from safedpo.finite.methods.learned import learned_world
-from safedpo.finite.methods.outcome import STEPS, TOLERANCE, Costs, Outcome, logistic, sample_answers, train
+from safedpo.finite.methods.outcome import STEPS, TOLERANCE, Costs, Outcome, dpo, logistic, sample_answers, train
 from safedpo.finite.pairs import Pairs
 from safedpo.finite.world import FiniteWorld, same_shape
 
@@ -65,33 +65,11 @@ def pecan(
     costs = Costs(tables=2)
     costs.use_labels(pairs, "better", "safer")
     with costs.timed():
-        helpful, safe = (
-            train(
-                f"PeCAN, {name} model",
-                world,
-                kept,
-                costs,
-                shape=logistic(beta),
-                beta=beta,
-                steps=steps,
-                tolerance=tolerance,
-            )[0]
-            for name, kept in (("helpful", pairs), ("safe", pairs.transform("harmless")))
-        )
+        helpful, _ = dpo("PeCAN, helpful model", world, pairs, costs, beta, steps, tolerance)
+        safe, _ = dpo("PeCAN, safe model", world, pairs.transform("harmless"), costs, beta, steps, tolerance)
         costs.tables += 1
-        return _once(
-            "PeCAN",
-            world,
-            pairs,
-            implicit_models(world, helpful, safe, beta),
-            costs,
-            beta,
-            seed,
-            limit,
-            samples,
-            steps,
-            tolerance,
-        )
+        models = implicit_models(world, helpful, safe, beta)
+        return _once("PeCAN", world, pairs, models, costs, beta, seed, limit, samples, steps, tolerance)
 
 
 def implicit_models(world: FiniteWorld, helpful: Tensor, safe: Tensor, beta: float) -> FiniteWorld:

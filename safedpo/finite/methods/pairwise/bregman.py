@@ -88,20 +88,8 @@ def bso(
     grid = torch.linspace(-CLAMP, max(delta, 0.0) + 1.0, 2001, dtype=torch.float64)[1:]
     curvature = bso_pull(grid, generator=generator).diff().abs().max().item() / (grid[1] - grid[0]).item()
     shape = Shape(beta, beta**2 * max(curvature, 0.25))
-    return ordered(
-        "BSO",
-        "arXiv 2605.12339",
-        world,
-        pairs,
-        "safedpo",
-        shape,
-        beta,
-        seed,
-        steps,
-        tolerance,
-        loss=slope,
-        delta=delta,
-    )
+    own = (world, pairs, "safedpo", shape, beta, seed, steps, tolerance)
+    return ordered("BSO", "arXiv 2605.12339", *own, loss=slope, delta=delta)
 
 
 def _generator(name: str) -> tuple[Callable[[Tensor], Tensor], ...]:

@@ -5,10 +5,12 @@ from torch import Tensor
 
 from safedpo.errors import UserError
 from safedpo.finite.fit import NotConvergedError
-from safedpo.finite.methods.outcome import Costs, Outcome, logistic, sample_answers, train
+from safedpo.finite.methods.outcome import Costs, Outcome, dpo, sample_answers
 from safedpo.finite.optimum import unsafe_mass
 from safedpo.finite.pairs import Pairs
 from safedpo.finite.world import FiniteWorld
+
+SOURCE = "after arXiv 2604.17299 (the rule for the margins is ours)"
 
 
 def category_step(delta: Tensor, rate: Tensor, target: float, eta: float) -> Tensor:
@@ -45,13 +47,7 @@ def cat_dpo(
     rate of every category; it ends when all are at most `target`, else `NotConvergedError`. `history` holds each
     round's largest and smallest margin and unsafe mass.
     """
-    answers = torch.arange(world.answers).expand(world.prompts, -1)
-    categories = answers if categories is None else torch.as_tensor(categories)
-    if categories.shape != world.unsafe.shape or categories.dtype != torch.int64 or categories.min() < 0:
-        raise UserError(
-            f"categories is {categories.dtype} of shape {tuple(categories.shape)}; it must be int64, at least 0, of "
-            f"shape {tuple(world.unsafe.shape)}"
-        )
+    categories = _checked(world, categories)
     costs, draw, history, logps = Costs(tables=1), torch.Generator().manual_seed(seed), [], world.ref_logps
     costs.use_labels(pairs, "better", "bits")
     costs.labels["category"] = 2 * len(pairs)
@@ -59,27 +55,27 @@ def cat_dpo(
     with costs.timed():
         for _ in range(rounds):
             shifted = world.ref_logps - torch.where(world.unsafe, delta[categories], 0.0) / beta
-            logps, norm = train(
-                "Cat-DPO",
-                world,
-                kept,
-                costs,
-                shape=logistic(beta),
-                beta=beta,
-                steps=steps,
-                tolerance=None,
-                reference=shifted,
-                start=logps,
-            )
+            logps, norm = dpo("Cat-DPO", world, kept, costs, beta, steps, None, reference=shifted, start=logps)
             drawn = sample_answers(logps, -(-samples // world.prompts), draw)
             costs.samples += drawn.numel()
-            harm = world.unsafe.gather(1, drawn).double()
-            rate = torch.zeros_like(delta).index_add(0, categories.gather(1, drawn).flatten(), harm.flatten())
-            rate /= drawn.numel()
-            mass = unsafe_mass(world, logps).mean().item()
-            history.append({"least": delta.min().item(), "most": delta.max().item(), "unsafe_mass": mass})
+            harm, which = world.unsafe.gather(1, drawn).double().flatten(), categories.gather(1, drawn).flatten()
+            rate = torch.zeros_like(delta).index_add(0, which, harm) / drawn.numel()
+            margins = {"least": delta.min().item(), "most": delta.max().item()}
+            history.append(margins | {"unsafe_mass": unsafe_mass(world, logps).mean().item()})
             if rate.max() <= target:
-                source = "after arXiv 2604.17299 (the rule for the margins is ours)"
-                return Outcome("Cat-DPO", logps, costs, source, norm, None, tuple(history))
+                return Outcome("Cat-DPO", logps, costs, SOURCE, norm, None, tuple(history))
             delta = category_step(delta, rate, target, eta)
     raise NotConvergedError("Cat-DPO's loop over margins", rounds, rate.max().item(), target)
+
+
+def _checked(world: FiniteWorld, categories: Tensor | None) -> Tensor:
+    """The category of each answer, (P, A) int64; by default each answer index is one of its own."""
+    if categories is None:
+        return torch.arange(world.answers).expand(world.prompts, -1)
+    found = torch.as_tensor(categories)
+    if found.shape != world.unsafe.shape or found.dtype != torch.int64 or found.min() < 0:
+        raise UserError(
+            f"categories is {found.dtype} of shape {tuple(found.shape)}; it must be int64, at least 0, of shape "
+            f"{tuple(world.unsafe.shape)}"
+        )
+    return found

@@ -100,17 +100,8 @@ def b_dpo(
     costs.use_labels(pairs, *LABELS[rule])
     curvature = 2 * (2 * scale * beta) ** 2 / 4 + 2 * scale * beta  # of two weighted terms, and of log Z in each
     with costs.timed():
-        logps, norm = descend(
-            "B-DPO",
-            world,
-            data,
-            objective,
-            costs,
-            curvature=curvature,
-            steep=scale * beta,
-            steps=steps,
-            tolerance=tolerance,
-        )
+        own = {"curvature": curvature, "steep": scale * beta, "tolerance": tolerance}
+        logps, norm = descend("B-DPO", world, data, objective, costs, steps=steps, **own)
     return Outcome("B-DPO", logps, costs, "after arXiv 2603.22829 (a family; the formula is not public)", norm)
 
 

@@ -55,17 +55,8 @@ def stable_po(
     costs.use_labels(pairs, *LABELS[rule])
     curvature = 2 * logistic(beta).curvature + gamma / 2
     with costs.timed():
-        logps, norm = descend(
-            "Stable PO",
-            world,
-            data,
-            objective,
-            costs,
-            curvature=curvature,
-            steep=beta + gamma,
-            steps=steps,
-            tolerance=tolerance,
-        )
+        own = {"curvature": curvature, "steep": beta + gamma, "tolerance": tolerance}
+        logps, norm = descend("Stable PO", world, data, objective, costs, steps=steps, **own)
     return Outcome("Stable PO", logps, costs, "arXiv 2507.07723 (penalty form, second hand)", norm)
 
 
