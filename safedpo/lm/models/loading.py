@@ -54,12 +54,12 @@ def read_model(
     Raises UserError where the files lack weights that the model has: transformers would fill them with random numbers.
     """
     refuse_what_is_not_data(path)
-    with as_written(Path(path)):
+    with _as_written(Path(path)):
         return _read_model(path, dtype, four_bit)
 
 
 @contextmanager
-def as_written(folder: Path) -> Iterator[None]:
+def _as_written(folder: Path) -> Iterator[None]:
     """Compare the files of a model's folder with the sha256 noted in it (SHA256SUMS of a preset, `run.json` of a trained
     model), beside the work of the block; `UserError` after it, whatever became of it, where one differs."""
     with ThreadPoolExecutor(1) as pool:  # hashing releases the interpreter lock: on two cores it costs no time
