@@ -2,6 +2,8 @@
 # make test       set up once, then everything a change must pass (under 20 minutes from nothing)
 # make test-slow  notebooks section by section, Colab's packages, other Pythons, kills and resumes, all browser tests
 # make wheel      dist/safedpo-*.whl: what a notebook's first cell looks for where there is no repository address
+# make handout    OUT=DIR [NOTEBOOKS=01,02]: what students get, without solutions; LANGUAGE=de in German
+# make instructor OUT=DIR [NOTEBOOKS=01,02]: what stays with the instructor
 # make colab-list fetch Colab's package list, say what moved, rewrite constraints-colab.txt
 PYTHON ?= python3
 VENV ?= .venv
@@ -11,7 +13,7 @@ JOBS ?= 2
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 export SAFEDPO_REAL_DATA
 
-.PHONY: help lab test test-slow test-colab test-pythons wheel colab-list clean
+.PHONY: help lab test test-slow test-colab test-pythons wheel handout instructor colab-list clean
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
@@ -47,6 +49,11 @@ wheel: $(BIN)/python
 	rm -rf dist
 	$(BIN)/python -m pip wheel --disable-pip-version-check -q --no-deps -w dist .
 	@ls dist/*.whl
+
+NOTEBOOKS ?=
+handout instructor: $(VENV)/lab.stamp wheel
+	@if [ -z "$(OUT)" ]; then echo "make $@ OUT=DIR [NOTEBOOKS=01,02]: OUT is missing"; exit 2; fi
+	$(BIN)/safedpo $@ --out "$(OUT)" --wheel dist/*.whl --notebooks "$(NOTEBOOKS)" $(if $(LANGUAGE),--language "$(LANGUAGE)")
 
 # Colab: its Python and its package list in an environment of their own; our wheel is put in by the notebooks' first cell.
 PYTHON_COLAB ?= $(shell $(PYTHON) tests/pythons.py --find 3.13)

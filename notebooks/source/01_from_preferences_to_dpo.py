@@ -156,7 +156,7 @@ print(f"β = 0.001: {greedy.max():.6f} on “{world.labels[greedy.argmax()]}”"
 # Read it backwards: *any* policy is the optimum for some reward, namely its **implicit reward**
 # $\beta \log \pi / \pi_{\mathrm{ref}}$. A language model is its own reward model.
 #
-# **Exercise 1.** Write it.
+# **Exercise 1** ●○○ 5 min. Write it.
 
 
 # %%
@@ -205,7 +205,7 @@ assert torch.allclose(constant, beta * log_partition(world, beta, penalty=0.0))
 # We call $m$ the **reward margin**. For a text, $\log \pi(y \mid x)$ is the *sum* over its tokens, never the mean: the
 # algebra above is about whole responses.
 #
-# **Exercise 2.** Write the loss, one number a pair. Let it survive margins of $\pm 1000$.
+# **Exercise 2** ●○○ 5 min. Write the loss, one number a pair. Let it survive margins of $\pm 1000$.
 
 
 # %%
@@ -265,7 +265,7 @@ predict("who_pulls")
 # \qquad 0 < w(m) < 1 .
 # $$
 #
-# **Exercise 3.** Find the weight $w(m)$ and write the gradient by hand: $\partial \mathcal{L} / \partial \log \pi(y_w)$ and
+# **Exercise 3** ●●○ 5 min. Find the weight $w(m)$ and write the gradient by hand: $\partial \mathcal{L} / \partial \log \pi(y_w)$ and
 # $\partial \mathcal{L} / \partial \log \pi(y_l)$. The checker runs your function where autograd records nothing.
 
 
@@ -318,6 +318,123 @@ assert harm[1] > harm[0]  # DPO has walked towards the hazard
 # %% [markdown]
 # The training works, and that is the problem. People preferred the hazardous answers, so the policy learnt to give them
 # more often than the model we started from.
+
+# %% [markdown]
+# ## Workshop
+#
+# Four longer exercises, about 45 minutes together. Nothing later depends on them.
+#
+# The formulas are not repeated: derive them, then test your code on numbers of your own before you ask the checker.
+#
+# **Exercise 4** ●●○ 10 min. *Write the loop.* A table of counts says how often answer $i$ beat answer $j$. Start at the
+# reference and take steps of gradient descent on the mean DPO loss of these comparisons.
+
+
+# %%
+def train_table(ref_logps, wins, beta, lr, steps):
+    """ref_logps (A,); wins (A, A), wins[i, j] comparisons that i won against j -> log-probabilities (A,) after `steps`.
+
+    The parameters are the logits, at first ref_logps; the loss is the mean over all comparisons; plain gradient descent.
+    """
+    ### BEGIN SOLUTION
+    logits = ref_logps.clone()
+    for _ in range(steps):
+        implicit = beta * (logits.log_softmax(-1) - ref_logps)
+        margin = implicit[:, None] - implicit
+        pull = wins / wins.sum() * beta * torch.sigmoid(-margin)
+        logits = logits + lr * (pull.sum(1) - pull.sum(0))
+    return logits.log_softmax(-1)
+    ### END SOLUTION
+
+
+# %%
+check("train_table", train_table)
+
+# %% [markdown]
+# **Exercise 5** ●●○ 10 min. *Prove a step.* Prove the Gibbs identity for weights $w \ge 0$ that need *not* sum to one: first
+# on paper, then as four numbers. The checker tests that the first minus the second equals the third minus the fourth, and
+# each of them alone. Where does $\sum_y w(y)$ enter?
+
+
+# %%
+def gibbs_terms(weights, ref_logps, reward, beta):
+    """Σ w r,  β Σ w log(w/π_ref),  the term with log Z,  β Σ w log(w/π*): all (A,) -> four numbers; w may be 0."""
+
+    ### BEGIN SOLUTION
+    def divergence(logps):
+        return torch.where(weights > 0, weights * (weights.log() - logps), 0.0).sum()
+
+    log_z = (ref_logps + reward / beta).logsumexp(-1)
+    best = ref_logps + reward / beta - log_z
+    gain = (weights * reward).sum()
+    level = beta * log_z * weights.sum()
+    return gain, beta * divergence(ref_logps), level, beta * divergence(best)
+    ### END SOLUTION
+
+
+# %%
+check("gibbs_terms", gibbs_terms)
+
+# %% [markdown]
+# **Exercise 6** ●●○ 10 min. *Measure.* "Use $\beta = 0.1$" says little. How far the optimum may move says more. Find the
+# $\beta$ at which the optimum stands a given number of nats from the reference. First predict, from the slider above, what
+# the largest possible number is.
+
+
+# %%
+def beta_for_kl(ref_logps, reward, nats):
+    """The β with KL(π*‖π_ref) = nats; (A,), (A,), number -> number. ValueError where no β > 0 gives it."""
+
+    ### BEGIN SOLUTION
+    def moved(beta):
+        best = (ref_logps + reward / beta).log_softmax(-1)
+        return (best.exp() * (best - ref_logps)).sum().item()
+
+    most = -ref_logps[reward == reward.max()].logsumexp(-1).item()
+    if not 0 < nats < most:
+        raise ValueError(f"the KL lies between 0 and {most}")
+    low, high = 1e-6, 1e6
+    for _ in range(200):
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if moved(middle) > nats else (low, middle)
+    return high
+    ### END SOLUTION
+
+
+# %%
+check("beta_for_kl", beta_for_kl)
+
+# %% [markdown]
+# **Exercise 7** ●●● 15 min. *Design a check.* Somebody hands you a DPO loss. Is it right? Your check is run on sound losses
+# written in different ways, and on a dozen with a planted fault. It must raise no false alarm and miss none.
+
+
+# %%
+def loss_is_broken(loss):
+    """loss(chosen_logps, rejected_logps, ref_chosen_logps, ref_rejected_logps, beta) -> (B,). True if it is not DPO's.
+
+    It must be right for log-ratios up to a thousand nats, and a policy must be trainable with it.
+    """
+    ### BEGIN SOLUTION
+    draw = torch.Generator().manual_seed(0)
+    c, r, rc, rr = (-50 * torch.rand(8, generator=draw, dtype=torch.float64) for _ in range(4))
+    c[0], r[1] = -1000.0, -1000.0
+    c.requires_grad_(), r.requires_grad_()
+    for beta in (0.1, 2.0):
+        m = beta * ((c - rc) - (r - rr))
+        found, weight = loss(c, r, rc, rr, beta), beta * torch.sigmoid(-m)
+        if not torch.allclose(found, torch.nn.functional.softplus(-m), atol=1e-9):
+            return True
+        slopes = torch.autograd.grad(found.sum(), (c, r), allow_unused=True)
+        for slope, want in zip(slopes, (-weight, weight), strict=True):
+            if slope is None or not torch.allclose(slope, want, atol=1e-9):
+                return True
+    return False
+    ### END SOLUTION
+
+
+# %%
+check("loss_is_broken", loss_is_broken)
 
 # %% [markdown]
 # ## Recap

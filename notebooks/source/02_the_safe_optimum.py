@@ -130,7 +130,7 @@ slider(both, Stops("β", BETAS, start=0.5))
 predict("ratio_of_safe")
 
 # %% [markdown]
-# **Exercise 1.** Write the safe policy. Give log-probabilities, $-\infty$ where an answer is forbidden.
+# **Exercise 1** ●○○ 5 min. Write the safe policy. Give log-probabilities, $-\infty$ where an answer is forbidden.
 
 
 # %%
@@ -237,7 +237,7 @@ fines = [0, 0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 6, math.inf]
 slider(lambda beta, c: fined(world, beta, c), Stops("β", betas, start=0.5), Stops("penalty C", fines, start=1))
 
 # %% [markdown]
-# **Exercise 2.** Solve for $C$. What is the least $C \ge 0$ with $\mathrm{TV}(\pi_C, \pi^\ast) \le \tau$?
+# **Exercise 2** ●●○ 10 min. Solve for $C$. What is the least $C \ge 0$ with $\mathrm{TV}(\pi_C, \pi^\ast) \le \tau$?
 
 
 # %%
@@ -291,7 +291,7 @@ supports = [10.0**-k for k in range(1, 11)]
 slider(poorer, Stops("safe support δ", supports, start=1e-2, text=lambda support: f"{support:.0e}"))
 
 # %% [markdown]
-# **Exercise 3.** By how much does the penalty rise from $\delta = 10^{-2}$ to $10^{-9}$? Work it out first, then read it off
+# **Exercise 3** ●○○ 5 min. By how much does the penalty rise from $\delta = 10^{-2}$ to $10^{-9}$? Work it out first, then read it off
 # the slider. (Two digits are enough.)
 
 
@@ -317,6 +317,110 @@ print(f"the value falls by {lost:.4f}, that is β log(0.5 / 1e-8); the optimum s
 assert tv(optimal_policy(rich, price), optimal_policy(poor, price)) < 1e-12
 assert math.isclose(lost, price * math.log(0.5 / 1e-8), rel_tol=1e-9)
 assert ledger_row("support-to-zero").holds
+
+# %% [markdown]
+# ## Workshop
+#
+# Four longer exercises, about 45 minutes together. Nothing later depends on them.
+#
+# **Exercise 4** ●●○ 10 min. *Predict, then measure.* The safe optimum can be sampled without any training. Draw from the
+# reference; throw an unsafe answer away; keep a safe one with a probability that grows with its reward, such that the best
+# safe answer is always kept. Predict first: is it the small $\beta$ or the large one that wastes more draws? Then compute
+# how many draws one kept answer takes on average.
+
+
+# %%
+def draws_needed(ref_logps, reward, unsafe, beta):
+    """Expected draws from the reference for one sample of π*: (A,), (A,), (A,) bool, β > 0 -> one number.
+
+    math.inf where every answer is unsafe. Rewards may be in the hundreds.
+    """
+    ### BEGIN SOLUTION
+    if unsafe.all():
+        return math.inf
+    safe = reward[~unsafe]
+    kept = ref_logps[~unsafe] + (safe - safe.max()) / beta  # log of π_ref times the chance to be kept
+    return math.exp(-kept.logsumexp(-1).item())
+    ### END SOLUTION
+
+
+# %%
+check("draws_needed", draws_needed)
+
+# %% [markdown]
+# **Exercise 5** ●●○ 10 min. *Prove by a counterexample.* "There is a fine $C$ that is enough for every world, if rewards lie
+# between −1 and 1." Disprove it: for a given $C$, build a world in which $\pi_C$ has more unsafe mass than $\tau$.
+
+
+# %%
+def poor_world(penalty, beta, tau):
+    """(ref_logps (A,), reward (A,) in [-1, 1], unsafe (A,) bool) with unsafe mass of π_C above τ, 0 < τ < 1.
+
+    Some safe answer must have positive reference mass.
+    """
+    ### BEGIN SOLUTION
+    wanted = math.log(tau / (1 - tau))  # the log-odds of unsafe mass τ
+    gap = wanted + penalty / beta + 0.5
+    ref_logps = torch.tensor([0.0, gap], dtype=torch.float64).log_softmax(-1)
+    reward = torch.zeros(2, dtype=torch.float64)
+    return ref_logps, reward, torch.tensor([False, True])
+    ### END SOLUTION
+
+
+# %%
+check("poor_world", poor_world)
+
+# %% [markdown]
+# **Exercise 6** ●●○ 10 min. *Prove a step.* How far is $\pi_C$ from $\pi^\ast$, measured in three ways? All three follow from one
+# number. Find it, and mind both ends: $C = \infty$, and a world without unsafe answers.
+
+
+# %%
+def three_distances(ref_logps, reward, unsafe, beta, penalty):
+    """TV, KL(π*‖π_C) and KL(π_C‖π*) of one prompt: (A,) each, β, 0 <= C <= inf -> three numbers, the last may be inf."""
+    ### BEGIN SOLUTION
+    scores = ref_logps + reward / beta
+    if math.isinf(penalty) or not unsafe.any():
+        return 0.0, 0.0, 0.0
+    safe, fined = scores[~unsafe].logsumexp(-1), scores[unsafe].logsumexp(-1) - penalty / beta
+    mass = torch.sigmoid(fined - safe).item()  # the unsafe mass of π_C
+    return mass, -math.log1p(-mass), math.inf
+    ### END SOLUTION
+
+
+# %%
+check("three_distances", three_distances)
+
+# %% [markdown]
+# **Exercise 7** ●●● 15 min. *Design a check.* Somebody hands you a function that claims to compute safe optima. Write a check
+# that no planted fault escapes and no sound version fails.
+
+
+# %%
+def optimum_is_broken(optimum):
+    """optimum(ref_logps, reward, unsafe, beta) -> log-probabilities (P, A). True if it is not the safe optimum.
+
+    It must work from β = 0.001 on. At a prompt without a safe answer NaN or an error is right, a policy is not.
+    """
+    ### BEGIN SOLUTION
+    ref_logps = torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.4, 0.3, 0.2, 0.1]], dtype=torch.float64).log()
+    reward = torch.tensor([[0.5, 1.0, -0.5, 2.0], [2.0, 0.0, 1.0, -1.0]], dtype=torch.float64)
+    unsafe = torch.tensor([[False, False, False, True], [True, False, False, False]])
+    for beta in (0.001, 0.5, 3.0):
+        want = (ref_logps + reward / beta).masked_fill(unsafe, -math.inf).softmax(-1)
+        found = optimum(ref_logps, reward, unsafe, beta).exp()
+        if not torch.allclose(found, want, atol=1e-9) or found[unsafe].any():
+            return True
+    try:
+        left = optimum(ref_logps, reward, unsafe | torch.tensor([[True], [False]]), 0.5)
+    except Exception:
+        return False
+    return bool(left[0].exp().sum() > 0)
+    ### END SOLUTION
+
+
+# %%
+check("optimum_is_broken", optimum_is_broken)
 
 # %% [markdown]
 # ## Recap

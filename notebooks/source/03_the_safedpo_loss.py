@@ -52,7 +52,7 @@ predict("two_unsafe")
 # %% [markdown]
 # That is the transformation $T$: **keep SS, keep SU, swap US, drop UU**.
 #
-# **Exercise 1.** Write it. The data says which response is `better` (0 or 1) and which of the two are `unsafe`.
+# **Exercise 1** ●○○ 5 min. Write it. The data says which response is `better` (0 or 1) and which of the two are `unsafe`.
 
 
 # %%
@@ -148,7 +148,7 @@ assert ledger_row("uu-renormalised").holds and ledger_row("prompt-weights").hold
 #
 # The margin is *subtracted*, it stands *outside* $\beta$, and pairs of equal safety do not feel it.
 #
-# **Exercise 2.** Write the loss.
+# **Exercise 2** ●○○ 5 min. Write the loss.
 
 
 # %%
@@ -205,7 +205,7 @@ predict("first_step")
 # \nabla \mathcal{L} = - \beta \, w(m, I) \, \big( \nabla \log \pi(\tilde y_w) - \nabla \log \pi(\tilde y_l) \big) .
 # $$
 #
-# **Exercise 3.** Differentiate the loss with respect to $m$, and write the weight $w$.
+# **Exercise 3** ●○○ 5 min. Differentiate the loss with respect to $m$, and write the weight $w$.
 
 
 # %%
@@ -350,7 +350,7 @@ assert ledger_row("noise-pair-flips").holds and ledger_row("noise-bit-flips").ho
 # SafeDPO with margin $\Delta$ **is** DPO with a reference in which unsafe answers are $e^{\Delta/\beta}$ times rarer. Any DPO
 # trainer that accepts precomputed reference log-probabilities can train SafeDPO, once $T$ has ordered the pairs.
 #
-# **Exercise 4.** Write the edit.
+# **Exercise 4** ●○○ 5 min. Write the edit.
 
 
 # %%
@@ -450,6 +450,112 @@ assert ledger_row("safedaa-square").holds and ledger_row("safedaa-exponential").
 _, pull = hand.pulls(torch.tensor([10.0], dtype=torch.float64), delta=0.0)
 assert pull["square"] < 0 and pull["hinge"] == 0 and 0 < pull["logistic"] < 1e-3 and 0 < pull["exponential"] < 1e-3
 hand.choice_of_g()
+
+# %% [markdown]
+# ## Workshop
+#
+# Four longer exercises, about 45 minutes together. Nothing later depends on them.
+#
+# **Exercise 5** ●●○ 10 min. *A data pipeline.* You have a DPO trainer that you cannot change. It reads rows with a chosen and
+# a rejected response and their reference log-probabilities. Write what it must be given, so that it trains SafeDPO. Which
+# margin does a row of two safe responses get, and does your code need to know?
+
+
+# %%
+def columns_for_any_trainer(better, unsafe, ref_first, ref_second, beta, delta):
+    """(rows, chosen, ref_chosen, ref_rejected) of the kept pairs, in the order of the data.
+
+    better (N,) in {0, 1}; unsafe (N, 2) bool; ref_first, ref_second (N,): log π_ref of responses 0 and 1.
+    rows: their places in the data; chosen: 0 or 1; the last two: what the trainer takes for log π_ref.
+    """
+    ### BEGIN SOLUTION
+    keep = ~unsafe.all(1)
+    mixed = unsafe[:, 0] != unsafe[:, 1]
+    chosen = torch.where(mixed, unsafe[:, 0].long(), better)
+    edited = torch.stack([ref_first, ref_second], 1) - delta / beta * unsafe
+    ref_chosen = edited.gather(1, chosen[:, None])[:, 0]
+    ref_rejected = edited.gather(1, 1 - chosen[:, None])[:, 0]
+    rows = keep.nonzero()[:, 0]
+    return rows, chosen[keep], ref_chosen[keep], ref_rejected[keep]
+    ### END SOLUTION
+
+
+# %%
+check("columns_for_any_trainer", columns_for_any_trainer)
+
+# %% [markdown]
+# **Exercise 6** ●●○ 10 min. *Another loss.* Use the recipe of section 7 with the squared hinge, $g(x) = \max(0, 1 - x)^2$. Give
+# the loss and its slope in $m$, without autograd. Then answer for yourself: at which $m$ does a safe-over-unsafe pair stop
+# teaching, and is Proposition 4.4 true for this loss?
+
+
+# %%
+def safe_hinge(margin, chosen_unsafe, rejected_unsafe, delta):
+    """(loss, dloss/dm) of each pair: reward margins (B,), flags (B,) bool, Δ -> two (B,) tensors."""
+    ### BEGIN SOLUTION
+    gap = rejected_unsafe.to(margin.dtype) - chosen_unsafe.to(margin.dtype)
+    short = (1 - margin + delta * gap).clamp(min=0)
+    return short**2, -2 * short
+    ### END SOLUTION
+
+
+# %%
+check("safe_hinge", safe_hinge)
+
+# %% [markdown]
+# **Exercise 7** ●●○ 10 min. *Read a log.* The first line of a training log gives the mean loss of the SS, the SU and the US
+# pairs (named *before* $T$). Policy and reference are still one model. Write the doctor who says what is wrong:
+#
+# 0 nothing · 1 $\Delta$ was forgotten · 2 $\Delta$ has the wrong sign · 3 $T$ did not swap (the loss is right) · 4 $\Delta$ is
+# applied to every pair · 5 $\Delta$ stands inside $\beta$ · 6 something else
+
+
+# %%
+def read_first_log(ss, su, us, beta, delta):
+    """The number of the fault, from three mean losses (accurate to 1e-6); β ≠ 1 and Δ > 0."""
+
+    ### BEGIN SOLUTION
+    def start(share):  # the loss at m = 0 of a pair whose margin is this share of Δ
+        return max(0.0, share * delta) + math.log1p(math.exp(-abs(share * delta)))
+
+    table = [(0, 1, 1), (0, 0, 0), (0, -1, -1), (0, 1, -1), (1, 1, 1), (0, beta, beta)]
+    for number, shares in enumerate(table):
+        want = map(start, shares)
+        if all(abs(a - b) < 1e-6 for a, b in zip((ss, su, us), want, strict=True)):
+            return number
+    return 6
+    ### END SOLUTION
+
+
+# %%
+check("read_first_log", read_first_log)
+
+# %% [markdown]
+# **Exercise 8** ●●● 15 min. *Prove by construction.* The heart of Proposition 4.4 is: from any policy one can go to another, with
+# the *same* ratios among safe answers, at which every safe-over-unsafe pair costs at most $\varepsilon$. Write the
+# construction, and lower the unsafe answers no further than needed: unless the pairs were cheap before, the dearest one
+# costs just $\varepsilon$. No search is needed; the bound can be solved.
+
+
+# %%
+def almost_optimal(policy_logps, ref_logps, unsafe, beta, delta, epsilon):
+    """log-probabilities (A,), finite: safe ratios as in policy_logps, every mixed pair's SafeDPO loss <= ε.
+
+    All (A,); some answer is safe; β, ε > 0 and Δ >= 0. Without an unsafe answer the policy stays as it is.
+    """
+    ### BEGIN SOLUTION
+    if not unsafe.any():
+        return policy_logps
+    need = (delta - math.log(math.expm1(epsilon))) / beta  # the gap of the log-ratios at which the loss is ε
+    worst = (policy_logps - ref_logps)[~unsafe].min()  # the safe answer that has gained least
+    ceiling = ref_logps + worst - need
+    scores = torch.where(unsafe, torch.minimum(policy_logps, ceiling), policy_logps)
+    return scores.log_softmax(-1)
+    ### END SOLUTION
+
+
+# %%
+check("almost_optimal", almost_optimal)
 
 # %% [markdown]
 # ## Recap

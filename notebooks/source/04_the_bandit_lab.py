@@ -57,7 +57,7 @@ stops = Stops("step", steps, start=200), Stops("Δ", deltas, start=10.0)
 slider(lambda step, delta: path(steps, *lines, step=step, delta=delta), *stops)
 
 # %% [markdown]
-# **Exercise 1.** Read the lower panel at step 200. By how much is the safe part further from the optimum with
+# **Exercise 1** ●○○ 5 min. Read the lower panel at step 200. By how much is the safe part further from the optimum with
 # $\Delta = 50$ than with $\Delta = 0$? (Two digits are enough.)
 
 
@@ -173,7 +173,7 @@ slider(lambda k: bands(per_prompt, panels, at=k, **axis), Stops("pairs per promp
 # $T$ sees it, and look at a pair that is truly mixed; $p$ is the chance that its safe answer is also the more helpful
 # one.
 #
-# **Exercise 2.** Of all truly mixed pairs: which share survives $T$, which share ends up in the wrong order, and which
+# **Exercise 2** ●●○ 5 min. Of all truly mixed pairs: which share survives $T$, which share ends up in the wrong order, and which
 # share is wrong *and* carries the margin?
 
 
@@ -352,6 +352,113 @@ hand.displacement()
 # | 10 | one seed? | 20 samples or worlds and 95 % intervals | 2, 3, 4, 5, 6 |
 # | 11 | how does it relate to MODPO? | MODPO's unsafe mass by weight | [10](10_the_wider_field.ipynb), 4 |
 # | 16 | does displacement remain? | log-probabilities of chosen and rejected, separately | 6 |
+
+# %% [markdown]
+# ## Workshop
+#
+# Four longer exercises, about 45 minutes together. Nothing later depends on them.
+#
+# **Exercise 3** ●●● 20 min. *Write the training loop*, all of it: order the pairs with $T$, give each its margin, and descend on
+# the mean SafeDPO loss of the pairs that are kept. The parameters are one table of logits, at first the reference.
+
+
+# %%
+def safedpo_loop(ref_logps, prompt, first, second, better, unsafe, beta, delta, lr, steps):
+    """Log-probabilities (P, A) after `steps` steps of plain gradient descent from ref_logps (P, A).
+
+    Comparison k shows the answers first[k] and second[k] to prompt[k]; better[k] is 0 if the first one was more helpful,
+    else 1; unsafe (P, A) bool. If T keeps no pair, nothing is learnt.
+    """
+    ### BEGIN SOLUTION
+    chosen, rejected = torch.where(better == 0, first, second), torch.where(better == 0, second, first)
+    h_chosen, h_rejected = unsafe[prompt, chosen], unsafe[prompt, rejected]
+    swap, keep = h_chosen & ~h_rejected, ~(h_chosen & h_rejected)
+    if not keep.any():
+        return ref_logps
+    x = prompt[keep]
+    winner, loser = torch.where(swap, rejected, chosen)[keep], torch.where(swap, chosen, rejected)[keep]
+    margin = delta * (h_chosen != h_rejected)[keep]
+    logits = ref_logps.clone()
+    for _ in range(steps):
+        ratio = logits.log_softmax(-1) - ref_logps
+        m = beta * (ratio[x, winner] - ratio[x, loser])
+        push = lr * beta * torch.sigmoid(margin - m) / len(x)
+        logits = logits.index_put((x, winner), push, accumulate=True)
+        logits = logits.index_put((x, loser), -push, accumulate=True)
+    return logits.log_softmax(-1)
+    ### END SOLUTION
+
+
+# %%
+check("safedpo_loop", safedpo_loop)
+
+# %% [markdown]
+# **Exercise 4** ●●○ 10 min. *Read an ablation.* Section 2 switched $T$ and $\Delta$ on and off and drew four intervals. Whether the two
+# *need each other* is another number, the interaction. All four variants were trained on the same seeds. What does a
+# positive interaction of harm mean, when both effects are negative?
+
+
+# %%
+def two_by_two(harm):
+    """(effect of T alone, effect of Δ alone, interaction, its standard error) from harm (2, 2, S).
+
+    harm[t, d, s]: with T (t = 1) or without (0), with Δ (d = 1) or without (0), seed s. Four numbers, means over the seeds.
+    """
+    ### BEGIN SOLUTION
+    (neither, margin), (rule, both) = harm
+    interaction = both - rule - margin + neither  # seed by seed
+    error = interaction.std() / math.sqrt(len(interaction))
+    return (rule - neither).mean(), (margin - neither).mean(), interaction.mean(), error
+    ### END SOLUTION
+
+
+# %%
+check("two_by_two", two_by_two)
+
+# %% [markdown]
+# **Exercise 5** ●●○ 10 min. *Predict, then measure.* A safe and an unsafe answer are equally likely at first, and the safe one is
+# chosen in the only pair. With $\beta = 0.1$, a learning rate of 5 and $\Delta = 5$ the unsafe mass is down to 0.001 after
+# some number of steps. With $\Delta = 10$ it takes
+
+# %%
+predict("double_the_margin")
+
+
+# %%
+def steps_to_safety(beta, delta, lr, tau):
+    """Steps of gradient descent (both logits start at 0) until the unsafe mass is at most τ, a whole number."""
+    ### BEGIN SOLUTION
+    gap, steps = 0.0, 0  # gap: logit of the safe answer minus that of the unsafe one
+    while 1 / (1 + math.exp(gap)) > tau:
+        weight = 1 / (1 + math.exp(beta * gap - delta))
+        gap += 2 * lr * beta * weight
+        steps += 1
+    return steps
+    ### END SOLUTION
+
+
+# %%
+check("steps_to_safety", steps_to_safety)
+
+# %% [markdown]
+# **Exercise 6** ●○○ 5 min. *Paired seeds.* Two methods were run on the same seeds. How large is their difference, with a 95 %
+# interval? (Try also what becomes of the interval if you forget that the seeds are shared.)
+
+
+# %%
+def paired_difference(a, b):
+    """(mean of a − b, low, high): two tensors (S,), one value for each seed, S >= 2; Student's t."""
+    ### BEGIN SOLUTION
+    from scipy.stats import t
+
+    gap = a - b
+    half = t.ppf(0.975, len(gap) - 1) * gap.std() / math.sqrt(len(gap))
+    return gap.mean(), gap.mean() - half, gap.mean() + half
+    ### END SOLUTION
+
+
+# %%
+check("paired_difference", paired_difference)
 
 # %% [markdown]
 # ## Recap

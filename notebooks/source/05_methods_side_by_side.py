@@ -80,7 +80,7 @@ assert rising(best_multiplier(world, beta, limit) for limit in (0.4, 0.0, -0.4, 
 methods.dual_by_price(world, beta, limit=0.0)
 
 # %% [markdown]
-# **Exercise 1.** One step of the loop: raise the price where the estimated cost is above its limit, lower it where it
+# **Exercise 1** ●○○ 5 min. One step of the loop: raise the price where the estimated cost is above its limit, lower it where it
 # is below, never under 0. Return the new price, and how far it moved over $\eta$: the loop may stop when *that* is
 # small.
 
@@ -213,7 +213,7 @@ assert abs(cost) < 0.15 and kept > 0.2
 # So an expected-cost optimum is reached by two DPO runs without any loop. That is **SACPO**: DPO on helpful pairs at
 # $\beta$, then DPO on safer pairs, with the first result as reference.
 #
-# **Exercise 2.** `dpo_optimum(reference, scores, beta)` is where DPO ends. Write SACPO's end with two calls. Which
+# **Exercise 2** ●●○ 5 min. `dpo_optimum(reference, scores, beta)` is where DPO ends. Write SACPO's end with two calls. Which
 # temperature does the second call need?
 
 
@@ -289,7 +289,7 @@ assert all(row[3] < 0.01 for row in points["Δ only"][-3:]) and min(row[3] for r
 methods.pareto_of_optima(points, star)
 
 # %% [markdown]
-# **Exercise 3.** Move SACPO's parameter until its unsafe mass is below 0.01 for the first time. Which expected reward
+# **Exercise 3** ●○○ 5 min. Move SACPO's parameter until its unsafe mass is below 0.01 for the first time. Which expected reward
 # does it have there?
 
 
@@ -348,6 +348,112 @@ for limit, rewards in ((-0.9, (0.81, 0.50)), (-0.5, None), (0.0, (1.04, 1.00)), 
     assert ours["reward"] > theirs["reward"] and ours["KL"] > theirs["KL"]  # more reward, farther from the reference
     assert rewards is None or all(abs(a["reward"] - b) < 0.005 for a, b in zip((ours, theirs), rewards, strict=True))
 assert ledger_row("cdpo-more-reward").holds  # on random worlds
+
+# %% [markdown]
+# ## Workshop
+#
+# Four longer exercises, about 40 minutes together. Nothing later depends on them.
+#
+# **Exercise 4** ●●○ 10 min. *Write the loop.* Put your step of section 1 into a loop with exact costs, for one prompt. Return
+# the price at which it stands still and the policy at that price. Think about the three ways it can go on for ever.
+
+
+# %%
+def dual_loop(ref_logps, reward, cost, beta, limit, eta, tolerance):
+    """(λ, log-probabilities (A,)) where a projected dual step of size eta moves λ by at most eta · tolerance.
+
+    ref_logps, reward, cost (A,). ValueError if no policy of finite price meets the limit. eta is small enough.
+    """
+    ### BEGIN SOLUTION
+    if limit <= cost.min():
+        raise ValueError(f"the least cost of an answer is {cost.min()}")
+    lam = 0.0
+    while True:
+        logps = (ref_logps + (reward - lam * cost) / beta).log_softmax(-1)
+        spent = (logps.exp() * cost).sum().item()
+        moved = max(lam + eta * (spent - limit), 0.0)
+        if abs(moved - lam) / eta <= tolerance:
+            return lam, logps
+        lam = moved
+    ### END SOLUTION
+
+
+# %%
+check("dual_loop", dual_loop)
+
+# %% [markdown]
+# **Exercise 5** ●●● 15 min. *Predict, then measure a claim.* C-DPO claims a higher reward than Safe RLHF under the same
+# constraint. Predict: if that is true of the optima, where does the extra reward come from? Then find for each method the
+# price at which its optimum meets the limit exactly, and compare rewards and distances from the reference.
+
+
+# %%
+def at_one_limit(ref_logps, reward, cost, beta, limit):
+    """(reward C-DPO, reward Safe RLHF, KL C-DPO, KL Safe RLHF), KL to the reference; (A,) tables of one prompt.
+
+    Without a price the cost is above the limit, and both methods can meet it.
+    """
+
+    ### BEGIN SOLUTION
+    def policy(lam, scale):
+        return (ref_logps + (reward - lam * cost) / (beta * scale)).log_softmax(-1)
+
+    rewards, distances = [], []
+    for divides in (False, True):
+        low, high = 0.0, 1e5
+        for _ in range(100):
+            lam = (low + high) / 2
+            logps = policy(lam, 1 + lam if divides else 1.0)
+            over = (logps.exp() * cost).sum() > limit
+            low, high = (lam, high) if over else (low, lam)
+        rewards.append((logps.exp() * reward).sum())
+        distances.append((logps.exp() * (logps - ref_logps)).sum())
+    return *rewards, *distances
+    ### END SOLUTION
+
+
+# %%
+check("at_one_limit", at_one_limit)
+
+# %% [markdown]
+# **Exercise 6** ●○○ 5 min. *Read a figure by machine.* Which dots of a Pareto figure are on the front? A method is off it if
+# another one is at least as good in both respects and better in one.
+
+
+# %%
+def pareto_front(harm, reward):
+    """True where nothing beats the method: (M,), (M,) -> (M,) bool. Low harm and high reward are good."""
+    ### BEGIN SOLUTION
+    no_worse = (harm[:, None] <= harm) & (reward[:, None] >= reward)
+    better = (harm[:, None] < harm) | (reward[:, None] > reward)
+    return ~(no_worse & better).any(0)
+    ### END SOLUTION
+
+
+# %%
+check("pareto_front", pareto_front)
+
+# %% [markdown]
+# **Exercise 7** ●●○ 10 min. *Design a check.* Loops rarely crash when the dual step is wrong; they converge to something else.
+# Write the check that a faulty step cannot pass.
+
+
+# %%
+def dual_is_broken(step):
+    """step(lam, cost, limit, eta) -> the new λ >= 0. True if it is not the projected step of Exercise 1."""
+    ### BEGIN SOLUTION
+    cases = [(1.0, 0.4, 0.1, 0.5), (2.0, -0.7, 0.2, 0.4), (0.1, -1.0, 0.3, 0.5), (0.0, 0.7, 0.2, 0.8)]
+    cases += [(50.0, 30.0, 5.0, 0.5), (3.0, 0.25, 0.25, 0.9), (0.0, -2.0, 0.1, 2.0), (9.0, -8.0, -0.5, 0.6)]
+    for lam, cost, limit, eta in cases:
+        want = max(lam + eta * (cost - limit), 0.0)
+        if abs(step(lam, cost, limit, eta) - want) > 1e-9:
+            return True
+    return False
+    ### END SOLUTION
+
+
+# %%
+check("dual_is_broken", dual_is_broken)
 
 # %% [markdown]
 # ## Recap

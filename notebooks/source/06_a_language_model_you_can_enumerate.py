@@ -112,7 +112,7 @@ print(f"all answers together: exp(sum) {sums[1]:.6f}, exp(mean) {means[1]:.1f}")
 assert abs(sums[1] - 1) < 1e-5 and means[1] > 100  # the mean is not a log-probability of anything
 
 # %% [markdown]
-# **Exercise 1.** Most code pads instead of packing. From padded logits to log-probabilities, with nothing off by one:
+# **Exercise 1** ●●○ 10 min. Most code pads instead of packing. From padded logits to log-probabilities, with nothing off by one:
 
 
 # %%
@@ -122,7 +122,7 @@ def response_logps(logits, ids, starts, ends):
     scores = logits[:, :-1].log_softmax(-1).gather(-1, ids[:, 1:, None])[..., 0]
     place = torch.arange(1, ids.shape[1])
     counted = (place >= starts[:, None]) & (place < ends[:, None])
-    return (scores * counted).sum(-1)
+    return torch.where(counted, scores, 0.0).sum(-1)  # not a product: 0 · −∞ would be NaN
     ### END SOLUTION
 
 
@@ -188,7 +188,7 @@ assert (padded - packed).abs().max() < 1e-4  # nor does packing
 print(f"padded together, each alone, packed in one row: equal to {(padded - alone).abs().max():.0e} nats")
 
 # %% [markdown]
-# **Exercise 2.** A step of five pairs does not fit; it is cut into micro-batches of four and one. What must the loss of
+# **Exercise 2** ●○○ 5 min. A step of five pairs does not fit; it is cut into micro-batches of four and one. What must the loss of
 # the step be, so that nothing changes?
 
 
@@ -213,7 +213,7 @@ check("step_loss", step_loss)
 # distance is $\mathrm{KL}(\pi^\ast \,\|\, \pi_\theta)$: it stays finite while
 # unsafe mass is left. The other direction is infinite until the last unsafe sentence is gone, so it measures nothing here.
 #
-# **Exercise 3.** Write the distance. Mind the sentences that $\pi^\ast$ never gives, and those that the policy never gives.
+# **Exercise 3** ●○○ 5 min. Write the distance. Mind the sentences that $\pi^\ast$ never gives, and those that the policy never gives.
 
 
 # %%
@@ -395,7 +395,7 @@ print("step 0 alone finds faults", sorted(set(found)))
 assert set(found) >= {8, 9, 10, 11, 14} and 0 not in found
 
 # %% [markdown]
-# **Exercise 4.** A pipeline with a fault that is not named. Use the figure and the slider above: which number is it?
+# **Exercise 4** ●●○ 5 min. A pipeline with a fault that is not named. Use the figure and the slider above: which number is it?
 
 # %%
 still(*mystery("06"))
@@ -411,6 +411,130 @@ def silent_bug():
 
 # %%
 check("silent_bug", silent_bug)
+
+# %% [markdown]
+# ## Workshop
+#
+# Four longer exercises, about 50 minutes together. Nothing later depends on them.
+#
+# **Exercise 5** ●●● 15 min. *Write the loop, in pieces.* One pass over the data, in order, in batches of `batch` pairs. Only
+# `micro` pairs fit into memory at once, and all that you are given is the mean loss of such a piece. The result must be
+# that of whole batches, also where pieces and the last batch are short.
+
+
+# %%
+def loop_in_pieces(logits, mean_loss, pairs, batch, micro, lr):
+    """The logits (A,) after one pass of plain gradient descent over pairs 0, 1, ..., pairs − 1.
+
+    mean_loss(logits, rows): the mean loss of the pairs in the list `rows`, at most `micro` of them, differentiable.
+    """
+    ### BEGIN SOLUTION
+    for start in range(0, pairs, batch):
+        rows = list(range(start, min(start + batch, pairs)))
+        total = torch.zeros_like(logits)
+        for first in range(0, len(rows), micro):
+            piece = rows[first : first + micro]
+            leaf = logits.clone().requires_grad_()
+            (gradient,) = torch.autograd.grad(mean_loss(leaf, piece), leaf)
+            total = total + len(piece) * gradient
+        logits = logits - lr * total / len(rows)
+    return logits
+    ### END SOLUTION
+
+
+# %%
+check("loop_in_pieces", loop_in_pieces)
+
+# %% [markdown]
+# **Exercise 6** ●●○ 10 min. *Interpret a run.* "The chosen responses became more likely" and "probability leaked" are both
+# statements about sums. Divide the answers to each prompt into three groups: chosen in some pair and never rejected; rejected
+# in some pair; in no pair. By how much did the probability of each group change?
+
+
+# %%
+def where_mass_went(before, after, prompt, chosen, rejected):
+    """(chosen only, ever rejected, never mentioned): changes of probability, means over the prompts.
+
+    before, after (P, A) log-probabilities; prompt, chosen, rejected (N,): pair k is about prompt[k].
+    """
+    ### BEGIN SOLUTION
+    won, lost = torch.zeros(2, *before.shape, dtype=torch.bool)
+    won[prompt, chosen] = True
+    lost[prompt, rejected] = True
+    moved = after.exp() - before.exp()
+    groups = won & ~lost, lost, ~won & ~lost
+    return tuple((moved * group).sum(-1).mean() for group in groups)
+    ### END SOLUTION
+
+
+# %%
+check("where_mass_went", where_mass_went)
+
+# %% [markdown]
+# **Exercise 7** ●●● 15 min. *An exact number without a list.* Our sentences could be listed. A language of 1,000 words and
+# sentences of 20 cannot, and yet some masses stay exact. Let each word depend on the word before alone. A sentence is a
+# hazard if a *danger* follows a *trigger* at any distance, unless a *guard* stands between them (after the last trigger).
+# Compute the probability of a hazard in time proportional to the length.
+
+
+# %%
+def hazard_mass(start, step, trigger, danger, guard, length):
+    """The probability that a sentence of `length` words is a hazard.
+
+    start (V,): probabilities of the first word; step (V, V): step[i, j] of word j after word i; three different word ids.
+    """
+
+    ### BEGIN SOLUTION
+    def read(mass):  # mass[armed, last word] of the beginnings that are harmless so far
+        mass = mass.clone()
+        mass[1, danger] = 0.0
+        mass[1, trigger] += mass[0, trigger]
+        mass[0, trigger] = 0.0
+        mass[0, guard] += mass[1, guard]
+        mass[1, guard] = 0.0
+        return mass
+
+    harmless = read(torch.stack([start, torch.zeros_like(start)]))
+    for _ in range(length - 1):
+        harmless = read(harmless @ step)
+    return 1 - harmless.sum()
+    ### END SOLUTION
+
+
+# %%
+check("hazard_mass", hazard_mass)
+
+# %% [markdown]
+# **Exercise 8** ●●○ 10 min. *Design a check.* Section 7 shows checks that find bugs in a pipeline. Write the brute-force twin of
+# Exercise 1 yourself, as a check that no faulty version passes.
+
+
+# %%
+def logps_are_broken(logps):
+    """logps(logits, ids, starts, ends) -> (B,), as in Exercise 1; token 0 is the end of text and the padding too.
+
+    True if it is wrong, or if a model could not be trained through it.
+    """
+    ### BEGIN SOLUTION
+    draw = torch.Generator().manual_seed(0)
+    logits = torch.randn(3, 8, 5, generator=draw, dtype=torch.float64, requires_grad=True)
+    ids = torch.randint(1, 5, (3, 8), generator=draw)
+    starts, ends = torch.tensor([2, 3, 1]), torch.tensor([5, 5, 8])
+    want = []
+    for row, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
+        ids[row, end - 1 :] = 0
+        each = logits[row].log_softmax(-1)
+        want.append(sum(each[t - 1, ids[row, t]] for t in range(start, end)))
+    want, found = torch.stack(want), logps(logits, ids, starts, ends)
+    if not torch.allclose(found, want) or not found.requires_grad:
+        return True
+    slopes = (torch.autograd.grad(values.sum(), logits, retain_graph=True)[0] for values in (found, want))
+    return not torch.allclose(*slopes)
+    ### END SOLUTION
+
+
+# %%
+check("logps_are_broken", logps_are_broken)
 
 # %% [markdown]
 # ## Recap

@@ -72,7 +72,7 @@ assert counts["US"] > counts["SU"]  # in most mixed pairs the unsafe response wa
 # With $B = 0$ the policy *is* the reference, to the last bit. And "adapter off" always is the reference, so no second model
 # is needed in memory.
 #
-# **Exercise 1.** How many numbers does LoRA train?
+# **Exercise 1** ●○○ 5 min. How many numbers does LoRA train?
 
 
 # %%
@@ -136,14 +136,15 @@ predict("first_loss")
 # If a run starts anywhere else, something is wrong: another template, a reference in another dtype, dropout, a safety flag
 # with the wrong sign. That is why the trainer checks it every time.
 #
-# **Exercise 2.** Write it.
+# **Exercise 2** ●○○ 5 min. Write it.
 
 
 # %%
 def step_zero_loss(equal, mixed, delta):
     """equal: pairs of equal safety, mixed: safe-over-unsafe pairs after T -> the mean loss at the reference."""
     ### BEGIN SOLUTION
-    return (equal * math.log(2) + mixed * math.log1p(math.exp(delta))) / (equal + mixed)
+    dear = delta + math.log1p(math.exp(-delta))  # log(1 + e^Δ) for any Δ >= 0
+    return (equal * math.log(2) + mixed * dear) / (equal + mixed)
     ### END SOLUTION
 
 
@@ -296,6 +297,110 @@ print(f"{len(a)} tensors, equal to the last bit")
 # %%
 RUN = "look"  # or "t4", "24gb", "80gb"
 climb(RUN)
+
+# %% [markdown]
+# ## Workshop
+#
+# Four longer exercises, about 40 minutes together. Nothing later depends on them.
+#
+# **Exercise 3** ●○○ 5 min. *Read the data.* Before any training, count the four groups (named by the response that people
+# preferred and the other one), and compute the number that says whether plain DPO would make the model less safe: the
+# share of mixed pairs in which people preferred the unsafe response.
+
+
+# %%
+def data_report(better, unsafe):
+    """(SS, SU, US, UU, share): better (N,) in {0, 1}; unsafe (N, 2) bool. Some pair is mixed."""
+    ### BEGIN SOLUTION
+    rows = torch.arange(len(better))
+    first, other = unsafe[rows, better], unsafe[rows, 1 - better]
+    groups = ~first & ~other, ~first & other, first & ~other, first & other
+    ss, su, us, uu = (group.sum() for group in groups)
+    return ss, su, us, uu, us / (su + us)
+    ### END SOLUTION
+
+
+# %%
+check("data_report", data_report)
+
+# %% [markdown]
+# **Exercise 4** ●●○ 10 min. *Predict, then compute.* At the start $B = 0$. Predict which of the two matrices receives no gradient
+# in the very first step. Then write a LoRA layer's output and both gradients by hand: with $G = \partial \mathcal{L} / \partial y$
+# given, no autograd.
+
+
+# %%
+def lora_by_hand(x, weight, a, b, scale, upstream):
+    """(y, dL/dA, dL/dB) for N rows: x (N, in), weight (out, in), a (r, in), b (out, r), scale = α/r, upstream (N, out)."""
+    ### BEGIN SOLUTION
+    inner = x @ a.T
+    y = x @ weight.T + scale * inner @ b.T
+    grad_b = scale * upstream.T @ inner
+    grad_a = scale * (upstream @ b).T @ x
+    return y, grad_a, grad_b
+    ### END SOLUTION
+
+
+# %%
+check("lora_by_hand", lora_by_hand)
+
+# %% [markdown]
+# **Exercise 5** ●●● 15 min. *Write a loop that can be unplugged.* Gradient descent with momentum, in which a run that is interrupted
+# anywhere and resumed ends at *bitwise* the same weights. You design the checkpoint. (The kit's own trainer is held to the
+# same test at every step.)
+
+
+# %%
+def resumable(weights, gradient, lr, momentum, steps, checkpoint=None):
+    """(weights, checkpoint) after step number `steps`, counted from the very beginning.
+
+    velocity = momentum · velocity + gradient(weights, step), at first 0; weights = weights − lr · velocity; step = 0, 1, ...
+    With a checkpoint, of an earlier call, the run continues from there, whatever `weights` is.
+    """
+    ### BEGIN SOLUTION
+    velocity, first = torch.zeros_like(weights), 0
+    if checkpoint is not None:
+        weights, velocity, first = checkpoint
+    for step in range(first, steps):
+        velocity = momentum * velocity + gradient(weights, step)
+        weights = weights - lr * velocity
+    return weights, (weights.clone(), velocity.clone(), steps)
+    ### END SOLUTION
+
+
+# %%
+check("resumable", resumable)
+
+# %% [markdown]
+# **Exercise 6** ●●○ 10 min. *Read the curves.* A log has the mean log-ratios, in nats, of the chosen and the rejected responses of
+# the safe-over-unsafe pairs, step by step. Write the doctor. The first line that applies is the answer:
+#
+# 1 a value is not finite · 2 the reward margin has fallen by more than 0.01 · 3 it has not risen by more than 0.01 · 4 in the
+# second half of the run (from point `len // 2` on) the pairs taught nothing: the weight of their gradient was below 0.05
+# throughout · 5 displacement: the margin rose, and yet the chosen responses have become less likely · 0 healthy
+
+
+# %%
+def read_curves(chosen, rejected, beta, delta):
+    """The number of the story: two curves (S,) of log π − log π_ref, β, Δ; the first point against the last."""
+    ### BEGIN SOLUTION
+    if not (chosen.isfinite().all() and rejected.isfinite().all()):
+        return 1
+    m = beta * (chosen - rejected)
+    rise = (m[-1] - m[0]).item()
+    if rise < -0.01:
+        return 2
+    if rise <= 0.01:
+        return 3
+    weight = torch.sigmoid(delta - m)
+    if weight[len(m) // 2 :].max() < 0.05:
+        return 4
+    return 5 if chosen[-1] < chosen[0] else 0
+    ### END SOLUTION
+
+
+# %%
+check("read_curves", read_curves)
 
 # %% [markdown]
 # ## Recap

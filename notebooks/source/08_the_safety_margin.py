@@ -88,7 +88,7 @@ for how in ("greedy", "sampled"):
 #
 # Two different things are random here: *which prompts* the policy was asked, and *which run* it was.
 #
-# **Exercise 1.** Each row of `scores` is a prompt, each column one response to it. What is the standard error of the mean?
+# **Exercise 1** ●●○ 5 min. Each row of `scores` is a prompt, each column one response to it. What is the standard error of the mean?
 
 
 # %%
@@ -337,7 +337,7 @@ for one in results.blends["blends"]:
 # \pi_x \propto \pi_{\mathrm{ref}}^{\,1 - x} \, \pi_1^{\,x} .
 # $$
 #
-# **Exercise 2.** Write it in log-probabilities.
+# **Exercise 2** ●●○ 10 min. Write it in log-probabilities.
 
 
 # %%
@@ -440,6 +440,100 @@ live_prompt.widget
 RUN = "look"  # or "t4"
 folder = ladder.climb(RUN, tiers=["t4"])
 explorer(stored_results(folder).sweep, score)
+
+# %% [markdown]
+# ## Workshop
+#
+# Four longer exercises, about 45 minutes together. Nothing later depends on them.
+#
+# **Exercise 3** ●●● 20 min. *Interpret a sweep honestly.* Two margins, $M$ metrics, a few seeds each. Which metrics differ? With so
+# few seeds the exact test deals the pooled seeds into two groups in every possible way. With several metrics some "differ"
+# by chance, so the smallest p-value must be at most $\alpha / M$, the next one $\alpha / (M - 1)$, and so on; the first that
+# fails ends it (Holm).
+
+
+# %%
+def separated(a, b, alpha):
+    """(p (M,), rejected (M,) bool): a, b (M, S) are M metrics of S seeds each; two-sided, on the difference of means."""
+    ### BEGIN SOLUTION
+    from itertools import combinations
+
+    pool, size = torch.cat([a, b], 1), a.shape[1]
+    seen = (a.mean(1) - b.mean(1)).abs()
+    deals = torch.tensor(list(combinations(range(pool.shape[1]), size)))
+    mine = pool[:, deals].sum(-1)  # (M, deals)
+    others = pool.sum(1, keepdim=True) - mine
+    gaps = (mine / size - others / b.shape[1]).abs()
+    p = (gaps >= seen[:, None] - 1e-12).double().mean(1)
+    rejected = torch.zeros(len(p), dtype=torch.bool)
+    for place, metric in enumerate(p.argsort().tolist()):
+        if p[metric] > alpha / (len(p) - place):
+            break
+        rejected[metric] = True
+    return p, rejected
+    ### END SOLUTION
+
+
+# %%
+check("separated", separated)
+
+# %% [markdown]
+# **Exercise 4** ●○○ 5 min. *Make the decision.* A rule is written down before the sweep is looked at: the smallest margin at which
+# *no* seed has more harm than the limit and the mean helpfulness is at least so much. Where does your rule stop if harm
+# does not fall with every step of $\Delta$?
+
+
+# %%
+def choose_margin(harm, helpfulness, limit, least):
+    """The place of the margin, from 0, or −1 if there is none: harm, helpfulness (D, S), margins in rising order."""
+    ### BEGIN SOLUTION
+    safe = harm.max(1).values <= limit
+    helpful = helpfulness.mean(1) >= least
+    places = (safe & helpful).nonzero()[:, 0]
+    return places[0].item() if len(places) else -1
+    ### END SOLUTION
+
+
+# %%
+check("choose_margin", choose_margin)
+
+# %% [markdown]
+# **Exercise 5** ●●○ 10 min. *Measure a shortcut.* How far is a blend from the policy it stands for? $P$ prompts, $K$ responses each,
+# drawn from the *trained* policy, scored by both.
+
+
+# %%
+def kl_of_blend(trained_logps, blend_logps):
+    """(KL(trained‖blend) in nats a response, its standard error over prompts): both (P, K)."""
+    ### BEGIN SOLUTION
+    each = (trained_logps - blend_logps).mean(1)  # one number for each prompt
+    error = each.std() / math.sqrt(len(each))
+    return each.mean(), error
+    ### END SOLUTION
+
+
+# %%
+check("kl_of_blend", kl_of_blend)
+
+# %% [markdown]
+# **Exercise 6** ●●○ 10 min. *Bootstrap.* Two policies answered the same prompts. Give a 95 % interval for the difference of their
+# scores, by resampling. What is resampled, prompts or responses, and do both policies get the same ones?
+
+
+# %%
+def bootstrap_over_prompts(ours, theirs, picks):
+    """(low, high) of the mean of ours − theirs: scores (P, K); picks (R, P): the prompts of each of R resamples."""
+    ### BEGIN SOLUTION
+    gaps = ours.mean(1) - theirs.mean(1)  # one for each prompt
+    means = gaps[picks].mean(1)  # one for each resample
+    ends = torch.tensor([0.025, 0.975], dtype=means.dtype)
+    low, high = means.quantile(ends)
+    return low, high
+    ### END SOLUTION
+
+
+# %%
+check("bootstrap_over_prompts", bootstrap_over_prompts)
 
 # %% [markdown]
 # ## Recap

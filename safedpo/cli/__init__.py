@@ -7,7 +7,8 @@ imported inside the commands, so that `--help` is quick.
 import os
 import sys
 
-from safedpo.cli import basics, bundle, grade, maintain, models, sweeps  # noqa: F401  (each adds its commands)
+# Each module adds its commands.
+from safedpo.cli import basics, bundle, course, evaluating, grade, judging, maintain, models, sweeps  # noqa: F401
 from safedpo.cli.common import app
 from safedpo.errors import UserError, brief, visible
 from safedpo.files import refusal_of_the_disk

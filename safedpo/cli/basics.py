@@ -150,7 +150,8 @@ def site(
 
 def _lessons(notebooks: Path | None) -> tuple[list[Path], dict]:
     """The notebooks of a folder (the shipped ones without one), and the figures that get a page of their own."""
-    from safedpo.files import read_json, shipped
+    from safedpo.evaluate.results import stored_results
+    from safedpo.files import shipped
     from safedpo.household import score
     from safedpo.show import explorer
     from safedpo.show.pages.walker import walker
@@ -159,7 +160,7 @@ def _lessons(notebooks: Path | None) -> tuple[list[Path], dict]:
     if not found:
         raise UserError(f"{notebooks} holds no notebooks NN_name.ipynb")
     stored = shipped("data") / "results" / "household" / "sweep.json"
-    figures = {"The margin explorer": explorer(read_json(stored), score)} if stored.exists() else {}
+    figures = {"The margin explorer": explorer(stored_results().sweep, score)} if stored.exists() else {}
     return found, figures | {f"Take a premise away: {statement}": figure for statement, figure in walker().items()}
 
 

@@ -1,4 +1,4 @@
-"""Commands that load a model: sft, train, generate, evaluate, table."""
+"""Commands that load a model: sft, train, generate."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from safedpo.cli.common import LARGEST_SEED, PASS_ON, JsonFile, app, folder_target, passed_on, write_json
+from safedpo.cli.common import LARGEST_SEED, PASS_ON, JsonFile, app, folder_target, write_json
+from safedpo.cli.settings import print_sources, recipe_memory, settings_of, template_arguments
 from safedpo.errors import UserError, visible
 from safedpo.lm.training.recipes import RECIPES, SFT
 
@@ -64,7 +65,7 @@ def train(
     max_pairs: Annotated[
         int | None, Option(help="Use so many of the pairs that the rule keeps (household-train: 1000, --data: all).")
     ] = None,
-    batch_size: Annotated[int, Option(help="Pairs a step.")] = HOUSEHOLD["batch_size"],
+    batch_size: Annotated[int, Option(help="Pairs a step, on each process.")] = HOUSEHOLD["batch_size"],
     learning_rate: LearningRate = HOUSEHOLD["learning_rate"],
     lora_r: LoraR = HOUSEHOLD["lora_r"],
     full: Full = False,
@@ -83,7 +84,7 @@ def train(
     """
     if recipe not in RECIPES:
         raise UserError(f"no recipe {recipe!r}; there are {', '.join(RECIPES)}")
-    settings = _settings(context, f"recipe {recipe}", RECIPES[recipe])
+    settings = settings_of(context, f"recipe {recipe}", RECIPES[recipe])
     from safedpo.lm import train as run
 
     if (named := context.get_parameter_source("recipe")) and named.name == "COMMANDLINE":
@@ -97,7 +98,9 @@ def sft(
     output_dir: OutputDir,
     model: Model = SFT["model"],
     data: Data = "household-train",
-    responses: Annotated[str, Option(help="both (good and bad: the paper's reference), better or safe.")] = "both",
+    responses: Annotated[
+        str, Option(help="both (good and bad: the paper's reference), all (with repeats), better, safe.")
+    ] = "both",
     adapter: Annotated[Path | None, Option(help="Go on from the adapter of an earlier run on the same model.")] = None,
     epochs: Epochs = 1.0,
     max_steps: MaxSteps = -1,
@@ -116,7 +119,7 @@ def sft(
     json_file: JsonFile = None,
 ) -> None:
     """Fine-tune a model on the responses of preference data: how the paper makes its reference."""
-    settings = _settings(context, "recipe sft", SFT)
+    settings = settings_of(context, "recipe sft", SFT)
     from safedpo.lm import sft as run
 
     _finished(run(output_dir=output_dir, **settings), json_file)
@@ -124,6 +127,7 @@ def sft(
 
 @app.command()
 def generate(
+    context: typer.Context,
     prompts: Annotated[list[str], typer.Argument(help="One or more prompts, each in quotation marks.")],
     model: Model = "smollm2-135m-household",
     adapter: Annotated[Path | None, Option(help="A folder made by safedpo train; its reference is used.")] = None,
@@ -148,6 +152,7 @@ def generate(
 
     if any(not prompt.strip() for prompt in prompts):
         raise UserError("a prompt is empty; write a request in quotation marks")
+    print_sources(context, unused=("model",) if adapter else ())  # an adapter names its own
     decoding = Decoding(samples=samples, temperature=temperature, max_new_tokens=max_new_tokens, seed=seed)
     if adapter:
         trained = load_policy(adapter, dtype=dtype)
@@ -156,99 +161,12 @@ def generate(
         loaded, template = load_model(model, dtype=dtype), "auto"
     with_template_args(loaded.tokenizer, template_arguments(template_arg))
     gate_prompts(loaded, prompts, template)
-    said = sample(loaded.model, loaded.tokenizer, prompts, decoding, template=template)
-    for answer in said:
+    answers = sample(loaded.model, loaded.tokenizer, prompts, decoding, template=template)
+    for answer in answers:
         print(f"\n{shown(answer.prompt).plain}")
         for kind, text in [("greedy", answer.greedy), *(("sampled", text) for text in answer.sampled)]:
             print(f"  {kind:8}{shown(text or '').plain}")
-    write_json(json_file, [asdict(answer) for answer in said])
-
-
-@app.command()
-def evaluate(
-    adapter: Annotated[Path, Option(help="A folder made by safedpo train.")],
-    data: Data = "household-test",
-    samples: Annotated[
-        int, Option(min=1, max=MOST_SAMPLES, help="Sampled responses a prompt, beside the greedy one.")
-    ] = 3,
-    limit: Annotated[int | None, Option(min=1, help="Only the first so many prompts.")] = None,
-    max_new_tokens: Annotated[int, Option(min=1, max=LONGEST, help="Longest response in tokens.")] = 64,
-    dtype: Dtype = "auto",
-    seed: Seed = 0,
-    skip_bad_rows: SkipBadRows = False,
-    save: Annotated[
-        Path | None, Option(callback=folder_target, help="Folder for evaluation.json and all samples.")
-    ] = None,
-    json_file: JsonFile = None,
-) -> None:
-    """Harm, helpfulness and over-refusal of a policy beside its reference, with 95 % intervals over prompts."""
-    from safedpo.evaluate import Decoding
-    from safedpo.evaluate import evaluate as run
-    from safedpo.evaluate.display import print_report
-
-    decoding = Decoding(samples=samples, max_new_tokens=max_new_tokens, seed=seed)
-    report = run(adapter, data, decoding=decoding, limit=limit, dtype=dtype, skip_bad_rows=skip_bad_rows)
-    print_report(report)
-    if save:
-        print(f"samples and evaluation.json are in {report.save(save).parent}")
-    write_json(json_file, report.to_json())
-
-
-@app.command()
-def table(
-    folder: Annotated[Path, typer.Argument(help="A folder with METHOD/SEED/evaluation.json in it.")],
-) -> None:
-    """Print the table of several methods and seeds, as Markdown: the table of the README."""
-    from safedpo.evaluate.table import markdown_table, read_rows
-
-    print(markdown_table(read_rows(folder)))
-
-
-def template_arguments(words: list[str] | None) -> dict:
-    """`name=value` words as variables of a chat template: numbers and true/false are read, the rest stays text.
-
-    >>> template_arguments(["enable_thinking=false", "date=2026-05-01"])
-    {'enable_thinking': False, 'date': '2026-05-01'}
-    """
-    found: dict[str, object] = {}
-    for word in words or ():
-        name, equals, value = word.partition("=")
-        if not equals:
-            raise UserError(f"--template-arg {word} has no value; write --template-arg name=value")
-        found |= passed_on([f"--{name}={value}"])
-    return found
-
-
-def recipe_memory(settings: dict) -> str:
-    """What these settings will need, before any weight is loaded."""
-    from safedpo.lm.models.memory import memory_estimate
-
-    names = ("full", "row_tokens", "dtype", "four_bit")
-    estimate = memory_estimate(
-        settings["model"],
-        r=settings["lora_r"],
-        checkpointing=bool(settings.get("gradient_checkpointing") or settings.get("activation_checkpointing")),
-        **{name: settings[name] for name in names if settings.get(name) is not None},
-    )
-    return f"memory that this needs:\n{estimate}"
-
-
-def _settings(context: typer.Context, owner: str, recipe: dict) -> dict:
-    """The settings of a run, and a print of where each comes from: the command line, the recipe, or the defaults."""
-    given = {k: v for k, v in context.params.items() if k not in ("recipe", "output_dir", "json_file", "template_arg")}
-    typed = {k: v for k, v in given.items() if _from(context, k) == "COMMANDLINE"}
-    typed |= passed_on(context.args)
-    if arguments := template_arguments(context.params.get("template_arg")):
-        typed["template_args"] = arguments
-    recipe = {name: value for name, value in recipe.items() if name not in typed}
-    named = context.get_parameter_source("recipe")
-    if "data" in typed and (named is None or named.name != "COMMANDLINE"):
-        recipe.pop("max_pairs", None)  # it belongs to the recipe's own data
-    rest = {k: v for k, v in given.items() if k not in typed and k not in recipe and v is not None}
-    for source, values in (("command line", typed), (owner, recipe), ("default", rest)):
-        if values:
-            print(visible(f"{source}: " + ", ".join(f"{name} {value}" for name, value in values.items())))
-    return given | rest | recipe | typed
+    write_json(json_file, [asdict(answer) for answer in answers])
 
 
 def _finished(run, json_file: Path | None) -> None:
@@ -260,9 +178,3 @@ def _finished(run, json_file: Path | None) -> None:
     at_end = f", at their end {shown}" if shown else ""
     print(visible(f"{run.metrics['steps']} steps{at_end}; {run.folder} holds the weights, run.json and log.jsonl"))
     write_json(json_file, {"folder": str(run.folder), "counts": run.counts, "metrics": run.metrics})
-
-
-def _from(context: typer.Context, name: str) -> str:
-    """Where a parameter's value comes from, as click names it."""
-    source = context.get_parameter_source(name)
-    return source.name if source else ""

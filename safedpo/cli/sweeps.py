@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+import typer
 from typer import Option
 
 from safedpo.cli.common import JsonFile, app, folder_target, write_json
@@ -20,11 +21,13 @@ from safedpo.cli.models import (
     Model,
     SkipBadRows,
 )
+from safedpo.cli.settings import settings_of
 from safedpo.errors import UserError, brief, visible
 
 
 @app.command()
 def sweep(
+    context: typer.Context,
     deltas: Annotated[str, Option(help="Safety margins, at least 0, as a list: 0,2,5,10,20,50.")],
     output_dir: Annotated[
         Path,
@@ -65,24 +68,14 @@ def sweep(
     from safedpo.evaluate.sweep import sweep as run
     from safedpo.evaluate.table import markdown_table, read_rows
 
-    settings = SweepSettings(
-        deltas=_numbers(deltas, "deltas", float),
-        rules=tuple(rules.split(",")),
-        seeds=_seeds(seeds),
-        budgets=_numbers(budgets, "budgets", int),
-        model=model,
-        data=data,
-        prompts=prompts,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        beta=beta,
-        lora_r=lora_r,
-        samples=samples,
-        max_new_tokens=max_new_tokens,
-        dtype=dtype,
-        skip_bad_rows=skip_bad_rows,
-        contradictions=contradictions,
-    )
+    recipe = {name: value for name, value in HOUSEHOLD.items() if name != "max_pairs"}  # a run's length is its budget
+    lists = {
+        "deltas": _numbers(deltas, "deltas", float),
+        "rules": tuple(rules.split(",")),
+        "seeds": _seeds(seeds),
+        "budgets": _numbers(budgets, "budgets", int),
+    }
+    settings = SweepSettings(**settings_of(context, "recipe household", recipe) | lists)
     result = run(settings, output_dir, command=shlex.join(["safedpo", *sys.argv[1:]]))
     print(markdown_table(read_rows(output_dir)))
     print(visible(f"{len(result['runs'])} runs; {output_dir / 'sweep.json'} holds their points at every budget"))

@@ -1,14 +1,16 @@
 """What a model says to held-out prompts, and how harmful, helpful and over-cautious that is.
 
 generation   prompts -> responses, sampled and greedy
-scorers      which scorer knows which data
+scorers      what judges a response by itself: the exact scorer, refusals, reward and cost models
+judges       what is asked to judge: a model with a prompt; agreement between judges
 intervals    means over responses with intervals over prompts
+bounds       what a number of harmful responses proves: upper bounds, and the safety test
 report       policy beside reference; JSON
 display      the report on a terminal, model text made harmless
 table        several runs -> the README's table
-sweep        many runs over delta, rule and seed on one reference; points: each measured at its budgets
-blends       neighbouring margins blended, beside the policy really trained in between
+sweep        many runs over delta, rule and seed on one reference; blends of neighbouring margins
 results      stored results behind one door: what the notebooks and the figures read
+paper        the paper's tables and figures beside what was reproduced here
 
 Names are imported when they are first used: what was measured can be read without the libraries that measure.
 """

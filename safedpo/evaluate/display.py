@@ -90,3 +90,22 @@ def _models(report: EvaluationReport) -> list:
 def _cell(interval: Interval) -> str:
     """The value over its interval: side by side, four of them would not fit into 80 columns."""
     return str(interval).replace(" [", "\n\\[")
+
+
+def measured_table(metrics: dict[str, dict[str, Interval]], title: str) -> Table:
+    """One row a model, one column for each metric that was measured."""
+    names = list(dict.fromkeys(name for one in metrics.values() for name in one))
+    table = Table(
+        box=HORIZONTALS, show_lines=True, pad_edge=False, title=Text(f"{visible(title)}; 95% intervals over prompts")
+    )
+    table.add_column("")
+    for name in names:
+        table.add_column(name.replace("_", " "), justify="right")
+    for model, found in metrics.items():
+        table.add_row(model, *(_cell(found[name]) if name in found else "none" for name in names))
+    return table
+
+
+def print_table(table: Table, console: Console | None = None) -> None:
+    """A table on the terminal."""
+    (console or Console()).print(table)

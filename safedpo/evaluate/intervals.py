@@ -117,3 +117,35 @@ def difference_interval(these: Sequence[float], those: Sequence[float], clusters
 def _room(prompts: int) -> float:
     """How often something may happen that `prompts` prompts did not show once: 97.5 % sure (Clopper and Pearson)."""
     return 1 - ((1 - LEVEL) / 2) ** (1 / prompts)
+
+
+def score_interval(
+    values: Sequence[float] | np.ndarray, clusters: Sequence[Hashable], *, draws: int = 4000, seed: int = 0
+) -> Interval:
+    """The mean of scores without bounds (rewards, costs), with its interval over prompts, by the same bootstrap.
+
+    Nothing bounds such a score, so below 6 prompts, and where all prompts have one mean, the interval is not known.
+
+    >>> print(score_interval([-2.0, -1.0, 0.0, 1.0, 2.0, 3.0], "abcdef"))
+    0.500 [-0.833, 1.833]
+    >>> print(score_interval([4.0, 5.0], ["a", "b"]))
+    4.500 [not known]
+    """
+    numbers = np.asarray(values, dtype=float)
+    if numbers.ndim != 1 or len(numbers) != len(clusters):
+        raise UserError(
+            f"values have shape {numbers.shape} for {len(clusters)} clusters; give one cluster for each value"
+        )
+    if len(numbers) == 0:
+        return Interval(None, None, None, 0, 0)
+    if not np.isfinite(numbers).all():
+        raise UserError(f"{int((~np.isfinite(numbers)).sum())} of {len(numbers)} scores are not finite numbers")
+    low, high = float(numbers.min()), float(numbers.max())
+    if low == high:
+        return Interval(low, None, None, len(numbers), len(set(clusters)))
+    unit = cluster_interval((numbers - low) / (high - low), clusters, draws=draws, seed=seed)
+    if len(set(clusters)) < FEWEST_PROMPTS or unit.low is None or unit.high is None:
+        return Interval(float(numbers.mean()), None, None, unit.n, unit.prompts)
+    return Interval(
+        float(numbers.mean()), low + (high - low) * unit.low, low + (high - low) * unit.high, unit.n, unit.prompts
+    )

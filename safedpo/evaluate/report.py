@@ -213,14 +213,8 @@ def _cached(
     make: Callable[[], list[Responses]], reference: LoadedModel, prompts: list[str], decoding: Decoding, template: str
 ) -> list[Responses]:
     """The reference's responses: from the cache, or made now and kept. Texts are kept, judgements never."""
-    key = [
-        reference.identity,
-        str(reference.dtype),
-        reference.tokenizer.chat_template,
-        template,
-        asdict(decoding),
-        prompts,
-    ]
+    model = [reference.identity, str(reference.dtype), reference.tokenizer.chat_template]
+    key = [*model, template, asdict(decoding), prompts]
     name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
     file = own_cache() / "responses" / f"{name}.json"
     if (kept := _kept(file, prompts, decoding)) is not None:

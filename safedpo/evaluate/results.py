@@ -6,6 +6,7 @@ A folder that `safedpo sweep` filled, shipped (`data/results/household`) or the 
     stored_results("runs/t4")   the reader's own
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -143,9 +144,43 @@ def stored_results(folder: str | Path | None = None) -> Results:
             f"the sweep in {home} has no finished run yet; start it again with the same command, it goes on"
         )
     results = Results(home, sweep)
+    must_match_the_shipped(sweep, home)
     if folder is None:
         _must_fit_what_is_shipped(results)
     return results
+
+
+def must_match_the_shipped(sweep: Mapping, where: str | Path) -> None:
+    """Raise `UserError` for a sweep that names the shipped model, pairs and prompts and was made of others.
+
+    Such a sweep was made with another version of the kit, or its files were changed: its numbers would be read beside texts
+    and a reference that they do not belong to. A sweep of a reader's own model or data names no shipped ones and passes.
+
+    >>> sweep = stored_results().sweep
+    >>> must_match_the_shipped(sweep, "runs/t4")
+    >>> must_match_the_shipped(sweep | {"fingerprints": sweep["fingerprints"] | {"data": "0000"}}, "runs/old")
+    Traceback (most recent call last):
+    ...
+    safedpo.errors.UserError: runs/old says that it was made of the shipped model and data, and differs from what is \
+shipped: data fingerprint 0000 there, ac427a147ce26b87 here; run the sweep again, or install the version that made it
+    """
+    file = shipped("data") / "results" / "household" / "sweep.json"
+    if not file.exists() or Path(where) == file.parent:
+        return
+    ours = _json(file)
+    if any(sweep.get("settings", {}).get(name) != ours["settings"][name] for name in ("model", "data", "prompts")):
+        return
+    theirs = sweep.get("fingerprints", {})
+    different = [
+        f"{name} fingerprint {theirs.get(name)} there, {known} here"
+        for name, known in ours["fingerprints"].items()
+        if theirs.get(name) != known
+    ]
+    if different:
+        raise UserError(
+            f"{where} says that it was made of the shipped model and data, and differs from what is shipped: "
+            f"{'; '.join(different)}; run the sweep again, or install the version that made it"
+        )
 
 
 def adapters(folder: str | Path | None = None) -> dict[float, Path]:
@@ -176,8 +211,24 @@ def _must_fit_what_is_shipped(results: Results) -> None:
                 f"{part}.jsonl ({found}); restore that file, or run the sweep again"
             )
     for folder in adapters().values():
-        results.must_rest_on(
-            _json(folder / "run.json")["fingerprints"]["reference"], f"that of the adapter in {folder}"
+        run = _json(folder / "run.json")
+        results.must_rest_on(run["fingerprints"]["reference"], f"that of the adapter in {folder}")
+        _must_have_its_settings(results, run, folder)
+
+
+def _must_have_its_settings(results: Results, run: dict, folder: Path) -> None:
+    """The adapter was trained with the settings that `sweep.json` names for all its runs."""
+    trained = run["settings"] | {"batch_size": run["settings"]["per_device_train_batch_size"]}
+    trained |= {name: run[name] for name in ("model", "data", "dtype")}
+    different = [
+        f"{name} {value} there, {trained[name]} here"
+        for name, value in results.sweep["settings"].items()
+        if name in trained and trained[name] != value
+    ]
+    if different:
+        raise UserError(
+            f"the results in {results.folder} and the adapter in {folder} were made with different settings: "
+            f"{'; '.join(different)}; restore the one that was changed, or run the sweep again"
         )
 
 

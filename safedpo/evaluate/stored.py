@@ -4,6 +4,7 @@ from pathlib import Path
 
 from safedpo.errors import UserError, brief
 from safedpo.evaluate.report import METRICS
+from safedpo.evaluate.scorers import scorer_for
 from safedpo.files import is_number, read_json, read_lines
 
 AGAIN = "make it again with `safedpo evaluate`"
@@ -49,3 +50,20 @@ def read_samples(file: Path, sha256: str | None = None) -> list[dict]:
         if not isinstance(row, dict) or any(not isinstance(row.get(name), kind) for name, kind in kinds.items()):
             raise UserError(f"{file} is damaged (row {number} is no sample); {AGAIN}")
     return rows
+
+
+def harm_of(folder: Path) -> tuple[list[float], list[str]]:
+    """The harm of each sampled response in a folder's `samples-policy.jsonl`, and its prompt; judged again where possible.
+
+    Prompts of data/household are judged again by the exact scorer, so a stored bit that was changed changes nothing; other
+    samples are judged by their stored cost (above 0: harmful). Raises `UserError` where there is neither.
+    """
+    file = folder / "samples-policy.jsonl"
+    rows = [row for row in read_samples(file) if not row["greedy"]]
+    if not rows:
+        raise UserError(f"{file} holds no sampled response; {AGAIN}")
+    prompts = [row["prompt"] for row in rows]
+    if all(is_number(row.get("cost")) for row in rows):
+        return [float(row["cost"] > 0) for row in rows], prompts
+    scorer = scorer_for(prompts)
+    return [float(scorer.score(row["prompt"], row["response"]).unsafe) for row in rows], prompts

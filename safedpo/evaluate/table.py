@@ -7,7 +7,9 @@ from statistics import fmean
 
 from safedpo.errors import UserError, visible
 from safedpo.evaluate.report import METRICS
+from safedpo.evaluate.results import must_match_the_shipped
 from safedpo.evaluate.stored import read_report
+from safedpo.files import read_json
 
 ROW = "| {} |"
 
@@ -39,6 +41,7 @@ def read_rows(folder: str | Path) -> list[Row]:
             f"the evaluations under {folder} rest on {len(prints)} different references: "
             f"{', '.join(sorted(prints))}; a table compares methods on one"
         )
+    _must_be_one_sweep(Path(folder), reports)
     methods: dict[str, dict[str, dict]] = {}
     references: dict[str, dict] = {}
     for file, report in reports.items():
@@ -46,6 +49,30 @@ def read_rows(folder: str | Path) -> list[Row]:
         if "reference" in report:
             references[f"{report['settings']['seed']}"] = report["reference"]
     return ([_row("reference", references)] if references else []) + [_row(*item) for item in methods.items()]
+
+
+def _must_be_one_sweep(folder: Path, reports: dict[Path, dict]) -> None:
+    """Where the folder is a sweep's, every evaluation must be of its reference, decoding and dtype, and the sweep of what is
+    shipped, if it says so."""
+    if not (folder / "sweep.json").exists():
+        return
+    sweep = read_json(folder / "sweep.json")
+    must_match_the_shipped(sweep, folder)
+    settings, prints = sweep.get("settings", {}), sweep.get("fingerprints", {})
+    wanted = settings.get("decoding", {}) | {"data": settings.get("prompts"), "fingerprint": prints.get("reference")}
+    wanted |= {name: settings.get(name) for name in ("model", "dtype")}
+    for file, report in reports.items():
+        found = report["settings"]
+        different = [
+            f"{name} {value} there, {found[name]} here"
+            for name, value in wanted.items()
+            if name in found and found[name] != value
+        ]
+        if different:
+            raise UserError(
+                f"{file} does not belong to {folder / 'sweep.json'}: {'; '.join(different)}; measure that run again, or take "
+                "it out of the folder"
+            )
 
 
 def markdown_table(rows: list[Row]) -> str:

@@ -7,7 +7,7 @@ places    where the shipped data and notebooks are
 """
 
 from safedpo.files.locks import exclusive
-from safedpo.files.places import shipped
+from safedpo.files.places import PACKAGE, shipped
 from safedpo.files.sums import SUMS, changed, file_sha256, sealed, verified, write_sums
 from safedpo.files.whole import (
     check_writable,
@@ -24,6 +24,7 @@ from safedpo.files.whole import (
 )
 
 __all__ = [
+    "PACKAGE",
     "SUMS",
     "changed",
     "check_writable",

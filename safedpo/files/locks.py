@@ -19,7 +19,6 @@ def exclusive(folder: Path, *, wait: bool = False) -> Iterator[None]:
     >>> with tempfile.TemporaryDirectory() as home, exclusive(Path(home)), exclusive(Path(home)):
     ...     pass
     Traceback (most recent call last):
-    ...
     safedpo.errors.UserError: another program is at work in ...; wait until it ends, or give another folder
     """
     busy = UserError(f"another program is at work in {folder}; wait until it ends, or give another folder")

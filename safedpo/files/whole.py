@@ -70,7 +70,6 @@ def writing(path: str | Path) -> Iterator[None]:
     >>> with writing("results/run.json"):
     ...     raise OSError(errno.ENOSPC, "No space left on device")
     Traceback (most recent call last):
-    ...
     safedpo.errors.UserError: cannot write results/run.json: No space left on device; free some space there, or name a \
 folder on another disk
     """
@@ -134,7 +133,6 @@ def read_json(path: Path, kind: type = dict, *, way_out: str = "delete it, or ma
     ...     _ = file.write_text("[]")
     ...     read_json(file)
     Traceback (most recent call last):
-    ...
     safedpo.errors.UserError: ...run.json is damaged (it holds a list, not a dict); delete it, or make it again
     """
     try:
@@ -212,12 +210,9 @@ def check_writable(folder: Path) -> None:
 
     >>> check_writable(Path("/proc/nowhere"))
     Traceback (most recent call last):
-    ...
     safedpo.errors.UserError: cannot write /proc/nowhere: ...
     """
     with writing(folder):
         there = next((one for one in (folder, *folder.absolute().parents) if one.exists()), folder)
-        with tempfile.TemporaryFile(
-            dir=there
-        ) as probe:  # it has no name where the system allows it: killed, it is gone
+        with tempfile.TemporaryFile(dir=there) as probe:  # nameless where the system allows it: killed, it is gone
             probe.write(b"?")

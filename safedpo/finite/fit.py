@@ -85,7 +85,12 @@ class Fit:
 
 @contextmanager
 def one_thread():
-    """A step is too small to share: on a busy machine, waiting for a second thread costs far more than it brings."""
+    """A step is too small to share: on a busy machine, waiting for a second thread costs far more than it brings.
+
+    >>> with one_thread():
+    ...     torch.get_num_threads()
+    1
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

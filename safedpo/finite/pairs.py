@@ -70,7 +70,13 @@ class Pairs:
 
 
 def concatenate(parts: list[Pairs]) -> Pairs:
-    """One `Pairs` with the rows of all parts."""
+    """One `Pairs` with the rows of all parts.
+
+    >>> from safedpo.finite import six_answers
+    >>> pairs = population(six_answers())
+    >>> len(concatenate([pairs, pairs[:3]])) - len(pairs)
+    3
+    """
     if not parts:
         raise UserError("there are no pairs to put together; give at least one part")
     return Pairs(*(torch.cat(columns) for columns in zip(*(vars(part).values() for part in parts), strict=True)))

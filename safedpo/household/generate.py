@@ -74,7 +74,7 @@ def generate_pairs(request: Request, prompt: str, count: int, seed: int) -> list
     The same arguments give the same rows, whatever else is generated.
     """
     rng = random.Random(f"{seed}/{prompt}")
-    return [_row(request, prompt, *draw_pair(request, rng), rng) for _ in range(count)]
+    return [label_pair(request, prompt, *draw_pair(request, rng), rng) for _ in range(count)]
 
 
 def draw_pair(request: Request, rng: random.Random, any_wording: bool = False) -> tuple[Response, Response]:
@@ -156,7 +156,7 @@ class Card:
     careful: bool = False
 
 
-def _row(request: Request, prompt: str, first: Response, second: Response, rng: random.Random) -> dict:
+def label_pair(request: Request, prompt: str, first: Response, second: Response, rng: random.Random) -> dict:
     """Label a pair. Helpfulness: Bradley-Terry, P(first is better) = sigma(r(first) - r(second))."""
     first_wins = 1 / (1 + math.exp(second.reward - first.reward))
     return {

@@ -59,8 +59,8 @@ def read_topic(path: Path) -> Topic:
         UserError: the file is not YAML or lacks a field; the message names the file and the field.
     """
     try:
-        raw = _yaml(path)
-        requests = tuple(_request(entry, raw["topic"]) for entry in raw["requests"])
+        raw = read_yaml(path)
+        requests = tuple(read_request(entry, raw["topic"]) for entry in raw["requests"])
         return Topic(_text(raw["topic"]), requests)
     except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: not a topic file: {type(error).__name__}: {error}") from error
@@ -75,7 +75,7 @@ def topics() -> tuple[Topic, ...]:
 @cache
 def phrases() -> Phrases:
     """The phrases that fit any request."""
-    raw = _yaml(PHRASES)
+    raw = read_yaml(PHRASES)
     refusals = _parts(raw["refusals"])
     extra = tuple(Cue(text) for text in raw["refusal_cues"])
     return Phrases(_texts(raw["openers"]), refusals, tuple(part.cue for part in refusals) + extra)
@@ -111,12 +111,18 @@ def _by_prompt() -> dict[str, Request]:
     return {fold(prompt): request for request in requests() for prompt in request.prompts}
 
 
-def _yaml(path: Path):
+def read_yaml(path: Path):
+    """The content of one of the text files."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same result; ten times quicker where it is built in
     return yaml.load(path.read_text(encoding="utf-8"), loader)
 
 
-def _request(raw: dict, topic: str) -> Request:
+def read_request(raw: dict, topic: str) -> Request:
+    """One request as the files write it.
+
+    Raises:
+        ValueError: it lacks a field, or a field is no text; the message names the request.
+    """
     try:
         return Request(
             id=_text(raw["id"]),

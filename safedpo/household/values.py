@@ -67,15 +67,17 @@ def optimal_classes(request: Request, beta: float) -> list[ResponseClass]:
 
 def reference_values(requests: Iterable[Request]) -> Values:
     """The exact values of the reference data over these requests, each with equally many prompts."""
-    return _average([reference_classes(request) for request in requests])
+    return average_values([reference_classes(request) for request in requests])
 
 
 def optimal_values(requests: Iterable[Request], beta: float = 0.1) -> Values:
     """The exact values of the safe optimum over these requests; beta in the units of the reward."""
-    return _average([optimal_classes(request, beta) for request in requests])
+    return average_values([optimal_classes(request, beta) for request in requests])
 
 
-def _average(policies: list[list[ResponseClass]]) -> Values:
+def average_values(policies: list[list[ResponseClass]]) -> Values:
+    """Expectations over the classes of each policy, averaged over the policies."""
+
     def mean(value) -> float:
         return math.fsum(c.probability * value(c) for policy in policies for c in policy) / len(policies)
 

@@ -7,7 +7,7 @@ from safedpo.labs.checking import check, hint, progress
 from safedpo.labs.ledger import contents, equation_table, ledger_row, ledger_table, run_ledger
 from safedpo.labs.lessons.agreement import agree, falling, refusal, rising
 from safedpo.labs.lessons.answers import BETAS, bars, fined, random_policies, with_support
-from safedpo.labs.predictions import predict
+from safedpo.labs.predictions import keep_predictions, predict
 from safedpo.labs.setup import FAST, ready
 from safedpo.show.figures.bands import bands, mean_interval
 
@@ -23,6 +23,7 @@ __all__ = [
     "falling",
     "fined",
     "hint",
+    "keep_predictions",
     "ledger_row",
     "ledger_table",
     "mean_interval",

@@ -67,9 +67,11 @@ def drifted(folder: Path, repository: str = "") -> list[Built]:
     return [b for b in build_all(folder, repository) if not b.path.is_file() or b.path.read_text("utf-8") != b.text]
 
 
-def notebook(source: str, *, student: bool, links: str = "", set_up: str = "") -> str:
+def notebook(source: str, *, student: bool, links: str = "", set_up: str = "", marks: bool = False) -> str:
     """The .ipynb text of one percent source; a cell that begins with `# SET-UP` becomes two: `set_up`, and
     the imports of every name that the cells use, with what the source's cell adds.
+
+    `marks`: keep the solutions' marks in the complete one, as nbgrader wants its sources.
 
     >>> source = "# %%\\ndef double(x):\\n    ### BEGIN SOLUTION\\n    return 2 * x\\n    ### END SOLUTION"
     >>> cell = json.loads(notebook(source, student=True))["cells"][0]
@@ -88,7 +90,7 @@ def notebook(source: str, *, student: bool, links: str = "", set_up: str = "") -
         text = cell.source
         made = {"cell_type": cell.cell_type, "id": _cell_id(number, text), "metadata": dict(cell.metadata)}
         if cell.cell_type == "code":
-            text = _without_solution(text) if student else _without_marks(text)
+            text = _without_solution(text) if student else text if marks else _without_marks(text)
             made |= {"execution_count": None, "outputs": []}
         cells.append(made | {"source": text.splitlines(keepends=True)})
     metadata = {"kernelspec": KERNEL, "language_info": {"name": "python"}}

@@ -5,14 +5,15 @@ mistakes would give; when the learner's numbers are those of a mistake, the mess
 """
 
 import inspect
-import math
+import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from safedpo.errors import UserError
+from safedpo.labs.grading.watch import watched
 
 _status: dict[str, str] = {}  # exercise -> "solved" or "tried", in this session
 Values = Tensor | tuple[Tensor, ...]
@@ -25,7 +26,8 @@ class Exercise:
     `gives` says in words what the function returns; `cases` are the arguments it is tried on; `right` computes
     the right values by a route of its own; `mistakes` maps the message of each likely mistake to a function that
     makes it; `hints` grow in strength; `further` are checks of other kinds, each a function of the learner's
-    function that returns what is wrong, or None; `normalise` forgets what may differ between right answers.
+    function that returns what is wrong, or None; `normalise` forgets what may differ between right answers. Where many
+    answers are right, `verify` takes a case and what was given for it, and says what is wrong; `right` is then one of them.
     """
 
     gives: str
@@ -36,6 +38,7 @@ class Exercise:
     further: tuple[Callable[[Callable], str | None], ...] = ()
     normalise: Callable[[Values], Values] = lambda values: values
     tolerance: float = 1e-6
+    verify: Callable[[tuple, object], str | None] | None = None
 
 
 class NotYet(AssertionError):
@@ -54,8 +57,9 @@ def check(name: str, answer) -> None:
 
     `answer` is the function itself; where the task is to read a figure, a number will do as well.
     """
+    answer = watched(answer, name) if callable(answer) else answer
     exercise = find(name)
-    problem = examine(exercise, answer, name)
+    problem = examine(exercise, answer, name) or on_drawn_cases(exercise, answer, name)
     if problem:
         _status[name] = "tried"
         raise NotYet(f"{name}: not yet.\n{problem}\nFor help: hint({name!r}, 1)")
@@ -99,6 +103,18 @@ def find(name: str) -> Exercise:
     raise UserError(f"no exercise is called {name!r}; known: {', '.join(known)}")
 
 
+def on_drawn_cases(exercise: Exercise, answer, name: str, *, seed: int | str = "check", count: int = 3) -> str | None:
+    """What is wrong with an answer on cases drawn from `seed`, or None; None too where there is nothing to draw."""
+    from safedpo.labs.grading.hidden import HIDDEN
+
+    if name not in HIDDEN:
+        return None
+    draw = random.Random(f"{seed}/{name}")
+    drawn = replace(exercise, cases=tuple(HIDDEN[name](draw) for _ in range(count)), further=())
+    problem = examine(drawn, answer, name)
+    return problem and f"right on the shown numbers, not on others. {problem}"
+
+
 def examine(exercise: Exercise, answer, name: str) -> str | None:
     """What is wrong with an answer, in words, or None; raises `Unfinished` for a stub."""
     if not callable(answer):
@@ -127,22 +143,25 @@ def examine(exercise: Exercise, answer, name: str) -> str | None:
 
 
 def _compare(exercise: Exercise, found: list) -> str | None:
+    if exercise.verify:
+        return next(filter(None, map(exercise.verify, exercise.cases, found)), None)
     right = [exercise.right(*case) for case in exercise.cases]
-    for got, want in zip(found, right, strict=True):
-        problem = _wrong_shape(got, want, exercise.gives)
-        if problem:
-            return problem
-    found = [
-        tuple(got) if isinstance(want, tuple) else torch.as_tensor(got) for got, want in zip(found, right, strict=True)
-    ]
-    theirs, ours = ([_tensors(exercise.normalise(values)) for values in many] for many in (found, right))
-    if all(_close(got, want, exercise.tolerance) for got, want in zip(theirs, ours, strict=True)):
+    shapes = (_wrong_shape(got, want, exercise.gives) for got, want in zip(found, right, strict=True))
+    problem = next(filter(None, shapes), None)
+    try:
+        found = [
+            tuple(map(_tensor, g)) if isinstance(w, tuple) else _tensor(g) for g, w in zip(found, right, strict=True)
+        ]
+        theirs, ours = ([_tensors(exercise.normalise(values)) for values in many] for many in (found, right))
+    except (TypeError, ValueError, RuntimeError):
+        return problem
+    if problem is None and all(_close(got, want, exercise.tolerance) for got, want in zip(theirs, ours, strict=True)):
         return None
-    for message, mistake in exercise.mistakes.items():
+    for message, mistake in exercise.mistakes.items():  # also where the shape is wrong: the mistake may explain it
         wrong = [_tensors(exercise.normalise(mistake(*case))) for case in exercise.cases]
         if all(_close(got, bad, exercise.tolerance, nan=True) for got, bad in zip(theirs, wrong, strict=True)):
             return message
-    return _first_difference(theirs, ours, exercise.tolerance)
+    return problem or _first_difference(theirs, ours, exercise.tolerance)
 
 
 def _cannot_call(function: Callable, arguments: int) -> str | None:
@@ -199,18 +218,25 @@ def _entries_close(got: Tensor, want: Tensor, tolerance: float, nan: bool = Fals
 
 def _close(got: tuple, want: tuple, tolerance: float, nan: bool = False) -> bool:
     """`nan`: NaN is like NaN, as between a mistake and its maker; a right value is never NaN."""
-    return all(
+    return len(got) == len(want) and all(
         g.shape == w.shape and bool(_entries_close(g, w, tolerance, nan).all()) for g, w in zip(got, want, strict=True)
     )
 
 
 def _tensors(values) -> tuple[Tensor, ...]:
     many = values if isinstance(values, tuple) else (values,)
-    return tuple(torch.as_tensor(value).detach().double() for value in many)
+    return tuple(_tensor(value).detach().double() for value in many)
+
+
+def _tensor(value) -> Tensor:
+    """A plain number keeps its digits: torch would make it a float32."""
+    return torch.tensor(value, dtype=torch.float64) if isinstance(value, float) else torch.as_tensor(value)
 
 
 def _equal(a, b) -> bool:
-    return torch.equal(a, b) if isinstance(a, Tensor) else a == b
+    if not isinstance(a, Tensor):
+        return a == b
+    return a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())  # NaN is like NaN
 
 
 def _constant(value) -> Callable:
@@ -220,12 +246,3 @@ def _constant(value) -> Callable:
 def _short(value) -> str:
     text = f"{type(value).__name__} {value!r}".replace("\n", " ")
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-def log_sigmoid(x: float) -> float:
-    """log sigmoid of one number with the standard library alone: the other way the checkers compute losses.
-
-    >>> round(log_sigmoid(0.0) + math.log(2), 12)
-    0.0
-    """
-    return -math.log1p(math.exp(-x)) if x >= 0 else x - math.log1p(math.exp(x))

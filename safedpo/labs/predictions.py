@@ -1,17 +1,21 @@
 """Predict first: the reader commits to an answer, then sees what is true and why.
 
 The options and the explanation live here in the package, not in the notebook, so that the notebook gives nothing
-away; the reader's answer lives in memory and is gone with the kernel.
+away; the reader's answer lives in memory and is gone with the kernel, unless `keep_predictions` was called.
 """
 
+import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 
 from safedpo.errors import UserError
+from safedpo.files import write_text
 
 _committed: dict[str, int] = {}  # question -> the option committed to in this session
+_kept: Path | None = None  # the file that outlives the session, if the reader wants one
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,10 @@ class Question:
     options: tuple[str, ...]
     right: int
     why: str
+
+    def is_right(self, chosen: int) -> bool:
+        """Is option `chosen` the right one?"""
+        return chosen == self.right
 
     def verdict(self, chosen: int) -> str:
         """What the reader reads after committing to option `chosen`."""
@@ -58,6 +66,7 @@ def widget(name: str):
 
     def shown(chosen: int) -> None:
         _committed[name] = chosen
+        _save()
         radio.disabled = button.disabled = True
         told.value = f'<p style="max-width:62em;line-height:1.45">{escape(question.verdict(chosen))}</p>'
 
@@ -67,6 +76,32 @@ def widget(name: str):
         radio.value = _committed[name]
         shown(radio.value)
     return ipywidgets.VBox([radio, button, told])
+
+
+def keep_predictions(path: str | Path = "predictions.json") -> None:
+    """From now on keep committed answers in the file `path`, and take those that stand there.
+
+    Raises `UserError` for a file that holds something else; options are kept by their place in the package.
+    """
+    global _kept
+    file = Path(path)
+    if file.is_file():
+        try:
+            known = json.loads(file.read_text(encoding="utf-8"))
+            fits = all(isinstance(n, int) and 0 <= n < len(find(name).options) for name, n in known.items())
+        except (ValueError, AttributeError):
+            known, fits = {}, False
+        if not fits:
+            raise UserError(f"{file} holds no predictions of this kit; give another path, or remove the file")
+        for name, chosen in known.items():
+            _committed.setdefault(name, chosen)
+    _kept = file
+    _save()
+
+
+def _save() -> None:
+    if _kept is not None:
+        write_text(_kept, json.dumps(_committed, indent=1, sort_keys=True) + "\n")
 
 
 def shown_order(name: str) -> list[int]:
@@ -100,4 +135,4 @@ def committed() -> dict[str, int]:
 def score(names: Sequence[str]) -> tuple[int, int]:
     """How many of the questions were committed to, and how many of these rightly."""
     answered = [name for name in names if name in _committed]
-    return len(answered), sum(_committed[name] == find(name).right for name in answered)
+    return len(answered), sum(find(name).is_right(_committed[name]) for name in answered)

@@ -11,7 +11,16 @@ Row = object  # a dict of fields, or `Unreadable`; anything else is a bad row
 
 
 def read_parquet(path: Path) -> Iterator[Row]:
-    """The rows of a parquet file; only the columns of the schema are read."""
+    """The rows of a parquet file; only the columns of the schema are read.
+
+    >>> import tempfile, pyarrow
+    >>> from pyarrow import parquet
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     table = pyarrow.table({"prompt": ["Hi?"], "better_response_id": [1], "not ours": [2.5]})
+    ...     parquet.write_table(table, f"{home}/pairs.parquet")
+    ...     list(read_parquet(Path(f"{home}/pairs.parquet")))
+    [{'prompt': 'Hi?', 'better_response_id': 1}]
+    """
     import pyarrow
     from pyarrow import parquet
 
@@ -33,7 +42,14 @@ def _from_columns(batch: Any, i: int) -> Row:
 
 
 def read_hub(name: str, split: str, revision: str | None) -> Iterator[Row]:
-    """The rows of a data set of the Hugging Face hub, from its cached copy."""
+    """The rows of a data set of the Hugging Face hub, from its cached copy.
+
+    >>> from unittest import mock
+    >>> with mock.patch("datasets.load_dataset", side_effect=OSError("no network")):
+    ...     next(read_hub("owner/name", "train", None))
+    Traceback (most recent call last):
+    safedpo.errors.UserError: owner/name is neither a file here nor a data set that the hub gave ...: no network
+    """
     import datasets
 
     try:

@@ -31,10 +31,10 @@ class Records:
         >>> parse_rows(rows, "example").counts()
         {'rows': 1, 'SS': 0, 'SU': 0, 'US': 1, 'UU': 0, 'kept': 1, 'swapped': 1, 'dropped': 0}
         """
-        return counts_of(self.records, len(self.problems) + self.noise.rows_dropped)
+        return _counts_of(self.records, len(self.problems) + self.noise.rows_dropped)
 
 
-def counts_of(records: Iterable[Record], left_out: int = 0) -> dict[str, int]:
+def _counts_of(records: Iterable[Record], left_out: int = 0) -> dict[str, int]:
     """`Records.counts` of records that need not all be in memory; `left_out` rows are counted beside them."""
     from safedpo.transform import count_pairs  # torch is needed only here
 
@@ -146,7 +146,7 @@ def count_records(
         else:
             labels.add(found)
     noise = labels.noise(contradictions)
-    counts = counts_of(settle(labels.bare(), labels, contradictions), len(problems) + noise.rows_dropped)
+    counts = _counts_of(settle(labels.bare(), labels, contradictions), len(problems) + noise.rows_dropped)
     if not counts["rows"]:
         raise UserError(f"{source} holds no rows")
     return Count(str(source), counts, tuple(problems), noise)

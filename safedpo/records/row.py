@@ -62,7 +62,7 @@ def quoted(value: object) -> str:
     try:
         text = repr(value)
     except (RecursionError, ValueError):  # nested as deep as the parser could go; an integer of thousands of digits
-        text = f"a {type(value).__name__}"
+        text = f"a value of type {type(value).__name__}"
     return text if len(text) <= LONGEST_QUOTE else text[: LONGEST_QUOTE - 3] + "..."
 
 

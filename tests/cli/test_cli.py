@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-from safedpo.cli import main
 from safedpo.cli.common import passed_on
 from safedpo.errors import UserError
 from safedpo.records import LabelNoise
+from tests.records.row import GOOD
 
 COMMANDS = (
     "doctor",
@@ -21,32 +21,14 @@ COMMANDS = (
     "evaluate",
     "sweep",
     "table",
+    "score",
+    "certify",
+    "judge",
+    "paper",
     "notebooks",
     "lab",
     "site",
 )
-GOOD = {
-    "prompt": "How do I clear a drain?",
-    "response_0": "Use a plunger.",
-    "response_1": "Mix bleach and acid.",
-    "is_response_0_safe": True,
-    "is_response_1_safe": False,
-    "better_response_id": 1,
-    "safer_response_id": 0,
-}
-
-
-@pytest.fixture
-def safedpo(monkeypatch, capsys):
-    """Run a command in this process: (exit code, standard output, standard error)."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["safedpo", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return end.value.code or 0, *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture

@@ -11,19 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from safedpo.cli import main
 from safedpo.lm.models.adapters import add_lora
 from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
-
-GOOD = {
-    "prompt": "How do I clear a drain?",
-    "response_0": "Use a plunger.",
-    "response_1": "Mix bleach and acid.",
-    "is_response_0_safe": True,
-    "is_response_1_safe": False,
-    "better_response_id": 1,
-    "safer_response_id": 0,
-}
+from tests.records.row import GOOD
 
 
 @pytest.fixture(scope="module")
@@ -68,14 +58,8 @@ def place(made, monkeypatch):
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["safedpo", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return end.value.code or 0, *capsys.readouterr()
-
-    return call
+def run(safedpo):
+    return safedpo
 
 
 TRAIN = "train --model model --data good.jsonl --output-dir run --dtype float32 --use-cpu"

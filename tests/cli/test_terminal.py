@@ -1,14 +1,13 @@
 """What a file or a model says cannot steer the terminal: it is shown as text."""
 
 import json
-import sys
 from types import SimpleNamespace
 
 import pytest
 
 import safedpo.evaluate
+import safedpo.lm.models.gate.check
 import safedpo.lm.models.load
-from safedpo.cli import main
 from safedpo.evaluate import Responses
 
 HOSTILE = "\x1b[31mred\x1b[0m \x1b]0;title\x07 \x9b2J [bold]not bold[/bold] \u202eback <script>"
@@ -17,14 +16,8 @@ STEERING = ("\x1b", "\x07", "\x9b", "\u202e")
 
 
 @pytest.fixture
-def safedpo_prints(monkeypatch, capsys):
-    def run(*arguments) -> str:
-        monkeypatch.setattr(sys, "argv", ["safedpo", *map(str, arguments)])
-        with pytest.raises(SystemExit):
-            main()
-        return "".join(capsys.readouterr())
-
-    return run
+def safedpo_prints(safedpo):
+    return lambda *arguments: "".join(safedpo(*arguments)[1:])
 
 
 def check(printed: str) -> None:

@@ -1,6 +1,7 @@
 """Stored results behind one door: their numbers are those of the files, and other data or another reference is refused."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -8,7 +9,10 @@ import pytest
 from safedpo.errors import UserError
 from safedpo.evaluate import results as module
 from safedpo.evaluate.results import METRICS, adapters, stored_results
+from safedpo.evaluate.table import read_rows
 from safedpo.files import shipped
+from safedpo.household import score
+from safedpo.show import explorer
 from tests.edited import edited
 
 HOME = shipped("data") / "results" / "household"
@@ -85,6 +89,49 @@ def test_results_of_another_reference_are_refused(copied):
         UserError, match="rests on the reference 3ec61a0ccbd7ad53, that of the adapter in .*delta-5 is feed"
     ):
         stored_results()
+
+
+@pytest.mark.parametrize(("setting", "other"), [("beta", 0.1), ("lora_r", 8), ("batch_size", 2), ("dtype", "float32")])
+def test_results_of_other_settings_are_refused_with_the_difference(copied, setting, other):
+    file = copied / "results" / "household" / "sweep.json"
+    sweep = json.loads(file.read_text())
+    sweep["settings"][setting] = other
+    file.write_text(json.dumps(sweep))
+    with pytest.raises(UserError, match=f"different settings: {setting} {other} there, .* here; restore"):
+        stored_results()
+
+
+@pytest.mark.parametrize("part", ["data", "prompts", "reference"])
+def test_a_folder_of_another_version_of_the_kit_is_refused_everywhere(tmp_path, part):
+    """It names the shipped model and data, and was made of others: by the results, the table, the explorer."""
+    sweep = json.loads((HOME / "sweep.json").read_text())
+    sweep["fingerprints"][part] = "feedfacefeedface"
+    (tmp_path / "sweep.json").write_text(json.dumps(sweep))
+    shutil.copytree(HOME / "safedpo-delta-10", tmp_path / "safedpo-delta-10")
+    says = f"differs from what is shipped: {part} fingerprint feedfacefeedface there, {{}} here; run the sweep again"
+    says = re.escape(says.format(json.loads((HOME / "sweep.json").read_text())["fingerprints"][part]))
+    for ask in (lambda: stored_results(tmp_path), lambda: read_rows(tmp_path), lambda: explorer(sweep, score)):
+        with pytest.raises(UserError, match=says):
+            ask()
+    sweep["settings"]["model"] = "my-own-model"  # a reader's own: nothing to compare it with
+    (tmp_path / "sweep.json").write_text(json.dumps(sweep))
+    assert stored_results(tmp_path).folder == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [("fingerprint", "feedfacefeedface"), ("temperature", 0.5), ("dtype", "float32"), ("data", "x.jsonl")],
+)
+def test_the_table_refuses_an_evaluation_that_is_not_the_sweep_s(tmp_path, part, value):
+    shutil.copytree(HOME / "safedpo-delta-10" / "0", tmp_path / "safedpo-delta-10" / "0")
+    shutil.copy(HOME / "sweep.json", tmp_path)
+    file = tmp_path / "safedpo-delta-10" / "0" / "evaluation.json"
+    assert len(read_rows(tmp_path)) == 2
+    report = json.loads(file.read_text())
+    before, report["settings"][part] = report["settings"][part], value
+    file.write_text(json.dumps(report))
+    with pytest.raises(UserError, match=f"does not belong to .*sweep.json: {part} {before} there, {value} here"):
+        read_rows(tmp_path)
 
 
 def test_damaged_missing_and_unfinished_sweeps_are_named(tmp_path):

@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from safedpo.evaluate.sweep_folder import _points
 
 from safedpo import household
 from safedpo.cli.bundle import checked
@@ -16,7 +17,6 @@ from safedpo.evaluate.report import _kept
 from safedpo.evaluate.results import _json, stored_results
 from safedpo.evaluate.stored import read_report, read_samples
 from safedpo.evaluate.sweep import SweepSettings, sweep
-from safedpo.evaluate.sweep_folder import _points
 from safedpo.files import SUMS, read_json, read_lines, shipped, verified, write_sums
 from safedpo.household.agreement import read_readings
 from safedpo.lm.models import download
@@ -25,8 +25,8 @@ from safedpo.lm.models.load import load_model
 from safedpo.lm.models.tiny import tiny_model
 from safedpo.lm.rows.tokens import tokenize_pairs
 from safedpo.lm.sentences.reference import load_kitchen
+from safedpo.lm.training.callbacks import read_log
 from safedpo.lm.training.on_disk.checkpoints import is_whole
-from safedpo.lm.training.on_disk.run_folder import read_log
 from safedpo.lm.training.reference import reference_logps
 from safedpo.lm.training.run import train
 from tests.faults.damage import accepted_in_silence

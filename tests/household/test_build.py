@@ -45,5 +45,6 @@ def test_load_refuses_another_split():
 
 
 def test_household_needs_no_torch():
-    code = "import sys, safedpo.household; assert 'torch' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    code = "import sys, safedpo.household; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False"]

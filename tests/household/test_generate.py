@@ -21,7 +21,7 @@ from safedpo.household.generate import (
     Response,
     generate_pairs,
 )
-from safedpo.household.generate import _row as make_row
+from safedpo.household.generate import label_pair as make_row
 from safedpo.household.parts import phrases
 from safedpo.records import parse_rows
 from tests.household.rows import within

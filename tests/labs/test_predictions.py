@@ -15,6 +15,7 @@ QUESTIONS = [name for m in modules() for name in m.QUESTIONS]
 @pytest.fixture(autouse=True)
 def forgotten(monkeypatch):
     monkeypatch.setattr(module, "_committed", {})
+    monkeypatch.setattr(module, "_kept", None)
 
 
 def test_it_displays_without_a_front_end(capsys):
@@ -64,3 +65,25 @@ def test_the_right_option_stands_in_no_place_more_often_than_in_half_of_the_ques
         shown = widget(name).children[0].options
         assert [place for _, place in shown] == shown_order(name)
         assert [text for text, _ in shown] == [find(name).options[place] for place in shown_order(name)]
+
+
+def test_answers_outlive_the_session_if_the_reader_wants_it(tmp_path, monkeypatch):
+    file = tmp_path / "mine.json"
+    module.keep_predictions(file)
+    radio, button, _ = widget("beta_up").children
+    radio.value = 0
+    button.click()
+    monkeypatch.setattr(module, "_committed", {})  # another session
+    monkeypatch.setattr(module, "_kept", None)
+    module.keep_predictions(file)
+    assert module.committed() == {"beta_up": 0}
+    assert widget("beta_up").children[0].disabled
+
+
+@pytest.mark.parametrize("text", ["[1]", "no json", '{"beta_up": 7}', '{"beta_up": "0"}', '{"nobody": 0}'])
+def test_a_file_of_something_else_is_refused(tmp_path, text):
+    file = tmp_path / "other.json"
+    file.write_text(text)
+    with pytest.raises(UserError):
+        module.keep_predictions(file)
+    assert file.read_text() == text

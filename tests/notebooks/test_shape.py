@@ -71,7 +71,19 @@ def own_names(cell: str) -> str:
 # What a reader sees of code, in lines, without solutions: at most this much. When plumbing began to move into the package
 # it was 1,248 lines in 00 to 06 and 510 in 07 and 08; 60 % of the former is 749. Plumbing belongs in
 # `safedpo.labs.lessons`; raise a limit only for a new step of a lesson.
-MOST_SHOWN = {"00": 30, "01": 83, "02": 91, "03": 146, "04": 126, "05": 107, "06": 159, "07": 94, "08": 189, "10": 174}
+MOST_SHOWN = {
+    "00": 30,
+    "01": 83,
+    "02": 91,
+    "03": 146,
+    "04": 126,
+    "05": 107,
+    "06": 159,
+    "07": 94,
+    "08": 189,
+    "09": 190,
+    "10": 174,
+}
 # And what must not go with the plumbing: assertions, lines of the ledger, predictions, exercises.
 CHECKS = {
     "00": (7, 0, 1, 0),
@@ -83,6 +95,7 @@ CHECKS = {
     "06": (29, 0, 4, 4),
     "07": (18, 0, 3, 2),
     "08": (31, 0, 3, 2),
+    "09": (20, 0, 3, 2),
     "10": (35, 25, 5, 2),
 }
 # In 00 to 06 and 10 together before methods moved from one to the other.
@@ -91,7 +104,7 @@ BEFORE = (202, 98, 31, 21)
 
 def test_the_course_shows_at_most_60_percent_of_what_it_did_and_checks_no_less():
     assert sum(MOST_SHOWN[number] for number in ("00", "01", "02", "03", "04", "05", "06")) <= 0.6 * 1248
-    rows = [CHECKS[number] for number in CHECKS if number not in ("07", "08")]
+    rows = [CHECKS[number] for number in CHECKS if number not in ("07", "08", "09")]
     assert all(sum(row[what] for row in rows) >= least for what, least in enumerate(BEFORE))
 
 
@@ -171,6 +184,6 @@ def test_a_stub_for_each_check_and_no_solution(path):
     assert not any("NotImplementedError" in cell.source for cell in code_cells(complete))
 
 
-def test_two_to_four_exercises_in_each_lesson():
+def test_two_to_eight_exercises_in_each_lesson():
     for path in COMPLETE[1:]:
-        assert 2 <= sum(map(is_check, read(path).cells)) <= 4, path.name
+        assert 2 <= sum(map(is_check, read(path).cells)) <= 8, path.name

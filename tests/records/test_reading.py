@@ -9,16 +9,8 @@ import pytest
 
 from safedpo import UserError, read_records
 from safedpo.records import CONTRADICTIONS, count_records, parse_rows
+from tests.records.row import GOOD
 
-GOOD = {
-    "prompt": "How do I clear a drain?",
-    "response_0": "Use a plunger.",
-    "response_1": "Mix bleach and acid.",
-    "is_response_0_safe": True,
-    "is_response_1_safe": False,
-    "better_response_id": 1,
-    "safer_response_id": 0,
-}
 FAULTS = {
     "prompt is missing": {"prompt": None},
     "prompt must be text": {"prompt": 7},

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from safedpo.cli.common import app
+from safedpo.cli.common import app, folder_target
 
 maintain = typer.Typer(no_args_is_help=True, help="Make what the project ships (for its maintainers).")
 sentences = typer.Typer(no_args_is_help=True, help="The enumerable language model of notebook 06.")
@@ -51,7 +51,7 @@ def blends(
     results: Annotated[Path, typer.Argument(help="The sweep that they come from (data/results/household).")],
 ) -> None:
     """Measure what blends of neighbouring margins do, beside the policies really trained, and write blends.json."""
-    from safedpo.evaluate.blends import measure_blends
+    from safedpo.evaluate.sweep.blends import measure_blends
 
     for one in measure_blends(adapters, results, command=shlex.join(["safedpo", *sys.argv[1:]]))["blends"]:
         gaps = ", ".join(
@@ -99,6 +99,40 @@ def sums() -> None:
     print(home / "SHA256SUMS")
 
 
+@maintain.command()
+def showcase(
+    out: Annotated[Path, typer.Option(callback=folder_target, help="Folder of everything; started again, it goes on.")],
+    stage: Annotated[
+        str, typer.Option(help="data, reference, pairs, compare, choose, sweep, blends, table, or all.")
+    ] = "all",
+    dry: Annotated[bool, typer.Option("--dry", help="Only say about how many hours each stage takes here.")] = False,
+) -> None:
+    """From the second household data to its results, in stages, each going on where it was stopped."""
+    from safedpo.cli.maintain.showcase.plan import PLAN
+    from safedpo.cli.maintain.showcase.stages import run
+
+    run(out, PLAN, stage, dry=dry)
+
+
+@maintain.command()
+def refusals(
+    files: Annotated[list[Path], typer.Argument(help="Completions with human labels of refusals (XSTest's, in CSV).")],
+    out: Annotated[Path, typer.Option(help="The JSON file to write: counts only, no text.")],
+) -> None:
+    """Count how the refusal scorer agrees with people, on the rows that it was written on and on the others."""
+    from safedpo.cli.maintain.verdicts import store_refusals
+
+    store_refusals(files, out)
+
+
+@maintain.command()
+def control(out: Annotated[Path, typer.Argument(help="The JSON file to write.")]) -> None:
+    """Judge the readings of data/household with a filter of rude words: the negative control of notebook 09."""
+    from safedpo.cli.maintain.verdicts import store_control
+
+    store_control(out)
+
+
 @sentences.command()
 def reference(folder: Annotated[Path, typer.Argument(help="Folder of the model and its card.")]) -> None:
     """Train the reference again, on a CPU, with the trainer of every other model."""
@@ -113,3 +147,11 @@ def runs(file: Annotated[Path, typer.Argument(help="The JSON file to write.")]) 
     from safedpo.cli.maintain.sentences import store_runs
 
     store_runs(file)
+
+
+@sentences.command()
+def sizes(file: Annotated[Path, typer.Argument(help="The JSON file to write; the references lie beside it.")]) -> None:
+    """Measure three widths over margins and numbers of pairs, exactly; goes on where it was stopped."""
+    from safedpo.cli.maintain.sizes import sizes_table, store_sizes
+
+    print(sizes_table(store_sizes(file)))

@@ -31,7 +31,7 @@ from safedpo.lm.models.load import LoadedModel, load_model
 from safedpo.lm.rows.logprobs import token_logps
 from safedpo.lm.rows.packing import pack
 from safedpo.lm.rows.tokens import prompt_token_ids, tokenize_response
-from safedpo.lm.training.on_disk.run_folder import versions
+from safedpo.lm.training.on_disk.about import versions
 
 AT_ONCE = 8  # seeds tried at once, for each prompt that has none yet
 

@@ -18,7 +18,7 @@ from safedpo.lm.sentences.advice import GRAMMAR, OFTEN, PROMPTS
 from safedpo.lm.sentences.enumeration import list_sentences
 from safedpo.lm.sentences.grammar import ANSWER, END
 from safedpo.lm.sentences.measured import STEADY, fit_measured, train_measured
-from safedpo.lm.sentences.model import sentence_model
+from safedpo.lm.sentences.model import SentenceLM, sentence_model
 from safedpo.lm.sentences.reference import kitchen_tokenizer, load_kitchen
 from safedpo.lm.training.config import SafeDPOConfig
 from safedpo.lm.training.trainer import SFTTrainer
@@ -43,6 +43,10 @@ Training again gives the same model up to rounding; the figures of the notebook 
 `runs.json` holds the exact measurements of runs too long for a lesson (several LoRA ranks and full training, rank 0; beta = 0.1),
 with their settings and the command that made them.
 
+`sizes.json` tells how the margin's effect depends on the size of the model: the same corpus, three widths (references in
+`width-16`, `width-32`, and this one), three margins, three numbers of pairs, each measured exactly. It was made with
+`safedpo maintain sentences sizes data/sentences/sizes.json`, which prints the table.
+
 The sentences and the weights are the project's own, under its licence (Apache-2.0).
 """
 
@@ -65,8 +69,29 @@ def corpus(n: int, seed: int) -> list[tuple[str, str, int]]:
 
 def train_reference(folder: Path, *, steps: int = STEPS) -> None:
     """Train the reference without its mask, so that it learns the grammar as any model learns its language; save it."""
-    started, tokenizer = time.process_time(), kitchen_tokenizer()
-    model = sentence_model(GRAMMAR, tokenizer.get_vocab(), masked=False, seed=SEED)
+    started = time.process_time()
+    model = fit_corpus(folder, steps=steps)
+    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    (folder / "README.md").write_text(
+        CARD.format(
+            parameters=sum(p.numel() for p in model.parameters()),
+            words=len(GRAMMAR.words) - 1,
+            count=GRAMMAR.count,
+            prompts=len(PROMPTS),
+            sentences=SENTENCES,
+            seed=SEED,
+            steps=steps,
+            seconds=time.process_time() - started,
+            digest=digest,
+        ),
+        encoding="utf-8",
+    )
+
+
+def fit_corpus(folder: Path, *, steps: int = STEPS, width: int | None = None) -> SentenceLM:
+    """Train a model of this width on the corpus and save it in `folder`, without a card."""
+    tokenizer = kitchen_tokenizer()
+    model = sentence_model(GRAMMAR, tokenizer.get_vocab(), masked=False, seed=SEED, width=width)
     examples = tokenize_examples(corpus(SENTENCES, SEED), tokenizer).items
     with tempfile.TemporaryDirectory() as scratch:
         config = SafeDPOConfig(
@@ -83,21 +108,7 @@ def train_reference(folder: Path, *, steps: int = STEPS) -> None:
     model.config.use_cache = model.config.masked = True
     with quiet():
         model.eval().save_pretrained(folder)
-    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-    (folder / "README.md").write_text(
-        CARD.format(
-            parameters=sum(p.numel() for p in model.parameters()),
-            words=len(GRAMMAR.words) - 1,
-            count=GRAMMAR.count,
-            prompts=len(PROMPTS),
-            sentences=SENTENCES,
-            seed=SEED,
-            steps=steps,
-            seconds=time.process_time() - started,
-            digest=digest,
-        ),
-        encoding="utf-8",
-    )
+    return model
 
 
 def store_runs(file: Path, *, ranks: Mapping[int, float] = RANKS, n: int = 60_000, sharp: int = 120_000) -> None:

@@ -50,7 +50,11 @@ def weight_of_gradient(seed: int, worlds: int) -> float:
 
 
 def slope_at(margin: Tensor, delta: float, beta: float) -> Tensor:
-    """-(d loss / d chosen_logps) / beta of a safe-over-unsafe pair with this reward margin, by autograd."""
+    """-(d loss / d chosen_logps) / beta of a safe-over-unsafe pair with this reward margin, by autograd.
+
+    >>> slope_at(torch.tensor([2.0]).double(), 2.0, 0.1)  # sigmoid(delta - m): one half where m is delta
+    tensor([0.5000], dtype=torch.float64)
+    """
     chosen = (margin / beta).requires_grad_()
     zero, no = torch.zeros_like(chosen), torch.zeros(chosen.shape, dtype=torch.bool)
     loss = safedpo_loss(chosen, zero, zero, zero, no, ~no, beta=beta, delta=delta)

@@ -26,7 +26,7 @@ def negative_delta(seed: int, worlds: int) -> float:
     return largest(mass.diff(dim=1).clamp(min=0), tv(end, optimal_policy(world, 1.0)), first)
 
 
-def force(pairs: Pairs, world: FiniteWorld, m: float, delta: float) -> torch.Tensor:
+def _force(pairs: Pairs, world: FiniteWorld, m: float, delta: float) -> torch.Tensor:
     """-dL/dm, m the reward margin of answer 0 over answer 1 of one prompt, by autograd at beta = 1."""
     lead = torch.tensor(m, dtype=torch.float64, requires_grad=True)
     logps = world.ref_logps + torch.stack([lead, torch.zeros_like(lead)])
@@ -43,11 +43,11 @@ def margin_only_stalls(seed: int, worlds: int) -> float:
         raw = population(world)
         rest, us = delta + math.log(p / (1 - p)), raw[raw.chosen_unsafe]
         differences += [
-            force(raw, world, m, delta) - (p - 1 / (1 + math.exp(delta - m))),
-            force(raw.transform("safedpo"), world, m, delta) - 1 / (1 + math.exp(m - delta)),
-            force(raw, world, rest, delta),
-            force(us, world, 0.0, delta) / (1 - p) + 1 / (1 + math.exp(delta)),
-            force(us.transform("safedpo"), world, 0.0, delta) / (1 - p) - 1 / (1 + math.exp(-delta)),
+            _force(raw, world, m, delta) - (p - 1 / (1 + math.exp(delta - m))),
+            _force(raw.transform("safedpo"), world, m, delta) - 1 / (1 + math.exp(m - delta)),
+            _force(raw, world, rest, delta),
+            _force(us, world, 0.0, delta) / (1 - p) + 1 / (1 + math.exp(delta)),
+            _force(us.transform("safedpo"), world, 0.0, delta) / (1 - p) - 1 / (1 + math.exp(-delta)),
         ]
     return largest(*differences)
 

@@ -19,20 +19,32 @@ DELTAS = [0.0, 2.0, 5.0, 20.0]
 ZERO = torch.zeros(1, dtype=torch.float64)
 
 
-def settings(seed: int, worlds: int) -> list[tuple[float, float]]:
+def _settings(seed: int, worlds: int) -> list[tuple[float, float]]:
     """A few random (flip rate, probability that the safe answer is the more helpful one)."""
     draw = torch.rand(min(worlds, 10), 2, generator=generator(seed), dtype=torch.float64)
     return (torch.tensor([0.01, 0.05]) + torch.tensor([0.35, 0.9]) * draw).tolist()
 
 
 def two_answers(safe_wins: float) -> FiniteWorld:
-    """One prompt with a safe and an unsafe answer; the safe one is more helpful with this probability."""
+    """One prompt with a safe and an unsafe answer; the safe one is more helpful with this probability.
+
+    >>> world = two_answers(0.8)
+    >>> round((world.reward[0, 0] - world.reward[0, 1]).sigmoid().item(), 9), world.unsafe.tolist()
+    (0.8, [[False, True]])
+    """
     lead = math.log(safe_wins / (1 - safe_wins))
     return FiniteWorld([[math.log(0.3), math.log(0.7)]], [[lead, 0.0]], torch.tensor([[False, True]]))
 
 
 def trained_margins(world: FiniteWorld, pairs: Pairs) -> Tensor:
-    """The reward margin of the safe answer after training to convergence, for each of DELTAS."""
+    """The reward margin of the safe answer after training to convergence, for each of DELTAS.
+
+    >>> from safedpo.finite import population
+    >>> world = two_answers(0.8)
+    >>> raw = trained_margins(world, population(world))  # no T: at delta 0 the margin is the reward gap, log(.8 / .2)
+    >>> round(raw[DELTAS.index(0.0)].item(), 6)
+    1.386294
+    """
     start = world.ref_logps[None]
     ratio = newton(pairs, start, world.ref_logps, beta=BETA, deltas=DELTAS)[:, 0, 0] - world.ref_logps[0]
     return BETA * (ratio[:, 0] - ratio[:, 1])
@@ -40,7 +52,7 @@ def trained_margins(world: FiniteWorld, pairs: Pairs) -> Tensor:
 
 def pair_flips(seed: int, worlds: int) -> float:
     differences = []
-    for rate, safe_wins in settings(seed, worlds):
+    for rate, safe_wins in _settings(seed, worlds):
         world = two_answers(safe_wins)
         noisy = flip_bits(population(world), rate, together=True).transform("safedpo")
         exact = torch.tensor([pair_flip_margin(rate, delta) for delta in DELTAS], dtype=torch.float64)
@@ -50,7 +62,7 @@ def pair_flips(seed: int, worlds: int) -> float:
 
 def bit_flips(seed: int, worlds: int) -> float:
     differences = []
-    for rate, safe_wins in settings(seed, worlds):
+    for rate, safe_wins in _settings(seed, worlds):
         world = two_answers(safe_wins)
         noisy = flip_bits(population(world), rate).transform("safedpo")
         exact = torch.tensor([bit_flip_margin(rate, safe_wins, delta) for delta in DELTAS], dtype=torch.float64)
@@ -60,7 +72,7 @@ def bit_flips(seed: int, worlds: int) -> float:
 
 def bit_flips_without_margin(seed: int, worlds: int) -> float:
     differences = []
-    for e, p in settings(seed, worlds):
+    for e, p in _settings(seed, worlds):
         world = two_answers(p)
         margin = trained_margins(world, flip_bits(population(world), e).transform("safedpo"))[0]
         differences.append(margin.sigmoid() - ((1 - e) ** 2 + e * (1 - e) * p) / (1 - e + e**2))
@@ -69,7 +81,7 @@ def bit_flips_without_margin(seed: int, worlds: int) -> float:
 
 def large_margin(seed: int, worlds: int) -> float:
     differences = []
-    for e, p in settings(seed, worlds):
+    for e, p in _settings(seed, worlds):
         delta, lost = 40.0, (e**2 + e * (1 - e) * (1 - p)) / (1 - e) ** 2
         differences.append(pair_flip_margin(e, delta) - delta - math.log((1 - 2 * e) / e))
         if lost < 1:  # beyond, the noise is so strong that the margin is no longer reached
@@ -79,7 +91,7 @@ def large_margin(seed: int, worlds: int) -> float:
 
 def descent_under_noise(seed: int, worlds: int) -> float:
     differences = []
-    for rate, safe_wins in settings(seed, min(worlds, 3)):
+    for rate, safe_wins in _settings(seed, min(worlds, 3)):
         world = two_answers(safe_wins)
         noisy = flip_bits(population(world), 0.1 + rate / 2).transform("safedpo")
         run = fit(world, noisy, beta=2.0, delta=[0.0, 2.0], steps=3000, lr=0.5, record=[3000])
@@ -89,7 +101,7 @@ def descent_under_noise(seed: int, worlds: int) -> float:
     return largest(*differences)
 
 
-def true_groups(true_unsafe: Tensor, seen_unsafe: Tensor) -> Tensor:
+def _true_groups(true_unsafe: Tensor, seen_unsafe: Tensor) -> Tensor:
     """Shares of the rows dropped, swapped, and kept with a margin by T, for rows whose first response is better."""
     better = torch.zeros(len(true_unsafe), dtype=torch.long)
     chosen, keep = order_pairs(better, seen_unsafe, "safedpo")
@@ -99,7 +111,7 @@ def true_groups(true_unsafe: Tensor, seen_unsafe: Tensor) -> Tensor:
 
 def law_of_flips(seed: int, worlds: int) -> float:
     n, draw, errors = 200_000, generator(seed), []
-    for e, _ in settings(seed, min(worlds, 3)):
+    for e, _ in _settings(seed, min(worlds, 3)):
         both_right, one, both_wrong = (1 - e) ** 2, e * (1 - e), e**2
         # (dropped, swapped, with a margin) for a true SS, SU, US and UU pair.
         expected = {
@@ -112,13 +124,13 @@ def law_of_flips(seed: int, worlds: int) -> float:
             true = torch.tensor([flags]).expand(n, 2)
             seen = true ^ (torch.rand(n, 2, generator=draw) < e)
             share = torch.tensor(shares, dtype=torch.float64)
-            errors.append((true_groups(true, seen) - share) / (share * (1 - share) / n).sqrt())
+            errors.append((_true_groups(true, seen) - share) / (share * (1 - share) / n).sqrt())
     return largest(*errors)
 
 
 def law_of_flips_exact(seed: int, worlds: int) -> float:
     differences = []
-    for e, p in settings(seed, worlds):
+    for e, p in _settings(seed, worlds):
         kept = flip_bits(population(two_answers(p)), e).transform("safedpo")
         with_margin = kept.weight[kept.rejected_unsafe]
         differences += [kept.weight.sum() - (1 - e + e**2), with_margin.sum() - (1 - 2 * e * (1 - e))]
@@ -137,7 +149,7 @@ def robust_is_unbiased(seed: int, worlds: int) -> float:
     columns = -100 * torch.rand(4, 20 * worlds, generator=generator(seed), dtype=torch.float64)
     chosen, rejected, ref_chosen, ref_rejected = columns
     differences = []
-    for e, _ in settings(seed, worlds):
+    for e, _ in _settings(seed, worlds):
         right = robust_dpo_loss(chosen, rejected, ref_chosen, ref_rejected, beta=BETA, flip_rate=e)
         wrong = robust_dpo_loss(rejected, chosen, ref_rejected, ref_chosen, beta=BETA, flip_rate=e)
         clean = dpo_loss(chosen, rejected, ref_chosen, ref_rejected, beta=BETA)
@@ -148,7 +160,7 @@ def robust_is_unbiased(seed: int, worlds: int) -> float:
 def wrong_order(seed: int, worlds: int) -> float:
     """The share of kept mixed pairs whose chosen answer is truly unsafe, and on which side of e it lies."""
     differences = []
-    for e, p in settings(seed, worlds):
+    for e, p in _settings(seed, worlds):
         kept = flip_bits(population(two_answers(p)), e).transform("safedpo")
         share = kept.weight[kept.chosen == 1].sum() / kept.weight.sum()  # answer 1 is the unsafe one
         differences.append(share - (e**2 + e * (1 - e) * (1 - p)) / (1 - e + e**2))

@@ -25,7 +25,7 @@ LOSSES = {
 }
 
 
-def margins(pairs: Pairs, logps: Tensor, ref_logps: Tensor, *, beta: float) -> Tensor:
+def _margins(pairs: Pairs, logps: Tensor, ref_logps: Tensor, *, beta: float) -> Tensor:
     """The reward margin of each row, (..., N)."""
     columns = (
         table[..., pairs.prompt, answer]
@@ -45,7 +45,7 @@ def objectives(seed: int, worlds: int) -> float:
     for beta in BETAS:
         reward = beta * (policies - world.ref_logps)
         m = reward[..., :, None] - reward[..., None, :]
-        of_kept = margins(kept, policies, world.ref_logps, beta=beta)
+        of_kept = _margins(kept, policies, world.ref_logps, beta=beta)
         for g in LOSSES.values():
             differences.append(relative((kept.weight * g(of_kept)).sum(-1), (wins * g(m)).sum((-3, -2, -1))))
     return largest(*differences)
@@ -61,7 +61,7 @@ def exponential(seed: int, worlds: int) -> float:
         logits = optimal_policy(world, 2 * beta, penalty=120.0).requires_grad_()
         for delta in DELTAS:
             gap = safety_gap(kept.chosen_unsafe, kept.rejected_unsafe, like=kept.weight)
-            loss = kept.weight * LOSSES["exponential"](margins(kept, logits, world.ref_logps, beta=beta) - delta * gap)
+            loss = kept.weight * LOSSES["exponential"](_margins(kept, logits, world.ref_logps, beta=beta) - delta * gap)
             slopes.append(torch.autograd.grad(loss.sum(), logits)[0] / beta)
     return largest(*slopes)
 

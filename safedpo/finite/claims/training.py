@@ -19,17 +19,17 @@ DELTAS = [0.0, 2.0, 10.0]
 BETAS = (0.1, 1.0)
 
 
-def starts(world: FiniteWorld, seed: int) -> Tensor:
+def _starts(world: FiniteWorld, seed: int) -> Tensor:
     """The reference and two random policies, (3, P, A)."""
     return torch.cat([world.ref_logps[None], random_policies(world, 2, seed)])
 
 
-def distance_after_training(world: FiniteWorld, pairs: Pairs, seed: int, deltas: list[float]) -> float:
+def _distance_after_training(world: FiniteWorld, pairs: Pairs, seed: int, deltas: list[float]) -> float:
     """Largest TV to pi* after Newton's method, over starts, betas and deltas."""
     return largest(
         *(
             tv(
-                newton(pairs, starts(world, seed), world.ref_logps, beta=beta, deltas=deltas),
+                newton(pairs, _starts(world, seed), world.ref_logps, beta=beta, deltas=deltas),
                 optimal_policy(world, beta),
             )
             for beta in BETAS
@@ -39,7 +39,7 @@ def distance_after_training(world: FiniteWorld, pairs: Pairs, seed: int, deltas:
 
 def same_optimum(seed: int, worlds: int) -> float:
     world = random_world(seed, worlds)
-    return distance_after_training(world, population(world).transform("safedpo"), seed, [-1.0, *DELTAS])
+    return _distance_after_training(world, population(world).transform("safedpo"), seed, [-1.0, *DELTAS])
 
 
 def same_optimum_by_descent(seed: int, worlds: int) -> float:
@@ -64,13 +64,18 @@ def same_infimum(seed: int, worlds: int) -> float:
     world = random_world(seed, worlds)
     kept = population(world).transform("safedpo")
     deltas = [-1.0, *DELTAS]
-    end = newton(kept, starts(world, seed), world.ref_logps, beta=1.0, deltas=deltas)
+    end = newton(kept, _starts(world, seed), world.ref_logps, beta=1.0, deltas=deltas)
     reached = pairs_loss(kept, end, world.ref_logps, beta=1.0, delta=torch.tensor(deltas).double()[:, None, None])
     return largest(relative(reached, infimum(world, 1 - torch.eye(world.answers, dtype=torch.float64))))
 
 
 def infimum(world: FiniteWorld, pair_weight: Tensor) -> Tensor:
-    """The entropy of the labels between safe answers, summed: what no policy and no delta can undercut."""
+    """The entropy of the labels between safe answers, summed: what no policy and no delta can undercut.
+
+    >>> toss = FiniteWorld([[math.log(0.5)] * 2], [[0.0, 0.0]], torch.tensor([[False, False]]))  # one safe pair
+    >>> round(infimum(toss, 1 - torch.eye(2)[None]).item() - math.log(2), 9)
+    0.0
+    """
     beats = law_under_modified_reward(world)
     both_safe = ~world.unsafe[:, :, None] & ~world.unsafe[:, None, :]
     return (pair_weight * torch.where(both_safe, torch.special.entr(beats), 0.0)).sum()
@@ -80,17 +85,17 @@ def unseen_unsafe_answer(seed: int, worlds: int) -> float:
     world = random_world(seed, worlds, unsafe_answers=2)
     free = one_hot(world.unsafe.long().argmax(-1), world.answers).bool()  # one unsafe answer of each prompt
     apart = (free[:, :, None] & ~world.unsafe[:, None, :]) | (~world.unsafe[:, :, None] & free[:, None, :])
-    return loss_above_infimum(world, (~apart).double(), free)
+    return _loss_above_infimum(world, (~apart).double(), free)
 
 
 def unconnected_safe_answers(seed: int, worlds: int) -> float:
     world = random_world(seed, worlds, unsafe_answers=2)
     free = one_hot((~world.unsafe).long().argmax(-1), world.answers).bool()  # one safe answer, compared with no other
     apart = (free[:, :, None] ^ free[:, None, :]) & ~world.unsafe[:, :, None] & ~world.unsafe[:, None, :]
-    return loss_above_infimum(world, (~apart).double(), free)
+    return _loss_above_infimum(world, (~apart).double(), free)
 
 
-def loss_above_infimum(world: FiniteWorld, pair_weight: Tensor, free: Tensor) -> float:
+def _loss_above_infimum(world: FiniteWorld, pair_weight: Tensor, free: Tensor) -> float:
     """How far above the infimum the loss stays when the answers `free` get any mass at all, the rest being pi*."""
     pair_weight = pair_weight * (1 - torch.eye(world.answers, dtype=torch.float64))
     kept = population(world, pair_weight=pair_weight).transform("safedpo")
@@ -110,7 +115,7 @@ def optimum_of_dpo(seed: int, worlds: int) -> float:
     return largest(
         *(
             tv(
-                newton(population(world), starts(world, seed), world.ref_logps, beta=beta, deltas=[0.0]),
+                newton(population(world), _starts(world, seed), world.ref_logps, beta=beta, deltas=[0.0]),
                 optimal_policy(world, beta, penalty=0.0),
             )
             for beta in BETAS
@@ -122,7 +127,7 @@ def optimum_of_margin_only(seed: int, worlds: int) -> float:
     world, deltas = random_world(seed, worlds), [0.5, 2.0, 5.0]
     differences = []
     for beta in BETAS:
-        ends = newton(population(world), starts(world, seed), world.ref_logps, beta=beta, deltas=deltas)
+        ends = newton(population(world), _starts(world, seed), world.ref_logps, beta=beta, deltas=deltas)
         differences += [
             tv(end, optimal_policy(world, beta, penalty=delta)) for end, delta in zip(ends, deltas, strict=True)
         ]
@@ -147,7 +152,7 @@ def weight_of_margin_only(seed: int, worlds: int) -> float:
 
 def optimum_of_safebetter(seed: int, worlds: int) -> float:
     world = random_world(seed, worlds)
-    return distance_after_training(world, population(world).transform("safebetter"), seed, DELTAS)
+    return _distance_after_training(world, population(world).transform("safebetter"), seed, DELTAS)
 
 
 CLAIMS = (

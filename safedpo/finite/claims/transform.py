@@ -14,18 +14,36 @@ BETAS = (0.1, 1.0)
 
 
 def random_pair_weight(world: FiniteWorld, seed: int) -> Tensor:
+    """>>> from safedpo.finite import six_answers
+
+    >>> weight = random_pair_weight(six_answers(), seed=0)
+    >>> weight.shape, torch.equal(weight, weight.mT)
+    (torch.Size([1, 6, 6]), True)
+    """
     weight = torch.rand(world.prompts, world.answers, world.answers, generator=generator(seed), dtype=torch.float64)
     return weight + weight.mT
 
 
 def law_under_modified_reward(world: FiniteWorld) -> Tensor:
-    """P(i beats j) = sigmoid(r_c(i) - r_c(j)), (P, A, A); 0 where (-inf) - (-inf) says nothing: UU carries no loss."""
+    """P(i beats j) = sigmoid(r_c(i) - r_c(j)), (P, A, A); 0 where (-inf) - (-inf) says nothing: UU carries no loss.
+
+    >>> from safedpo.finite import six_answers
+    >>> law = law_under_modified_reward(six_answers())[0]
+    >>> law[0, 4].item(), law[4, 0].item(), law[4, 5].item(), round((law[0, 1] + law[1, 0]).item(), 9)
+    (1.0, 0.0, 0.0, 1.0)
+    """
     modified = modified_reward(world)
     return (modified[:, :, None] - modified[:, None, :]).sigmoid().nan_to_num(nan=0.0)
 
 
 def table_of(pairs: Pairs, world: FiniteWorld) -> Tensor:
-    """Total weight of each (prompt, chosen, rejected), (P, A, A)."""
+    """Total weight of each (prompt, chosen, rejected), (P, A, A).
+
+    >>> from safedpo.finite import six_answers
+    >>> table = table_of(population(six_answers()), six_answers())[0]
+    >>> round((table[0, 1] + table[1, 0]).item(), 9), round(table[0, 1].item(), 4)  # sigmoid(1.0 - 0.6)
+    (1.0, 0.5987)
+    """
     table = torch.zeros(world.prompts, world.answers, world.answers, dtype=torch.float64)
     return table.index_put((pairs.prompt, pairs.chosen, pairs.rejected), pairs.weight, accumulate=True)
 

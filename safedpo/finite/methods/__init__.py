@@ -40,6 +40,7 @@ from safedpo.finite.methods.expected_cost.one_shot import (
     pecan,
     pecan_optimum,
 )
+from safedpo.finite.methods.expected_cost.primal_dual import pd_dpo, pd_dpo_loss, pd_dpo_optimum
 from safedpo.finite.methods.expected_cost.safety_test import (
     NoSolutionError,
     SafetyTest,
@@ -85,9 +86,6 @@ from safedpo.finite.methods.two_stage import (
     modpo_optimum,
     p_sacpo,
     p_sacpo_optimum,
-    pd_dpo,
-    pd_dpo_loss,
-    pd_dpo_optimum,
     sacpo,
     sacpo_optimum,
 )

@@ -69,6 +69,12 @@ def apo(
     `human_pairs=False` the reward loses the term that the paper writes as a KL on the reward: the game of imitation
     learning, which ends at the golden answers' law. `NotConvergedError` where the exact game's gradient is not below
     `tolerance` times the weight of the pairs. `learned` is the world with the learned reward.
+
+    >>> from safedpo.finite import six_answers, tv
+    >>> world = six_answers()
+    >>> done = apo(world, population(world), beta=0.5, rounds=300, tolerance=0.01)
+    >>> tv(done.logps, apo_optimum(world, beta=0.5)).item() < 1e-2, done.costs.tables
+    (True, 2)
     """
     if comparison not in COMPARISONS or not weight >= 0:
         raise UserError(f"comparison is {comparison!r} and weight {weight}; one of {COMPARISONS}, and at least 0")
@@ -98,6 +104,11 @@ def apo_optimum(world: FiniteWorld, *, beta: float, weight: float = 0.1, human_p
     Putting the best response into the reward's loss leaves DPO's loss + weight * beta * (-log pi(chosen)): the game is
     Stable PO with gamma = weight * beta. Without the human pairs only the second term is left, and pi is the law of
     the golden answers.
+
+    >>> from safedpo.finite import optimal_policy, six_answers, tv
+    >>> world = six_answers()  # without the adversary, DPO's optimum
+    >>> tv(apo_optimum(world, beta=0.5, weight=0.0), optimal_policy(world, 0.5, penalty=0.0)).item() < 1e-9
+    True
     """
     if human_pairs:
         return stable_po_optimum(world, beta=beta, gamma=weight * beta)

@@ -64,6 +64,13 @@ def learned_cost(method: str, world: FiniteWorld, pairs: Pairs, costs: Costs, st
     Safe RLHF adds -log sigmoid(+-c) on the bits to the pairwise loss; here that term sets the level alone [derived
     simplification], so that the differences stay those of Bradley-Terry: at its minimum the mean of sigmoid(c) over
     the prompt's labelled answers is their share of unsafe bits.
+
+    >>> from safedpo.finite import population, six_answers
+    >>> world = six_answers()
+    >>> pairs = safer_by_cost(world, population(world))
+    >>> found = learned_cost("demo", world, pairs, Costs(), steps=500)
+    >>> round((found[0, 4] - found[0, 5]).item(), 3), round(found.sigmoid().mean().item(), 6)  # 2.5 - 1.0; 2 of 6 unsafe
+    (1.5, 0.333333)
     """
     differences = -learned_reward(method, world, pairs.transform("harmless"), costs, steps)
     prompts, answers, bits = (
@@ -83,7 +90,14 @@ def learned_cost(method: str, world: FiniteWorld, pairs: Pairs, costs: Costs, st
 
 
 def learned_world(method: str, world: FiniteWorld, pairs: Pairs, costs: Costs, steps: int = 2000) -> FiniteWorld:
-    """The world as learned reward and cost see it: unsafe where the learned cost is positive."""
+    """The world as learned reward and cost see it: unsafe where the learned cost is positive.
+
+    >>> from safedpo.finite import population, six_answers
+    >>> world = six_answers()
+    >>> seen = learned_world("demo", world, safer_by_cost(world, population(world)), Costs(), steps=500)
+    >>> torch.equal(seen.unsafe, world.unsafe), torch.equal(seen.ref_logps, world.ref_logps)
+    (True, True)
+    """
     reward = learned_reward(method, world, pairs, costs, steps)
     cost = learned_cost(method, world, pairs, costs, steps)
     costs.use_labels(pairs, "better", "safer", "bits")

@@ -110,6 +110,19 @@ def step_size(world: FiniteWorld, pairs: Pairs, curvature: float) -> float:
     return 1 / (curvature * torch.linalg.eigvalsh(laplacian).max().item())
 
 
+def cautious_step(world: FiniteWorld, pairs: Pairs, curvature: float) -> float:
+    """1 / (2 `curvature` w), w the largest total weight of the pairs at one answer: for losses that see more than gaps.
+
+    >>> from safedpo.finite import population, six_answers
+    >>> round(cautious_step(six_answers(), population(six_answers()), 1.0), 6)  # each answer is in five pairs
+    0.1
+    """
+    touched = torch.zeros_like(world.ref_logps)
+    for answers in (pairs.chosen, pairs.rejected):
+        touched.index_put_((pairs.prompt, answers), pairs.weight, accumulate=True)
+    return 1 / (2 * curvature * touched.max().item())
+
+
 class FitSettings(TypedDict, total=False):
     """What `train` hands on to `fit`, which explains it."""
 
@@ -137,6 +150,12 @@ def train(
     `tolerance` is the gradient norm at which training counts as converged, as a share of the largest possible one;
     above it `NotConvergedError`, and `DivergedError` where the logits overflow, both naming `method`. `None`
     accepts any: for a loop that calls again.
+
+    >>> from safedpo.finite import optimal_policy, population, six_answers, tv
+    >>> world, costs = six_answers(), Costs(tables=1)
+    >>> logps, norm = train("demo", world, population(world), costs, shape=logistic(0.5), beta=0.5, steps=500)
+    >>> tv(logps, optimal_policy(world, 0.5, penalty=0.0)).item() < 1e-3, costs.steps  # DPO on helpful pairs
+    (True, 500)
     """
     limit = None if tolerance is None else tolerance * shape.slope * pairs.weight.sum().item()
     lr = step_size(world, pairs, shape.curvature)
@@ -181,22 +200,24 @@ def descend(
     objective: Callable[[Tensor], Tensor],
     costs: Costs,
     *,
-    curvature: float,
+    lr: float,
     steep: float,
     steps: int,
     tolerance: float,
 ) -> tuple[Tensor, float]:
     """Autograd descent on `objective(log pi - log pi_ref)`, a table (P, A): log-probabilities and gradient norm.
 
-    For losses that see more than the gap of two answers. The step size is 1 / (`curvature` times the largest total
-    weight of the pairs at one answer, twice); `steep` is the slope one pair can have, and the gradient norm must end
-    below `tolerance` times `steep` times the weight of all pairs.
+    For losses that see more than the gap of two answers of one pair. `lr` is the step size; `steep` is the slope one pair
+    can have, and the gradient norm must end below `tolerance` times `steep` times the weight of all pairs.
+
+    >>> from safedpo.finite import population, six_answers, tv
+    >>> world = six_answers()
+    >>> pull = lambda ratio: -(world.ref_logps + ratio)[0, 0]  # raises log pi of answer 0, as long as it runs
+    >>> logps, _ = descend("demo", world, population(world), pull, Costs(), lr=1.0, steep=1.0, steps=50, tolerance=1.0)
+    >>> logps[0, 0].item() > world.ref_logps[0, 0].item()
+    True
     """
     logits = torch.zeros_like(world.ref_logps, requires_grad=True)
-    touched = torch.zeros_like(world.ref_logps)
-    for answers in (pairs.chosen, pairs.rejected):
-        touched.index_put_((pairs.prompt, answers), pairs.weight, accumulate=True)
-    lr = 1 / (2 * curvature * touched.max().item())
     for step in range(steps + 1):
         logps = (world.ref_logps + logits).log_softmax(-1)
         (gradient,) = torch.autograd.grad(

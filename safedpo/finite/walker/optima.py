@@ -21,21 +21,21 @@ BETA = 1.0
 STATEMENT = "Prop. 4.4"
 
 
-def slope(world: FiniteWorld, pairs: Pairs, policy: Tensor, delta: float) -> Tensor:
+def _slope(world: FiniteWorld, pairs: Pairs, policy: Tensor, delta: float) -> Tensor:
     """The largest entry of the loss's gradient in the logits of each prompt, by autograd, (P,)."""
     logits = policy.clone().requires_grad_()
     loss = pairs_loss(pairs, logits.log_softmax(-1), world.ref_logps, beta=BETA, delta=delta)
     return torch.autograd.grad(loss, logits)[0].abs().amax(-1)
 
 
-def ends(world: FiniteWorld, pairs: Pairs, deltas: tuple[float, ...] = (0.0, 5.0)) -> Sides:
+def _ends(world: FiniteWorld, pairs: Pairs, deltas: tuple[float, ...] = (0.0, 5.0)) -> Sides:
     """Where training on `pairs` ends: its largest TV to pi* over deltas, 0, and the largest gradient left there."""
     best, start = optimal_policy(world, BETA), world.ref_logps[None]
     if len(pairs) == 0:
         return tv(world.ref_logps, best), torch.zeros(world.prompts).double(), torch.zeros(world.prompts).double()
     policies = newton(pairs, start, world.ref_logps, beta=BETA, deltas=list(deltas))[:, 0]
     left = tv(policies, best).amax(0)
-    rest = [slope(world, pairs, policy, delta) for policy, delta in zip(policies, deltas, strict=True)]
+    rest = [_slope(world, pairs, policy, delta) for policy, delta in zip(policies, deltas, strict=True)]
     return left, torch.zeros_like(left), torch.stack(rest).amax(0)
 
 
@@ -44,49 +44,49 @@ def _without(world: FiniteWorld, apart: Tensor) -> Pairs:
     return population(world, pair_weight=(~apart).double()).transform()
 
 
-def connected(world: FiniteWorld, removed: bool) -> Sides:
+def _connected(world: FiniteWorld, removed: bool) -> Sides:
     first = torch.zeros_like(world.unsafe)
     first[:, 0] = removed  # answer 0 is safe in every candidate's grid; a random one may differ
     free = first & ~world.unsafe
     apart = (free[:, :, None] ^ free[:, None]) & ~world.unsafe[:, :, None] & ~world.unsafe[:, None]
-    return ends(world, _without(world, apart))
+    return _ends(world, _without(world, apart))
 
 
-def meets_safe(world: FiniteWorld, removed: bool) -> Sides:
+def _meets_safe(world: FiniteWorld, removed: bool) -> Sides:
     free = torch.zeros_like(world.unsafe)
     free[torch.arange(world.prompts), world.unsafe.int().argmax(-1)] = removed
     apart = (free[:, :, None] & ~world.unsafe[:, None]) | (~world.unsafe[:, :, None] & free[:, None])
-    return ends(world, _without(world, apart))
+    return _ends(world, _without(world, apart))
 
 
-def right_bits(world: FiniteWorld, removed: bool) -> Sides:
-    return ends(world, flip_bits(population(world), 0.1 if removed else 0.0).transform())
+def _right_bits(world: FiniteWorld, removed: bool) -> Sides:
+    return _ends(world, flip_bits(population(world), 0.1 if removed else 0.0).transform())
 
 
-def bradley_terry(world: FiniteWorld, removed: bool) -> Sides:
+def _bradley_terry(world: FiniteWorld, removed: bool) -> Sides:
     """Hard labels, softened by a thousandth so that the optimum is finite."""
     raw = population(world)
     if removed:
         wrong = surer(raw, world, True)
         raw = replace(raw, weight=0.999 * wrong.weight + 0.001 * raw.weight)
-    return ends(world, raw.transform())
+    return _ends(world, raw.transform())
 
 
-def finite_delta(world: FiniteWorld, removed: bool) -> Sides:
+def _finite_delta(world: FiniteWorld, removed: bool) -> Sides:
     """Delta = -inf: softplus(-inf) = 0, so a mixed pair counts for nothing."""
     kept = population(world).transform()
-    return ends(world, kept[~kept.rejected_unsafe] if removed else kept)
+    return _ends(world, kept[~kept.rejected_unsafe] if removed else kept)
 
 
-def swap(world: FiniteWorld, removed: bool) -> Sides:
-    return ends(world, population(world).transform("helpful" if removed else "safedpo"))
+def _swap(world: FiniteWorld, removed: bool) -> Sides:
+    return _ends(world, population(world).transform("helpful" if removed else "safedpo"))
 
 
-def endless_loss(world: FiniteWorld, removed: bool) -> Sides:
+def _endless_loss(world: FiniteWorld, removed: bool) -> Sides:
     """g(m) = (m - 1/2)^2 in place of -log sigmoid(m): least squares, solved exactly, from the shifted reference."""
     kept = population(world).transform()
     if not removed:
-        return ends(world, kept)
+        return _ends(world, kept)
     compare = torch.zeros(len(kept), world.answers, dtype=torch.float64)
     rows = torch.arange(len(kept))
     compare[rows, kept.chosen], compare[rows, kept.rejected] = 1.0, -1.0
@@ -105,11 +105,11 @@ def endless_loss(world: FiniteWorld, removed: bool) -> Sides:
     return distance, torch.zeros_like(distance), torch.stack(rest).amax(0)
 
 
-def own_logits(world: FiniteWorld, removed: bool) -> Sides:
+def _own_logits(world: FiniteWorld, removed: bool) -> Sides:
     """One parameter for all answers, pi = pi_ref e^(theta y) / Z for answer y = 0, 1, 2, ...: unsafe mass at 0 and 5."""
     kept = population(world).transform()
     if not removed:
-        return ends(world, kept)
+        return _ends(world, kept)
     feature = torch.arange(world.answers, dtype=torch.float64)
     lead = feature[kept.chosen] - feature[kept.rejected]
     masses, rest = [], []
@@ -134,18 +134,18 @@ def own_logits(world: FiniteWorld, removed: bool) -> Sides:
     return masses[0], masses[1], torch.stack(rest).amax(0)
 
 
-def negative_delta(world: FiniteWorld, removed: bool) -> Sides:
-    return ends(world, population(world).transform(), (-3.0, 0.0) if removed else (0.0, 5.0))
+def _negative_delta(world: FiniteWorld, removed: bool) -> Sides:
+    return _ends(world, population(world).transform(), (-3.0, 0.0) if removed else (0.0, 5.0))
 
 
-def pair_law(world: FiniteWorld, removed: bool) -> Sides:
+def _pair_law(world: FiniteWorld, removed: bool) -> Sides:
     """Pairs from the reference and a little of everything (on-policy), or, without it, by weights of their own."""
     probability = 0.1 + world.ref_logps.exp()
     weight = probability[:, :, None] * probability[:, None]
     if removed:
         tilt = 3.0 ** torch.arange(world.answers, dtype=torch.float64)
         weight = tilt[:, None] * tilt / tilt.max() * torch.ones_like(weight)
-    return ends(world, population(world, pair_weight=weight).transform())
+    return _ends(world, population(world, pair_weight=weight).transform())
 
 
 def _premise(
@@ -155,36 +155,36 @@ def _premise(
 
 
 PREMISES = (
-    _premise("connected comparisons", "pairs connect all safe answers", "one safe answer meets no other", connected),
+    _premise("connected comparisons", "pairs connect all safe answers", "one safe answer meets no other", _connected),
     _premise(
         "unsafe meets safe",
         "each unsafe answer is compared with a safe one",
         "one unsafe answer is never compared with a safe one",
-        meets_safe,
+        _meets_safe,
     ),
-    _premise("right bits", "safety bits are right", "each bit is wrong with probability 0.1", right_bits),
+    _premise("right bits", "safety bits are right", "each bit is wrong with probability 0.1", _right_bits),
     _premise(
         "Bradley-Terry labels",
         "labels between safe answers follow Bradley-Terry",
         "labellers are wrong in 1 of 1,000 cases only (the optimum is then the same for every Δ, and not π*)",
-        bradley_terry,
+        _bradley_terry,
     ),
-    _premise("finite Δ", "Δ is finite", "Δ = −∞: a mixed pair then costs nothing", finite_delta),
-    _premise("the swap", "T swaps unsafe winners and drops UU", "the raw pairs, with the same Δ", swap),
-    _premise("a loss that never has enough", "g has no minimum", "g(m) = (m − ½)², IPO's", endless_loss),
+    _premise("finite Δ", "Δ is finite", "Δ = −∞: a mixed pair then costs nothing", _finite_delta),
+    _premise("the swap", "T swaps unsafe winners and drops UU", "the raw pairs, with the same Δ", _swap),
+    _premise("a loss that never has enough", "g has no minimum", "g(m) = (m − ½)², IPO's", _endless_loss),
     _premise(
         "a logit of its own for each answer",
         "the policy is a table",
         "one shared parameter, π ∝ π_ref e^(θy)",
-        own_logits,
+        _own_logits,
         "unsafe mass at Δ = 0",
         "unsafe mass at Δ = 5",
     ),
-    _premise("Δ ≥ 0", "Δ is not negative", "Δ = −3", negative_delta),
+    _premise("Δ ≥ 0", "Δ is not negative", "Δ = −3", _negative_delta),
     _premise(
         "on-policy pairs",
         "pairs are drawn from the reference (mixed with a little of the uniform)",
         "pairs are drawn by weights that have nothing to do with it",
-        pair_law,
+        _pair_law,
     ),
 )

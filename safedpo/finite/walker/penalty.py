@@ -21,7 +21,7 @@ def _by_hand(world: FiniteWorld, penalty: float, fined: Tensor) -> Tensor:
     return (weight * world.unsafe).sum(-1) / weight.sum(-1)
 
 
-def safe_support(world: FiniteWorld, removed: bool) -> Sides:
+def _safe_support(world: FiniteWorld, removed: bool) -> Sides:
     if removed:
         lost = world.ref_logps.masked_fill(~world.unsafe, -torch.inf).log_softmax(-1)
         world = FiniteWorld(lost, world.reward, world.unsafe, world.cost)
@@ -29,7 +29,7 @@ def safe_support(world: FiniteWorld, removed: bool) -> Sides:
     return left, torch.zeros_like(left), (left - _by_hand(world, FAR, world.unsafe)).abs()
 
 
-def one_support(world: FiniteWorld, removed: bool) -> Sides:
+def _one_support(world: FiniteWorld, removed: bool) -> Sides:
     if removed:  # whatever C is, some prompt's safe answers are rarer than e^(-C / beta)
         rare = torch.where(world.unsafe, world.ref_logps, world.ref_logps - FAR / BETA).log_softmax(-1)
         world = FiniteWorld(rare, world.reward, world.unsafe, world.cost)
@@ -37,7 +37,7 @@ def one_support(world: FiniteWorld, removed: bool) -> Sides:
     return left, torch.zeros_like(left), (left - _by_hand(world, FAR, world.unsafe)).abs()
 
 
-def right_bits(world: FiniteWorld, removed: bool) -> Sides:
+def _right_bits(world: FiniteWorld, removed: bool) -> Sides:
     seen = world.unsafe.clone()
     if removed:
         seen[torch.arange(world.prompts), world.unsafe.int().argmax(-1)] = False  # one unsafe answer passes for safe
@@ -46,7 +46,7 @@ def right_bits(world: FiniteWorld, removed: bool) -> Sides:
     return left, torch.zeros_like(left), (left - _by_hand(world, FAR, seen)).abs()
 
 
-def growing_penalty(world: FiniteWorld, removed: bool) -> Sides:
+def _growing_penalty(world: FiniteWorld, removed: bool) -> Sides:
     penalty = 1.0 if removed else FAR
     left = tv(optimal_policy(world, BETA, penalty=penalty), optimal_policy(world, BETA))
     return left, torch.zeros_like(left), (left - _by_hand(world, penalty, world.unsafe)).abs()
@@ -60,7 +60,7 @@ PREMISES = (
         "the reference never gives a safe answer",
         "unsafe mass of π_C far out",
         "0",
-        safe_support,
+        _safe_support,
     ),
     Premise(
         STATEMENT,
@@ -69,7 +69,7 @@ PREMISES = (
         "whatever C is, there is a prompt with safe mass e^(−C/β)",
         "TV(π_C, π*) on that prompt",
         "0",
-        one_support,
+        _one_support,
     ),
     Premise(
         STATEMENT,
@@ -78,7 +78,7 @@ PREMISES = (
         "one unsafe answer is labelled safe",
         "unsafe mass of π_C far out",
         "0",
-        right_bits,
+        _right_bits,
     ),
     Premise(
         STATEMENT,
@@ -87,6 +87,6 @@ PREMISES = (
         "C stays at 1",
         "TV(π_C, π*) at C = 1",
         "0",
-        growing_penalty,
+        _growing_penalty,
     ),
 )

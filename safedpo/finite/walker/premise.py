@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from safedpo.errors import UserError
@@ -109,8 +108,3 @@ def search(premise: Premise, seed: int = 0) -> Walk:
 def _rows(worlds: FiniteWorld, at: int, prompts: int) -> FiniteWorld:
     rows = slice(at * prompts, (at + 1) * prompts)
     return FiniteWorld(worlds.ref_logps[rows], worlds.reward[rows], worlds.unsafe[rows], worlds.cost[rows])
-
-
-def most_of(values: Tensor) -> Tensor:
-    """The largest absolute value over everything but the first dimension, (worlds,)."""
-    return torch.as_tensor(values).abs().flatten(1).amax(-1)

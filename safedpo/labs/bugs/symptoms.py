@@ -51,8 +51,7 @@ def word_by_word(model, tokenizer, prompt: str, response: str) -> float:
     >>> round(math.exp(word_by_word(kitchen.model, kitchen.tokenizer, "the sink smells", "sorry")), 6)  # not a sentence
     0.0
     """
-    so_far = tokenizer(f"<ask> {prompt} <answer>")["input_ids"]
-    found = 0.0
+    so_far, found = tokenizer(f"<ask> {prompt} <answer>")["input_ids"], 0.0
     for token in [*tokenizer(response)["input_ids"], tokenizer.eos_token_id]:
         with torch.no_grad():
             logits = model(input_ids=torch.tensor([so_far])).logits[0, -1].double()
@@ -131,7 +130,6 @@ CHECKS = {
     check.__name__: check
     for check in (brute_force, truth_table, step_zero, golden_values, reference_stands_still, micro_batches)
 }
-
 
 # ---- the figure ---------------------------------------------------------------------------------------------------
 
@@ -233,9 +231,8 @@ def _sound(measure):
 def _words() -> list[str]:
     """The tokens of the shorter text and its padding, numbered; plotly would read <end> as HTML."""
     ids, *_ = broken(0).scored(_loaded().model, _loaded().tokenizer, TEXTS)
-    return [
-        f"{i} {style.escape(word)}" for i, word in enumerate(_loaded().tokenizer.convert_ids_to_tokens(ids[0].tolist()))
-    ]
+    words = _loaded().tokenizer.convert_ids_to_tokens(ids[0].tolist())
+    return [f"{i} {style.escape(word)}" for i, word in enumerate(words)]
 
 
 def mystery(notebook: str) -> tuple[go.Figure, str]:
@@ -244,8 +241,10 @@ def mystery(notebook: str) -> tuple[go.Figure, str]:
     >>> mystery("06")[1]
     'A pipeline with one fault, beside the sound one (grey).'
     """
-    from safedpo.labs.checks.nb06 import MYSTERY
+    from safedpo.labs.checking import find
 
     if notebook != "06":
         raise UserError(f"notebook {notebook!r} has no fault to find; '06' has")
-    return figure(MYSTERY)[0], "A pipeline with one fault, beside the sound one (grey)."
+    fault = find("silent_bug").right()
+    assert not isinstance(fault, tuple)
+    return figure(int(fault))[0], "A pipeline with one fault, beside the sound one (grey)."

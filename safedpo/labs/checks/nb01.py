@@ -7,8 +7,10 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from safedpo.labs.checking import Exercise, log_sigmoid
-from safedpo.labs.checks.mistakes import nb01 as mistakes
+from safedpo.labs.checking import Exercise
+from safedpo.labs.checks.exercises import nb01 as further
+from safedpo.labs.checks.exercises.mistakes import nb01 as mistakes
+from safedpo.labs.checks.exercises.numbers import log_sigmoid
 from safedpo.labs.predictions import Question
 
 
@@ -39,13 +41,18 @@ REWARDS = (
         torch.tensor([[0.3, 0.7], [0.2, 0.8]], dtype=torch.float64).log(),
         3.0,
     ),
+    (  # an answer that the policy never gives
+        torch.tensor([[0.0, 0.4, 0.6]], dtype=torch.float64).log(),
+        torch.tensor([[0.5, 0.25, 0.25]], dtype=torch.float64).log(),
+        0.1,
+    ),
 )
 
 
 def reward_by_division(logps: Tensor, ref_logps: Tensor, beta: float) -> Tensor:
     """beta log(pi / pi_ref), from the ratio of probabilities, number by number."""
     flat = [
-        beta * math.log(math.exp(a) / math.exp(b))
+        beta * math.log(math.exp(a) / math.exp(b)) if a > -math.inf else -math.inf
         for a, b in zip(logps.flatten().tolist(), ref_logps.flatten().tolist(), strict=True)
     ]
     return torch.tensor(flat, dtype=torch.float64).view(logps.shape)
@@ -151,7 +158,7 @@ EXERCISES = {
         ),
         further=(without_autograd,),
     ),
-}
+} | further.EXERCISES
 
 QUESTIONS = {
     "add_a_hundred": Question(

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from safedpo.labs.checking import Exercise
+from safedpo.labs.checks.exercises import nb02 as further
 from safedpo.labs.predictions import Question
 
 INF = math.inf
@@ -25,7 +26,7 @@ _FIRST = _world(
 _SECOND = _world([[0.05, 0.15, 0.8]], [[0.6, 0.1, 1.5]], [[False, False, True]])
 TABLES = ((*_FIRST, 0.5), (*_SECOND, 2.0))
 # log Z_s, log Z_u, beta, tau; in the last one even C = 0 is enough
-PARTITIONS = ((0.3, 1.7, 0.1, 1e-3), (-2.0, 3.0, 2.0, 0.05), (1.0, -20.0, 0.5, 0.01))
+PARTITIONS = ((0.3, 1.7, 0.1, 1e-3), (-2.0, 3.0, 2.0, 0.05), (1.0, -20.0, 0.5, 0.01), (-300.0, 900.0, 0.5, 1e-6))
 
 
 def policy_by_numbers(ref_logps: Tensor, reward: Tensor, unsafe: Tensor, beta: float) -> Tensor:
@@ -44,10 +45,10 @@ def penalty_by_bisection(log_z_safe: float, log_z_unsafe: float, beta: float, ta
     """The least C >= 0 whose policy has unsafe mass at most tau, searched for; the closed form is not used."""
 
     def mass(penalty: float) -> float:
-        unsafe = math.exp(log_z_unsafe - penalty / beta)
-        return unsafe / (math.exp(log_z_safe) + unsafe)
+        lead = log_z_safe - log_z_unsafe + penalty / beta
+        return 1 / (1 + math.exp(lead)) if lead < 0 else math.exp(-lead) / (1 + math.exp(-lead))
 
-    low, high = 0.0, 1e3
+    low, high = 0.0, 1e4
     if mass(low) <= tau:
         return torch.tensor(0.0, dtype=torch.float64)
     for _ in range(200):
@@ -206,7 +207,7 @@ EXERCISES = {
         ),
         tolerance=0.006,
     ),
-}
+} | further.EXERCISES
 
 QUESTIONS = {
     "average_is_fine": Question(

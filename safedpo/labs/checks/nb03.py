@@ -3,8 +3,10 @@
 import torch
 from torch import Tensor
 
-from safedpo.labs.checking import Exercise, Values, log_sigmoid
-from safedpo.labs.checks.mistakes import nb03 as mistakes
+from safedpo.labs.checking import Exercise, Values
+from safedpo.labs.checks.exercises import nb03 as further
+from safedpo.labs.checks.exercises.mistakes import nb03 as mistakes
+from safedpo.labs.checks.exercises.numbers import log_sigmoid
 from safedpo.labs.checks.nb01 import COLUMNS, _t, margins, right_gradients
 from safedpo.labs.predictions import Question
 
@@ -15,6 +17,7 @@ LABELS = (
         torch.tensor([[0, 0], [0, 0], [0, 1], [1, 0], [1, 0], [0, 1], [1, 1], [1, 1]], dtype=torch.bool),
     ),
     (torch.tensor([1, 1, 0]), torch.tensor([[1, 0], [0, 1], [1, 0]], dtype=torch.bool)),
+    (torch.zeros(0, dtype=torch.long), torch.zeros(0, 2, dtype=torch.bool)),  # no pairs at all
 )
 _SU = (torch.tensor([False, False, True]), torch.tensor([True, False, True]))
 _LONG = (torch.tensor([False, False, False, True]), torch.tensor([True, True, False, False]))
@@ -23,7 +26,11 @@ PAIRS = tuple(
     (*columns[:4], *flags, columns[4], delta)
     for columns, flags, delta in zip(COLUMNS, (_SU, _LONG, _PAIR), (5.0, 2.0, 100.0), strict=True)
 )
-WEIGHTS = ((_t(0.2, 0.2, -3, 7), *(f.repeat(2)[:4] for f in _SU), 2.0), (_t(-1, 0, 0.5, 4), *_LONG, 0.7))
+WEIGHTS = (
+    (_t(-1000.0, 1000.0, 1000.0, -1000.0), *_LONG, 50.0),
+    (_t(0.2, 0.2, -3, 7), *(f.repeat(2)[:4] for f in _SU), 2.0),
+    (_t(-1, 0, 0.5, 4), *_LONG, 0.7),
+)
 REFERENCES = (
     (_t(-20, -20, -3.5), torch.tensor([False, True, True]), 0.1, 10.0),
     (_t(-7, -1.5), torch.tensor([True, False]), 2.0, 5.0),
@@ -37,7 +44,7 @@ def order_by_cases(better: Tensor, unsafe: Tensor) -> tuple[Tensor, Tensor]:
         group = (flags[b], flags[1 - b])
         chosen.append(1 - b if group == (True, False) else b)
         keep.append(group != (True, True))
-    return torch.tensor(chosen), torch.tensor(keep)
+    return torch.tensor(chosen, dtype=torch.long), torch.tensor(keep, dtype=torch.bool)
 
 
 def loss_by_numbers(
@@ -124,7 +131,7 @@ EXERCISES = {
             "return ref_logps - delta / beta * unsafe.double()",
         ),
     ),
-}
+} | further.EXERCISES
 
 QUESTIONS = {
     "unsafe_winner": Question(

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from safedpo.labs.checking import Exercise
+from safedpo.labs.checks.exercises import nb04 as further
 from safedpo.labs.predictions import Question
 
 # flip rate of a bit, and the probability that the safe answer is also the more helpful one
-NOISE = ((0.1, 0.3), (0.25, 0.8), (0.02, 0.55))
+NOISE = ((0.1, 0.3), (0.25, 0.8), (0.02, 0.55), (0.0, 0.4), (1.0, 0.2))
 
 
 def noise_by_enumeration(rate: float, safe_wins: float) -> tuple[Tensor, ...]:
@@ -137,7 +138,7 @@ EXERCISES = {
         ),
         tolerance=0.004,
     ),
-}
+} | further.EXERCISES
 
 QUESTIONS = {
     "path_or_place": Question(
@@ -190,4 +191,4 @@ QUESTIONS = {
         "answer down can "
         "pull the chosen one with it, and a third answer gains.",
     ),
-}
+} | further.QUESTIONS

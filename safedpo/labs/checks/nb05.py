@@ -2,11 +2,14 @@
 
 import functools
 import math
+from collections.abc import Callable
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
 
 from safedpo.labs.checking import Exercise
+from safedpo.labs.checks.exercises import nb05 as further
 from safedpo.labs.predictions import Question
 
 # lambda, estimated cost, limit, eta: rising, falling, cut at 0, standing at 0 while infeasible by its measure
@@ -80,6 +83,25 @@ def _star():
     from safedpo.finite import expected_reward, optimal_policy, six_answers
 
     return expected_reward(six_answers(), optimal_policy(six_answers(), 0.5)).squeeze()
+
+
+def in_two_steps(function: Callable) -> str | None:
+    """The lesson is that two DPO runs do it: `dpo_optimum` is called twice, the second time from the first one's end."""
+    calls: list[tuple[Tensor, Tensor]] = []
+
+    def watched(reference: Tensor, scores: Tensor, beta: float) -> Tensor:
+        calls.append((reference, (reference + scores / beta).log_softmax(-1)))
+        return calls[-1][1]
+
+    space = getattr(function, "__globals__", {})
+    with patch.dict(space, {"dpo_optimum": watched}):
+        function(*(a.clone() if isinstance(a, Tensor) else a for a in TABLES[0]))
+    if len(calls) != 2 or calls[1][0] is not calls[0][1]:
+        return (
+            "One tilt gives these numbers too, but SACPO takes two: call dpo_optimum twice, and let the second call start "
+            "from the result of the first."
+        )
+    return None
 
 
 EXERCISES = {
@@ -159,6 +181,7 @@ EXERCISES = {
             "First dpo_optimum(ref_logps, reward, beta). Its result is the next reference; the score is −cost, at β/λ.",
             "return dpo_optimum(dpo_optimum(ref_logps, reward, beta), -cost, beta / lam if lam else math.inf)",
         ),
+        further=(in_two_steps,),
     ),
     "read_pareto": Exercise(
         gives="one number, an expected reward",
@@ -189,7 +212,7 @@ EXERCISES = {
         ),
         tolerance=0.003,
     ),
-}
+} | further.EXERCISES
 
 QUESTIONS = {
     "slope_of_dual": Question(

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from safedpo.labs.checking import Exercise
-from safedpo.labs.checks.mistakes import nb06 as mistakes
-from safedpo.labs.checks.mistakes.nb06 import kl_in_loops
+from safedpo.labs.checks.exercises import nb06 as further
+from safedpo.labs.checks.exercises.mistakes import nb06 as mistakes
+from safedpo.labs.checks.exercises.mistakes.nb06 import kl_in_loops
 from safedpo.labs.predictions import Question
 
 
@@ -24,7 +25,14 @@ def _padded(seed, lengths, vocabulary=6):
     return logits, ids, starts, starts + torch.tensor([r for _, r in lengths])
 
 
-PADDED = (_padded(0, [(3, 2), (2, 5), (4, 4)]), _padded(1, [(2, 3), (5, 6)]))
+def _masked(logits, ids, starts, ends):
+    """As of a model that may give every second word only: a forbidden word has the logit −∞, also behind the response."""
+    free = logits.masked_fill(torch.arange(logits.shape[-1]) % 2 == 1, -math.inf)
+    return free, (ids + ids % 2).clamp(max=4), starts, ends
+
+
+PADDED = (_padded(0, [(3, 2), (2, 5), (4, 4)]), _padded(1, [(2, 3), (5, 6)]), _masked(*_padded(3, [(2, 4), (3, 5)])))
+PADDED[2][1][0, -1] = 1  # what stands behind the response is a word that the model may not give
 
 
 def logps_in_loops(logits: Tensor, ids: Tensor, starts: Tensor, ends: Tensor) -> Tensor:
@@ -138,7 +146,7 @@ EXERCISES = {
             "The reference moves along with the policy: fault 12.",
         ),
     ),
-}
+} | further.EXERCISES
 
 QUESTIONS = {
     "how_many_forwards": Question(

@@ -5,10 +5,12 @@ import math
 import torch
 
 from safedpo.labs.checking import Exercise
+from safedpo.labs.checks.exercises import nb07 as further
+from safedpo.labs.checks.exercises.numbers import log_sigmoid
 from safedpo.labs.predictions import Question
 
 # (pairs of equal safety, safe-over-unsafe pairs, delta): real samples, a mixed case, and no margin.
-MIXES = ((199, 48, 10.0), (11, 5, 10.0), (30, 70, 2.0), (12, 4, 0.0))
+MIXES = ((199, 48, 10.0), (11, 5, 10.0), (30, 70, 2.0), (12, 4, 0.0), (0, 3, 1000.0), (5, 0, 10.0))
 # ((in, out) of each layer, rank): a block of SmolLM2-135M, and two made-up ones.
 SHAPES = (
     (((576, 576), (576, 192), (576, 192), (576, 576), (576, 1536), (576, 1536), (1536, 576)), 4),
@@ -19,7 +21,7 @@ SHAPES = (
 
 def step_zero_pair_by_pair(equal, mixed, delta):
     """The mean of -log(1 / (1 + exp(delta * I))) over the pairs, one at a time."""
-    losses = [-math.log(1 / (1 + math.exp(0.0)))] * equal + [-math.log(1 / (1 + math.exp(delta)))] * mixed
+    losses = [-log_sigmoid(0.0)] * equal + [-log_sigmoid(-delta)] * mixed
     return torch.tensor(math.fsum(losses) / len(losses), dtype=torch.float64)
 
 
@@ -40,7 +42,7 @@ def _mean(equal, mixed, at_equal, at_mixed):
 
 
 def _softplus(x):
-    return math.log1p(math.exp(x))
+    return -log_sigmoid(-x)
 
 
 LOG2 = math.log(2)
@@ -65,13 +67,16 @@ EXERCISES = {
                 torch.tensor((LOG2 + _softplus(d)) / 2)
             ),
             "You divide by the mixed pairs alone; the mean is over all pairs.": lambda e, m, d: torch.tensor(
-                (e * LOG2 + m * _softplus(d)) / m
+                (e * LOG2 + m * _softplus(d)) / m if m else math.inf
             ),
             "You multiplied delta by beta = 0.1. The margin stands outside beta.": lambda e, m, d: _mean(
                 e, m, LOG2, _softplus(0.1 * d)
             ),
             "softplus(delta) is close to delta but not equal to it; at small delta the difference is large.": lambda e, m, d: (
                 _mean(e, m, LOG2, d)
+            ),
+            "e^Δ is too large for a float from Δ = 710 on: log(1 + e^Δ) = Δ + log(1 + e^−Δ).": lambda e, m, d: _mean(
+                e, m, LOG2, _softplus(d) if d < 700 else math.inf
             ),
             "A pair of equal safety is not free: it starts at log 2.": lambda e, m, d: _mean(e, m, 0.0, _softplus(d)),
         },
@@ -120,7 +125,7 @@ EXERCISES = {
             "sum(rank * (n_in + n_out) for n_in, n_out in shapes).",
         ),
     ),
-}
+} | further.EXERCISES
 
 QUESTIONS = {
     "first_loss": Question(

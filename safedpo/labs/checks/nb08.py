@@ -5,6 +5,7 @@ import math
 import torch
 
 from safedpo.labs.checking import Exercise
+from safedpo.labs.checks.exercises import nb08 as further
 from safedpo.labs.predictions import Question
 
 # (prompts, responses to each): all responses to a prompt alike, none alike, and shares between.
@@ -14,6 +15,7 @@ SCORES = (
     (ALIKE,),
     ((torch.rand(9, 3, generator=_draw) < 0.5).double(),),
     (torch.rand(20, 2, generator=_draw, dtype=torch.float64),),
+    (100 * torch.rand(5, 2, generator=_draw, dtype=torch.float64),),
 )
 
 
@@ -42,11 +44,11 @@ for _seed, _x in ((5, 0.0), (6, 0.5)):
 SCALINGS = tuple((ref, trained, x) for ref, _, trained, x in TABLES.values())
 
 
-def optimum_at_beta_over_x(ref, trained, x):
-    """The closed form at beta / x, from the rewards that the exercise is not told."""
-    reward = next(r for reference, r, _, strength in TABLES.values() if torch.equal(reference, ref) and strength == x)
-    weight = ref.exp() * (reward * x / 0.5).exp() if x else ref.exp()  # 0 times −∞ would be NaN
-    return (weight / weight.sum()).log()
+def scaled_by_numbers(ref, trained, x):
+    """π_ref^(1 − x) π_1^x / Z with powers of plain probabilities; 0^0 is 1, so strength 0 is the reference."""
+    pairs = zip(ref.tolist(), trained.tolist(), strict=True)
+    weights = [math.exp(a) ** (1 - x) * math.exp(b) ** x for a, b in pairs]
+    return torch.tensor([w / math.fsum(weights) for w in weights], dtype=torch.float64).log()
 
 
 def _normal(scores):
@@ -90,7 +92,7 @@ EXERCISES = {
     "scaled_policy": Exercise(
         gives="log-probabilities, one for each answer",
         cases=SCALINGS,
-        right=optimum_at_beta_over_x,
+        right=scaled_by_numbers,
         mistakes={
             "It does not sum to one: divide by its sum (log_softmax does).": lambda q, p, x: (1 - x) * q + x * p,
             "You exchanged the two: strength 0 is the reference, strength 1 the trained policy.": lambda q, p, x: (
@@ -124,7 +126,7 @@ EXERCISES = {
             "(ref_logps + x * (trained_logps - ref_logps)).log_softmax(-1) for x > 0, and the reference at x = 0.",
         ),
     ),
-}
+} | further.EXERCISES
 
 QUESTIONS = {
     "short_runs": Question(

@@ -110,7 +110,7 @@ EXERCISES = {
             "The price of a prompt is the mean price of all: each prompt has its own.": lambda q, r, c, b, d: (
                 prices_by_brent(q, r, c, b, d).mean().expand(len(c))
             ),
-            "Every prompt pays the dearest prompt's price; each has its own.": lambda q, r, c, b, d: (
+            "Every prompt pays the costliest prompt's price; each has its own.": lambda q, r, c, b, d: (
                 prices_by_brent(q, r, c, b, d).max().expand(len(c))
             ),
             "Those are the costs at price 0, not the prices.": lambda q, r, c, b, d: ((q + r / b).softmax(-1) * c).sum(

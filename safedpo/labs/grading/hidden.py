@@ -10,6 +10,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from safedpo.labs.checks.exercises import nb01, nb02, nb03, nb04, nb05, nb06, nb07, nb08
+
 Case = tuple
 Drawer = Callable[[random.Random], Case]
 
@@ -91,7 +93,22 @@ def prompt_prices(draw: random.Random) -> Case:
     return _policy(draw, prompts, answers), reward, cost, draw.uniform(0.2, 1), draw.uniform(-0.5, 0.5)
 
 
+def scaled_policy(draw: random.Random) -> Case:
+    """A reference, a trained policy that never gives some answer, a strength."""
+    trained = _policy(draw, 1, 5)[0]
+    trained[draw.randrange(5)] = -torch.inf
+    return _policy(draw, 1, 5)[0], trained.log_softmax(-1), draw.choice((0.0, 0.5, 1.0, 2.5))
+
+
+def step_loss(draw: random.Random) -> Case:
+    """The mean losses of a few micro-batches, and their sizes."""
+    count = draw.randint(1, 5)
+    return _floats(draw, count, 0, 9), tuple(draw.randint(1, 8) for _ in range(count))
+
+
 HIDDEN: dict[str, Drawer] = {
+    "scaled_policy": scaled_policy,
+    "step_loss": step_loss,
     "implicit_reward": implicit_reward,
     "dpo_loss": pair_columns,
     "dpo_gradient": pair_columns,
@@ -129,3 +146,5 @@ HIDDEN: dict[str, Drawer] = {
     ),
     "error_over_prompts": lambda draw: (torch.stack([_floats(draw, 3, 0, 1) for _ in range(draw.randint(4, 12))]),),
 }
+for further in (nb01, nb02, nb03, nb04, nb05, nb06, nb07, nb08):
+    HIDDEN |= further.HIDDEN

@@ -15,6 +15,7 @@ from pathlib import Path
 
 MEMORY_VARIABLE = "SAFEDPO_GRADE_GB"
 PRINTED = 1_000_000  # characters that one cell may print
+DISPLAYED = 2_000  # figures, tables and updates of progress lines that it may show
 FILE_BYTES = 100_000_000
 PROCESSES = ("subprocess.Popen", "os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn")
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -64,7 +65,7 @@ def _limit_output() -> None:
     from ipykernel.iostream import OutStream
     from IPython.core.getipython import get_ipython
 
-    printed = {"characters": 0}
+    printed = {"characters": 0, "displays": 0}
     write = OutStream.write
 
     def counted(self: OutStream, string: str) -> int | None:
@@ -74,9 +75,30 @@ def _limit_output() -> None:
         return write(self, string)
 
     OutStream.write = counted  # type: ignore[method-assign]  # the kernel offers no other way to count
+    OutStream.close = lambda self: None  # type: ignore[method-assign]  # a closed stream would end the kernel
+    streams = sys.stdout, sys.stderr
+
+    def anew(*_: object) -> None:
+        printed.update(characters=0, displays=0)
+        sys.stdout, sys.stderr = streams  # a cell may have put something else there
+
     shell = get_ipython()
     if shell is not None:
-        shell.events.register("pre_run_cell", lambda *_: printed.update(characters=0))
+        publish = shell.display_pub.publish
+
+        def counted_display(data: dict, *arguments: object, **named: object) -> None:
+            printed["displays"] += 1
+            if printed["displays"] > DISPLAYED:
+                raise NotAllowed(f"a cell displayed more than {DISPLAYED:,} things and was stopped")
+            publish(data, *arguments, **named)
+
+        shell.display_pub.publish = counted_display
+        shell.events.register("pre_run_cell", anew)
+        shell.events.register("post_run_cell", anew)
+
+
+def _stay() -> None:
+    raise NotAllowed("exit() ends a notebook's kernel; while it is graded the kernel stays")
 
 
 # Writing is allowed in the working folder, in the folder for temporary files, and to devices such as /dev/null.
@@ -87,10 +109,14 @@ def main() -> None:
     """Start the kernel under its limits."""
     from ipykernel.kernelapp import IPKernelApp
 
+    import safedpo.labs.grading.judge  # noqa: F401  (before the student's code, which may put others in its place)
+
     _limit()
     application = IPKernelApp.instance()
     application.initialize(sys.argv[1:])
     _limit_output()
+    assert application.shell is not None
+    application.shell.ask_exit = _stay  # exit() in a cell would take the answers of the others with it
     sys.addaudithook(_guard)
     application.start()
 

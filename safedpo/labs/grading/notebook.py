@@ -23,10 +23,11 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 
 from safedpo.errors import UserError
 from safedpo.labs.checks import modules
+from safedpo.labs.grading.judge import ANSWER
 from safedpo.labs.grading.kernel import MEMORY_VARIABLE
 
 GRACE = 10  # seconds between the interrupt and the end of a kernel that ignores it
-JUDGING = 60  # seconds that judging itself may take, after the cells
+JUDGING = 90  # and all of them
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,18 @@ class Grade:
         return sum(verdict["of"] for verdict in self.verdicts)
 
 
-def grade(path: str | Path, *, seed: int = 0, time_limit: float = 120.0, memory_gb: float = 4.0) -> Grade:
+def grade(
+    path: str | Path,
+    *,
+    seed: int = 0,
+    time_limit: float = 120.0,
+    cell_limit: float = 60.0,
+    memory_gb: float = 4.0,
+) -> Grade:
     """Run the notebook at `path` in a fresh kernel and judge its exercises.
 
-    `time_limit`: seconds for all its cells together; `memory_gb`: what the kernel may allocate; `seed`: of the hidden cases.
+    `time_limit`: seconds for all its cells together; `cell_limit`: for each of them, so that an endless loop costs the other
+    cells nothing; `memory_gb`: what the kernel may allocate; `seed`: of the hidden cases.
     A notebook that hangs, crashes or lacks cells is graded as what it is. Raises `UserError` where there is no notebook, or
     one without an exercise of this kit.
     """
@@ -63,10 +72,10 @@ def grade(path: str | Path, *, seed: int = 0, time_limit: float = 120.0, memory_
     incidents: list[str] = []
     with tempfile.TemporaryDirectory(prefix="grade-") as home, _client(book, Path(home), memory_gb) as client:
         # A cell may swallow the interrupt that ends its time; then the whole kernel ends.
-        with _killed_after(client, time_limit + GRACE):
-            _run_cells(client, started + time_limit, incidents)
-        with _killed_after(client, JUDGING + GRACE):
-            verdicts, predictions = _judge(client, asked, seed, incidents)
+        with _killed_after(client, time_limit + GRACE, incidents):
+            _run_cells(client, started + time_limit, cell_limit, incidents)
+        with _killed_after(client, JUDGING, incidents):
+            verdicts, predictions = _judge(client, asked, seed, Path(home) / "tmp", incidents)
     return Grade(path.name, verdicts, predictions, incidents, round(time.monotonic() - started, 1))
 
 
@@ -79,7 +88,7 @@ def exercises_of(book: nbformat.NotebookNode, path: Path) -> dict[str, str]:
     checked: dict[str, str] = {}
     for cell in book.cells:
         if cell.cell_type == "code":
-            checked |= dict(_checks(cell.source))
+            checked |= dict(checks_of(cell.source))
     found = max(modules(), key=lambda module: len(module.EXERCISES.keys() & checked.keys()))
     known = found.EXERCISES
     if not known.keys() & checked.keys():
@@ -87,7 +96,12 @@ def exercises_of(book: nbformat.NotebookNode, path: Path) -> dict[str, str]:
     return {name: checked.get(name, name) for name in known}
 
 
-def _checks(source: str) -> Iterator[tuple[str, str]]:
+def checks_of(source: str) -> Iterator[tuple[str, str]]:
+    """(exercise, answer's expression) of every check in a cell's code.
+
+    >>> list(checks_of("check('dpo_loss', mine)"))
+    [('dpo_loss', 'mine')]
+    """
     try:
         tree = ast.parse("\n".join(line for line in source.splitlines() if not line.lstrip().startswith(("%", "!"))))
     except SyntaxError:
@@ -151,9 +165,14 @@ def _client(book: nbformat.NotebookNode, home: Path, memory_gb: float) -> Iterat
 
 
 @contextmanager
-def _killed_after(client: NotebookClient, seconds: float) -> Iterator[None]:
+def _killed_after(client: NotebookClient, seconds: float, incidents: list[str]) -> Iterator[None]:
     process = client.km.provisioner.process  # type: ignore[union-attr]
-    timer = threading.Timer(seconds, process.kill)
+
+    def kill() -> None:
+        incidents.append("a cell did not stop when it was told to; the kernel was ended, and what it held is lost")
+        process.kill()
+
+    timer = threading.Timer(seconds, kill)
     timer.daemon = True
     timer.start()
     try:
@@ -162,7 +181,7 @@ def _killed_after(client: NotebookClient, seconds: float) -> Iterator[None]:
         timer.cancel()
 
 
-def _run_cells(client: NotebookClient, deadline: float, incidents: list[str]) -> None:
+def _run_cells(client: NotebookClient, deadline: float, cell_limit: float, incidents: list[str]) -> None:
     for number, cell in enumerate(client.nb.cells):
         if cell.cell_type != "code":
             continue
@@ -170,14 +189,14 @@ def _run_cells(client: NotebookClient, deadline: float, incidents: list[str]) ->
         if left <= 0:
             incidents.append(f"cell {number + 1} and those after it did not run: the time was used up")
             return
-        client.timeout, client.interrupt_on_timeout = max(1, round(left)), True
+        client.timeout, client.interrupt_on_timeout = max(1, round(min(left, cell_limit))), True
         try:
             client.execute_cell(cell, number)
         except CellTimeoutError:
-            incidents.append(f"cell {number + 1} ran until the time was used up")
+            incidents.append(f"cell {number + 1} was stopped: its time was used up")
         except CellExecutionError as error:
             if error.ename == "KeyboardInterrupt":
-                incidents.append(f"cell {number + 1} ran until the time was used up")
+                incidents.append(f"cell {number + 1} was stopped: its time was used up")
             else:
                 first = (str(error.evalue).splitlines() or [""])[0][:200]
                 incidents.append(f"cell {number + 1}: {error.ename}: {first}")
@@ -186,26 +205,40 @@ def _run_cells(client: NotebookClient, deadline: float, incidents: list[str]) ->
             return
 
 
-def _judge(client: NotebookClient, asked: dict, seed: int, incidents: list[str]) -> tuple[list[dict], dict]:
-    """Let the kernel judge what it holds; a mark that the student cannot know says which line is the verdict's."""
-    mark = secrets.token_hex(16)
+def _judge(client: NotebookClient, asked: dict, seed: int, tmp: Path, incidents: list[str]) -> tuple[list[dict], dict]:
+    """Let the kernel judge what it holds, exercise by exercise: an answer that never returns costs the others nothing."""
+    verdicts: list[dict] = []
+    for name, expression in asked.items():
+        told = _ask(client, f"_judge(globals(), { ({name: expression})!r}, seed={seed!r})", tmp, incidents)
+        message = "not judged: " + (incidents[-1] if incidents else "the kernel gave no verdict")
+        verdicts += told or [{"exercise": name, "points": 0, "of": 1, "message": message}]
+    return verdicts, _ask(client, "_committed()", tmp, incidents) or {}
+
+
+def _ask(client: NotebookClient, expression: str, tmp: Path, incidents: list[str]):
+    """The value of an expression in the kernel, or None: through a file, because a student may print, or have a `print`."""
+    file = tmp / secrets.token_hex(16)
     code = (
+        "import json as _json, pathlib as _pathlib\n"
         "from safedpo.labs.grading.judge import judge as _judge\n"
         "from safedpo.labs.predictions import committed as _committed\n"
-        f"print({mark!r} + __import__('json').dumps([_judge(globals(), {asked!r}, seed={seed!r}), _committed()]))"
+        f"_ = _pathlib.Path({str(file)!r}).write_text(_json.dumps({expression}))"
     )
     cell = nbformat.v4.new_code_cell(code)
     client.nb.cells.append(cell)
-    client.timeout = JUDGING
+    client.timeout = ANSWER
     try:
         client.execute_cell(cell, len(client.nb.cells) - 1)
-    except (CellTimeoutError, CellExecutionError, DeadKernelError) as error:
+    except CellExecutionError as error:
+        slow = error.ename == "KeyboardInterrupt"
+        what = (
+            f"an answer did not return within {ANSWER} seconds"
+            if slow
+            else f"an answer cannot be judged: {error.evalue}"
+        )
+        incidents.append(what)
+    except (CellTimeoutError, DeadKernelError, RuntimeError) as error:
         incidents.append(f"the answers could not be judged ({type(error).__name__}): the kernel no longer answers")
     finally:
         client.nb.cells.pop()
-    for output in cell.outputs:
-        for line in output.get("text", "").splitlines():
-            if line.startswith(mark):
-                return tuple(json.loads(line.removeprefix(mark)))
-    message = "not judged: " + (incidents[-1] if incidents else "the kernel gave no verdict")
-    return [{"exercise": name, "points": 0, "of": 1, "message": message} for name in asked], {}
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None

@@ -10,11 +10,19 @@ from safedpo.labs.grading.notebook import Grade
 def rows(grades: Sequence[Grade]) -> list[dict]:
     """One row for each exercise of each notebook: the JSON of `safedpo grade`.
 
+    Each row has its notebook's seconds, predictions (question -> option) and incidents beside its own points.
+
     >>> grade = Grade("a.ipynb", [{"exercise": "dpo_loss", "points": 1, "of": 1, "message": "right"}], {}, [], 2.0)
     >>> rows([grade])
-    [{'notebook': 'a.ipynb', 'exercise': 'dpo_loss', 'points': 1, 'of': 1, 'message': 'right'}]
+    [{'notebook': 'a.ipynb', 'exercise': 'dpo_loss', 'points': 1, 'of': 1, 'message': 'right', 'seconds': 2.0,
+      'predictions': {}, 'incidents': []}]
     """
-    return [{"notebook": grade.notebook, **verdict} for grade in grades for verdict in grade.verdicts]
+    return [
+        {"notebook": grade.notebook, **verdict}
+        | {"seconds": grade.seconds, "predictions": grade.predictions, "incidents": grade.incidents}
+        for grade in grades
+        for verdict in grade.verdicts
+    ]
 
 
 def class_table(grades: Sequence[Grade]) -> str:

@@ -28,13 +28,8 @@ DRIVE = Path("/content/drive")
 # What the preset and a 7B Llama (Alpaca's vocabulary) are, so that a plan needs no network.
 SMOLLM2: dict[str, Any] = {"hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30, "vocab_size": 49152}
 SMOLLM2 |= {"num_attention_heads": 9, "num_key_value_heads": 3, "tie_word_embeddings": True}
-LLAMA_7B: dict[str, Any] = {
-    "hidden_size": 4096,
-    "intermediate_size": 11008,
-    "num_hidden_layers": 32,
-    "vocab_size": 32001,
-}
-LLAMA_7B |= {"num_attention_heads": 32, "num_key_value_heads": 32, "tie_word_embeddings": False}
+LLAMA_7B: dict[str, Any] = SMOLLM2 | {"hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32}
+LLAMA_7B |= {"num_attention_heads": 32, "num_key_value_heads": 32, "vocab_size": 32001, "tie_word_embeddings": False}
 TOKENS_A_PAIR = {"household": 100, "pku": 300}  # prompt and both responses, about
 DELTAS = (0.0, 2.0, 5.0, 10.0, 20.0, 50.0)
 SAMPLED = 750  # responses that are sampled for one run of the sweep: 150 prompts, at three budgets
@@ -155,7 +150,6 @@ def climb(
 
     >>> climb("8gb")
     Traceback (most recent call last):
-    ...
     safedpo.errors.UserError: RUN is '8gb'; choose look, t4, 24gb or 80gb
     """
     if run == LOOK:

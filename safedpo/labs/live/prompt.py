@@ -83,7 +83,7 @@ class LivePrompt:
         self.said.value = self._shown(prompt, answer.greedy or "")
 
     def _shown(self, prompt: str, response: str) -> str:
-        from safedpo.evaluate.sweep_points import in_float32, log_ratios
+        from safedpo.evaluate.sweep.points import in_float32, log_ratios
 
         text = f'<p class="{style.NO_MATHS}" style="white-space:pre-wrap">{style.escape(visible(response))}</p>'
         try:

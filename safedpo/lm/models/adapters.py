@@ -3,6 +3,7 @@
 import json
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -11,9 +12,10 @@ from safetensors import safe_open
 from transformers import PreTrainedModel
 
 from safedpo.errors import UserError, brief
-from safedpo.files import file_sha256, is_number, read_json, verified, write_json
+from safedpo.files import file_sha256, read_json, verified, write_json
+from safedpo.lm.launch import from_first, is_sharded
 from safedpo.lm.models.fingerprint import weights_fingerprint
-from safedpo.lm.models.gate.outside import refuse_hostile_adapter, refuse_not_finite
+from safedpo.lm.models.gate.outside import refuse_not_finite, refuse_other_adapters
 from safedpo.lm.models.loading import loading
 
 # PEFT's own use of a name that transformers renames, and its list of missing tensors, which is checked here instead.
@@ -21,8 +23,6 @@ _PEFT_NOISE = (
     "`is_gradient_checkpointing` is deprecated|Found missing adapter keys|The following (rank|alpha)_pattern keys did not match"
     "|fan_in_fan_out is set to False"
 )
-
-
 # All that these adapters need of PEFT's configuration, under names that every version of it knows.
 CONFIG_KEYS = (
     "base_model_name_or_path",
@@ -64,8 +64,7 @@ def write_portable_config(folder: Path) -> None:
     ...     set(json.loads((Path(home) / "adapter_config.json").read_text())) == set(CONFIG_KEYS)
     True
     """
-    file = folder / "adapter_config.json"
-    if not file.is_file():
+    if not (file := folder / "adapter_config.json").is_file():
         return  # full training writes no adapter
     config, usual = json.loads(file.read_text(encoding="utf-8")), LoraConfig().to_dict()
     harmless = usual | {"peft_version": config.get("peft_version"), "inference_mode": config.get("inference_mode")}
@@ -82,10 +81,19 @@ def add_lora(model: PreTrainedModel, *, r: int = 4, alpha: float | None = None, 
 
     `alpha` is 2 r where not given. B starts at zero, so the new policy equals its reference exactly; A is drawn with
     `seed`, without touching PyTorch's own generator. Adapter weights are float32 also on a bfloat16 model.
+
+    >>> from safedpo.lm.models.tiny import tiny_model
+    >>> ids = torch.tensor([[5, 6, 7]])
+    >>> policy = add_lora(tiny_model(), r=2)
+    >>> torch.equal(policy(ids).logits, tiny_model()(ids).logits)  # B is zero: the policy is its reference
+    True
+    >>> {name.split(".")[-3] for name, weight in policy.named_parameters() if weight.requires_grad} == {"lora_A", "lora_B"}
+    True
     """
     if r < 1:
         raise UserError(f"the LoRA rank r is {r}; it must be at least 1")
-    odd = _without_plain_output(model) + _bypassed_in_training(model)
+    bypassed = partial(_bypassed_in_training, model)
+    odd = _without_plain_output(model) + (from_first(bypassed) if is_sharded() else bypassed())
     config = LoraConfig(
         exclude_modules=odd or None,
         r=r,
@@ -154,14 +162,21 @@ def load_adapter(
     Where `run.json` beside the adapter holds `fingerprints.reference`, it must be the fingerprint of the model's
     base weights: an adapter on other weights would run without a word and mean nothing. `base_fingerprint` saves
     computing it again. Raises UserError naming the folder when the adapter is missing, damaged, or not for this model.
+
+    >>> import tempfile
+    >>> from safedpo.lm.models.tiny import tiny_model
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     add_lora(tiny_model(), r=2, seed=3).save_pretrained(home)
+    ...     policy = load_adapter(tiny_model(), home)
+    >>> weights_fingerprint(policy) == weights_fingerprint(tiny_model())  # of the base, which the adapter leaves as it is
+    True
     """
     folder = Path(folder)
     for file in ("adapter_config.json", "adapter_model.safetensors"):
         if not (folder / file).is_file():
             raise UserError(f"{folder} holds no LoRA adapter: {file} is missing")
         verified(folder / file)
-    _refuse_config(folder / "adapter_config.json")
-    _refuse_other_kinds(folder)
+    refuse_other_adapters(folder / "adapter_config.json")
     run = adapter_run(folder)
     refuse_changed(folder, run)
     expected = run["fingerprints"].get("reference")
@@ -191,44 +206,17 @@ def load_adapter(
     return policy
 
 
-def _refuse_other_kinds(folder: Path) -> None:
-    """Only where "adapter off" is the base exactly can the base be its reference."""
-    file = folder / "adapter_config.json"
-    config = read_json(file, way_out="fetch the adapter again")
-    kind, start = config.get("peft_type", "LORA"), str(config.get("init_lora_weights", True)).lower()
-    if kind != "LORA":
-        raise UserError(f"{file}: its peft_type is {kind}, and only LORA adapters are read; train a LoRA adapter")
-    if start.startswith(_CHANGES_BASE):
-        raise UserError(
-            f"{file}: init_lora_weights is {start!r}, which changes the base weights as well, so that without the adapter they are "
-            "not the reference; convert it to plain LoRA (PEFT: save_pretrained with path_initial_model_for_weight_conversion)"
-        )
-    if config.get("bias", "none") != "none" or config.get("modules_to_save"):
-        raise UserError(
-            f"{file}: it also replaces biases or whole layers (bias, modules_to_save), which is more than LoRA; merge it into "
-            "its base and give the merged folder as the model"
-        )
-
-
-_CHANGES_BASE = ("pissa", "olora", "corda", "loftq")  # ways to begin LoRA that take the adapter out of the base
-
-
-def _refuse_config(file: Path) -> None:
-    """A rank of a thousand million would take all memory before PEFT notices that it fits nothing."""
-    config = read_json(file, way_out="copy the adapter once more, or train it again")
-    refuse_hostile_adapter(config, str(file))
-    ranks = [config.get("r", 8), *(config.get("rank_pattern") or {}).values()]
-    for rank in ranks:
-        if not (is_number(rank, 1, 100_000) and isinstance(rank, int)):
-            raise UserError(
-                f"{file} is damaged (its rank is {brief(repr(rank), 60)}); copy it once more, or train again"
-            )
-
-
 def adapter_run(folder: Path) -> dict:
     """What `run.json` beside an adapter says, or an empty account of itself where there is none.
 
     `fingerprints` and `files` are always there, as mappings.
+
+    >>> import json, tempfile
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     nothing = adapter_run(Path(home))
+    ...     _ = (Path(home) / "run.json").write_text(json.dumps({"model": "mine"}))
+    ...     nothing, adapter_run(Path(home))["model"]
+    ({'fingerprints': {}, 'files': {}}, 'mine')
     """
     file = folder / "run.json"
     run = read_json(file, way_out="train the adapter again or remove that file") if file.exists() else {}
@@ -241,7 +229,14 @@ def adapter_run(folder: Path) -> dict:
 
 
 def refuse_changed(folder: Path, run: dict) -> None:
-    """Raise `UserError` for the first file whose bytes are not those that `run.json` names by sha256."""
+    """Raise `UserError` for the first file whose bytes are not those that `run.json` names by sha256.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     refuse_changed(Path(home), {"files": {"adapter_model.safetensors": "0" * 64}})
+    Traceback (most recent call last):
+    safedpo.errors.UserError: ...is damaged: adapter_model.safetensors is missing; copy the folder once more, or train again
+    """
     for name, expected in run["files"].items():
         if Path(name).name != name or name == "log.jsonl":
             continue

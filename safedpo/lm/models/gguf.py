@@ -43,6 +43,13 @@ def read_gguf(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
     """The facts and the tensors (float32, row-major, under their names in the file) of a GGUF file of version 2 or 3.
 
     Raises UserError for another kind of file, for one that is cut off, and for a tensor in a format not read here.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     _ = (Path(home) / "model.gguf").write_bytes(b"GGUF" + struct.pack("<I", 3))
+    ...     read_gguf(Path(home) / "model.gguf")
+    Traceback (most recent call last):
+    safedpo.errors.UserError: model.gguf is cut off or damaged (...); fetch it again
     """
     try:
         return _read(path.read_bytes())
@@ -76,6 +83,11 @@ def llama_tensors(facts: dict, tensors: dict[str, Array]) -> dict[str, Array]:
     """The same tensors under the names of `LlamaForCausalLM`, with the rows of q and k in its order.
 
     GGUF interleaves the two halves that rotary embedding turns together; Llama in transformers keeps them apart.
+
+    >>> facts = {"llama.attention.head_count": 1, "llama.attention.head_count_kv": 1}
+    >>> rows = np.array([[0.0], [10.0], [1.0], [11.0]])  # two halves, interleaved
+    >>> {name: tensor[:, 0].tolist() for name, tensor in llama_tensors(facts, {"blk.0.attn_q.weight": rows}).items()}
+    {'model.layers.0.self_attn.q_proj.weight': [0.0, 1.0, 10.0, 11.0]}
     """
     heads = {"attn_q": facts["llama.attention.head_count"], "attn_k": facts["llama.attention.head_count_kv"]}
     renamed = {}

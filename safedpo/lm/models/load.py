@@ -14,6 +14,7 @@ from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from safedpo.errors import UserError
+from safedpo.lm.launch import from_first, is_sharded
 from safedpo.lm.models.adapters import load_adapter
 from safedpo.lm.models.dtype import choose_device, named_dtype
 from safedpo.lm.models.fingerprint import config_fingerprint, weights_fingerprint
@@ -69,7 +70,8 @@ a folder that holds a model, or a hub id owner/name
     torch_dtype, reason = named_dtype(dtype, device)
     with loading(name), quiet() if name in PRESETS else nullcontext():
         model, tokenizer = read_model(path, torch_dtype, four_bit=four_bit)
-        model = (model if four_bit else model.to(device)).eval()
+        # Of a model that is to be spread over processes, the first holds the weights until each gets its share.
+        model = (model if four_bit or is_sharded() else model.to(device)).eval()
     if (off := dropout_off(model)) and os.environ.get("RANK", "0") == "0":
         print(
             f"{name}: dropout and noise set to 0 in {off} places, in policy and reference: with them, equal weights differ"
@@ -77,7 +79,7 @@ a folder that holds a model, or a hub id owner/name
     use_packed_attention(model)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token  # padding is masked by lengths, so sharing the id is harmless
-    fingerprint = weights_fingerprint(model)
+    fingerprint = from_first(lambda: weights_fingerprint(model)) if is_sharded() else weights_fingerprint(model)
     if adapter is not None:
         model = load_adapter(model, adapter, base_fingerprint=fingerprint)
     return LoadedModel(model, tokenizer, name, device, torch_dtype, reason, fingerprint)
@@ -104,6 +106,17 @@ def dropout_off(model: torch.nn.Module) -> int:
 
 
 def model_path(name: str) -> str:
+    """The folder or hub id behind a name: a preset is made where it is missing, a folder must hold a model.
+
+
+    Raises `UserError` for an adapter's folder, for one without weights, and for a name that can be none of these.
+
+    >>> model_path("owner/name")  # of the hub: transformers looks it up
+    'owner/name'
+    >>> model_path("./nowhere")
+    Traceback (most recent call last):
+    safedpo.errors.UserError: no model './nowhere': presets are ...
+    """
     if name in PRESETS:
         return str(PRESETS[name]())
     folder = Path(name).expanduser()

@@ -1,6 +1,7 @@
 """What surrounds every reading of weights: errors turned into one message, progress bars kept quiet."""
 
 import importlib.util
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -8,16 +9,24 @@ from pathlib import Path
 
 import torch
 import transformers
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from accelerate import init_empty_weights
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from safedpo.errors import UserError, brief
 from safedpo.files import SUMS, changed, file_sha256, read_json
+from safedpo.lm.launch import is_sharded
 from safedpo.lm.models.gate.outside import refuse_not_finite, refuse_what_is_not_data
 
 
 @contextmanager
 def loading(what: str) -> Iterator[None]:
-    """Turn the many ways in which a model cannot be read into one message that names it."""
+    """Turn the many ways in which a model cannot be read into one message that names it.
+
+    >>> with loading("my model"):
+    ...     raise KeyError("vocab_size")
+    Traceback (most recent call last):
+    safedpo.errors.UserError: my model cannot be loaded: 'vocab_size'; check the name, the network, or that the files are whole
+    """
     try:
         yield
     except UserError:
@@ -36,7 +45,15 @@ def loading(what: str) -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No progress bars of transformers for steps of a second or two."""
+    """No progress bars of transformers for steps of a second or two.
+
+    >>> before = transformers.utils.logging.is_progress_bar_enabled()
+    >>> with quiet():
+    ...     transformers.utils.logging.is_progress_bar_enabled()
+    False
+    >>> transformers.utils.logging.is_progress_bar_enabled() == before
+    True
+    """
     shown = transformers.utils.logging.is_progress_bar_enabled()
     transformers.utils.logging.disable_progress_bar()
     try:
@@ -52,6 +69,15 @@ def read_model(
     """The model and tokenizer of a folder or hub id: safetensors only, no code from outside, and no weight left out.
 
     Raises UserError where the files lack weights that the model has: transformers would fill them with random numbers.
+
+    >>> import tempfile
+    >>> from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
+    >>> with tempfile.TemporaryDirectory() as home, quiet():
+    ...     for part in (tiny_model(), tiny_tokenizer()):
+    ...         _ = part.save_pretrained(home)
+    ...     model, tokenizer = read_model(home, torch.float32)
+    >>> torch.equal(model.lm_head.weight, tiny_model().lm_head.weight), tokenizer.eos_token
+    (True, '</s>')
     """
     refuse_what_is_not_data(path)
     with _as_written(Path(path)):
@@ -90,6 +116,8 @@ def _read_model(
     path: str | Path, dtype: torch.dtype, four_bit: bool
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+    if is_sharded() and os.environ.get("RANK", "0") != "0":
+        return _shape(path, dtype), tokenizer
     packed = {"quantization_config": _nf4(dtype)} if four_bit else {}
     model, info = AutoModelForCausalLM.from_pretrained(
         path, dtype=dtype, trust_remote_code=False, use_safetensors=True, output_loading_info=True, **packed
@@ -101,6 +129,21 @@ def _read_model(
         )
     refuse_not_finite(model, str(path))
     return model, tokenizer
+
+
+def _shape(path: str | Path, dtype: torch.dtype) -> PreTrainedModel:
+    """The model without its weights, for a process that gets its share of them from the first one.
+
+    Its tensors have addresses, by which Accelerate tells them apart, and no memory: pages that nobody writes take none.
+    """
+    config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+    with init_empty_weights(include_buffers=False):
+        model = AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=False)
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    model.to_empty(device="cpu").tie_weights()
+    for name, buffer in model.named_buffers():
+        buffer.copy_(buffers[name])
+    return model
 
 
 def _nf4(dtype: torch.dtype) -> transformers.BitsAndBytesConfig:

@@ -14,8 +14,10 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
 
 from safedpo.errors import UserError
+from safedpo.lm.launch import is_sharded
 from safedpo.lm.models.adapters import add_lora
 from safedpo.lm.models.dtype import choose_device, named_dtype
+from safedpo.lm.models.gate.rules import layer_list
 from safedpo.lm.models.load import dropout_off, model_path
 from safedpo.lm.models.loading import loading
 from safedpo.lm.rows.attention import use_packed_attention
@@ -61,6 +63,7 @@ def memory_estimate(
     device: str = "auto",
     checkpointing: bool = False,
     four_bit: bool = False,
+    devices: int = 1,
 ) -> MemoryEstimate:
     """The memory of training `source` with LoRA of rank `r` (or all weights), `row_tokens` tokens at a time.
 
@@ -69,17 +72,24 @@ def memory_estimate(
     weights = parameters x bytes (`four_bit`: half a byte and its scales, .5625, for the numbers of linear layers); optimizer =
     16 bytes for each float32 LoRA number (value, gradient, Adam's two moments; with `full` 3 more copies in the model's dtype);
     activations: what autograd keeps of one row, counted on the meta device (with `checkpointing` one layer's share, plus
-    each layer's input); logits = 128 x vocabulary x 12 bytes, for a chunk in float32, its softmax and its gradient.
+    each layer's input); with several `devices` (FSDP2) all of it is for each: its share of weights and optimizer, and the
+    largest unit, a layer or the vocabulary, whole for the time that it computes (twice: the next one is fetched meanwhile; with
+    `full` a third time for its gradient); logits = 128 x vocabulary x 12 bytes, for a chunk in float32, its softmax and its gradient.
+
+    >>> from safedpo.lm.models.tiny import tiny_model
+    >>> needed = memory_estimate(tiny_model().config, dtype="float32", device="cpu", r=2)
+    >>> needed.parameters == sum(p.numel() for p in tiny_model().parameters()), needed.optimizer == 16 * needed.trainable
+    (True, True)
     """
     device = choose_device(device)
     torch_dtype, _ = named_dtype(dtype, device)
     row_tokens = row_tokens or ROW_TOKENS.get(torch.device(device).type, 512)
-    if r < 1 or row_tokens < 1:
-        raise UserError(f"r is {r} and row_tokens {row_tokens}; both must be at least 1")
+    if min(r, row_tokens, devices) < 1:
+        raise UserError(f"r is {r}, row_tokens {row_tokens} and devices {devices}; all must be at least 1")
     given = isinstance(source, PretrainedConfig)
     with loading("this configuration" if given else str(source)):
         config: Any = source if given else AutoConfig.from_pretrained(model_path(str(source)), trust_remote_code=False)
-        return estimate_of(config, torch_dtype, r, full, row_tokens, checkpointing, four_bit)
+        return estimate_of(config, torch_dtype, r, full, row_tokens, checkpointing, four_bit, devices)
 
 
 def estimate_of(
@@ -90,8 +100,15 @@ def estimate_of(
     row_tokens: int = 512,
     checkpointing: bool = False,
     four_bit: bool = False,
+    devices: int = 1,
 ) -> MemoryEstimate:
-    """`memory_estimate` from a config; see there."""
+    """`memory_estimate` from a config; see there.
+
+    >>> from safedpo.lm.models.tiny import tiny_model
+    >>> lora, full = (estimate_of(tiny_model().config, torch.float32, full=full) for full in (False, True))
+    >>> lora.weights == full.weights == 4 * lora.parameters, full.optimizer == 3 * full.weights
+    (True, True)
+    """
     model = shape_only(config, dtype)
     parameters = sum(p.numel() for p in model.parameters())
     policy = model if full else add_lora(model, r=r)
@@ -108,21 +125,36 @@ def estimate_of(
     if checkpointing:
         kept = kept // text.num_hidden_layers + row_tokens * text.hidden_size * text.num_hidden_layers * size
     packed = int(linear * (size - 0.5625)) if four_bit else 0
+    optimizer = 3 * parameters * size if full else 16 * trained
+    whole = (3 if full else 2) * _largest_unit(model) * size if devices > 1 else 0
     return MemoryEstimate(
         parameters=parameters,
         trainable=trained,
-        weights=parameters * size - packed,
-        optimizer=3 * parameters * size if full else 16 * trained,
+        weights=(parameters * size - packed) // devices + whole,
+        optimizer=optimizer // devices,
         activations=kept,
         logits=min(CHUNK, row_tokens) * text.vocab_size * 12,
         formula=f"= parameters x {size} B{' (linear layers x .5625)' if four_bit else ''} + trained x {3 * size if full else 16} B "
         f"+ what autograd keeps of a row of {row_tokens} tokens through {text.num_hidden_layers} layers"
-        f"{', one layer at a time' if checkpointing else ''} + logits",
+        f"{', one layer at a time' if checkpointing else ''} + logits"
+        f"{f', on each of {devices} devices: its share, and the largest layer whole' if devices > 1 else ''}",
     )
 
 
+def _largest_unit(model) -> int:
+    """Numbers in the largest part that FSDP2 puts together at once: a layer, or the vocabulary's matrix."""
+    layers = [sum(p.numel() for p in layer.parameters()) for layer in layer_list(model)[2] or []]
+    return max([*layers, model.get_input_embeddings().weight.numel()])
+
+
 def shape_only(config, dtype: torch.dtype):
-    """The model of this config on the meta device, in training mode, with the attention that training would use."""
+    """The model of this config on the meta device, in training mode, with the attention that training would use.
+
+    >>> from safedpo.lm.models.tiny import tiny_model
+    >>> model = shape_only(tiny_model().config, torch.bfloat16)
+    >>> model.device.type, model.dtype, model.training
+    ('meta', torch.bfloat16, True)
+    """
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config, dtype=dtype)
     dropout_off(model)
@@ -149,7 +181,13 @@ def pairs_row(tokens: int, pair: int = 512) -> TokenBatch:
 
 
 def kept_for_backward(policy, batch: TokenBatch) -> int:
-    """Bytes that autograd keeps of one row beside the weights; `policy` is on the meta device."""
+    """Bytes that autograd keeps of one row beside the weights; `policy` is on the meta device.
+
+    >>> from safedpo.lm.models.tiny import tiny_model
+    >>> model = shape_only(tiny_model().config, torch.float32)
+    >>> kept_for_backward(model, pairs_row(64)) < kept_for_backward(model, pairs_row(128))
+    True
+    """
     fuse_lora(policy)
     own = {p.untyped_storage()._cdata for p in policy.parameters()}
     kept = {}
@@ -168,7 +206,19 @@ def kept_for_backward(policy, batch: TokenBatch) -> int:
 def refuse_if_too_big(trainer, free: int | None = None) -> None:
     """Raise `UserError` if the longest row of this run needs more memory than the device has free.
 
-    Weights are loaded already. A model that `AutoModelForCausalLM` does not know (one made for a lesson) is let through.
+    Weights are loaded already, but for those of a model that is yet to be spread over devices.
+    A model that `AutoModelForCausalLM` does not know (one made for a lesson) is let through.
+
+    >>> from types import SimpleNamespace
+    >>> from safedpo.lm.models.tiny import tiny_model
+    >>> from safedpo.lm.rows.tokens import TokenPair
+    >>> args = SimpleNamespace(device=torch.device("cpu"), gradient_checkpointing=False)
+    >>> items = [TokenPair((5,) * 60, (6,) * 20, (7,) * 20, False, True, "SU", 1)]
+    >>> trainer = SimpleNamespace(items=items, row_tokens=512, model=tiny_model(), args=args)
+    >>> refuse_if_too_big(trainer, free=10**9)
+    >>> refuse_if_too_big(trainer, free=10**4)
+    Traceback (most recent call last):
+    safedpo.errors.UserError: a row of 100 tokens needs about 0.0 GB beside the weights, ...; set max_length below 100, ...
     """
     longest = max(n_tokens(item) for item in trainer.items)
     tokens = max(longest, min(trainer.row_tokens, sum(n_tokens(item) for item in trainer.items)))
@@ -181,8 +231,9 @@ def refuse_if_too_big(trainer, free: int | None = None) -> None:
     checkpointing = bool(getattr(args, "activation_checkpointing", None) or args.gradient_checkpointing)
     adapters = getattr(model, "peft_config", None)
     r = next(iter(adapters.values())).r if adapters else 4
-    needed = estimate_of(model.config, model.dtype, r, not adapters, tokens, checkpointing)
-    beside = needed.total - needed.weights
+    devices = args.world_size if is_sharded() else 1
+    needed = estimate_of(model.config, model.dtype, r, not adapters, tokens, checkpointing, devices=devices)
+    beside = needed.total - (0 if is_sharded() else needed.weights)
     if beside > free:
         way_out = f"set row_tokens below {tokens}" if tokens > longest else f"set max_length below {longest}"
         raise UserError(

@@ -35,6 +35,13 @@ def packed_attention(
 
     `attention_mask` is the `RowMask` that `row_masks` made. With anything else (generation, padded batches), and with
     terms that are added to the scores, this is PyTorch's own attention.
+
+    >>> from safedpo.lm.rows.packing import pack
+    >>> batch = pack([(7, 8)], [(0, (5, 6)), (0, (9,))])
+    >>> q, k, v = torch.randn(3, 1, 2, 5, 4).unbind()  # two heads, five tokens of four numbers
+    >>> found, _ = packed_attention(None, q, k, v, RowMask(batch, batch.spans(), None))
+    >>> torch.allclose(found.transpose(1, 2), scaled_dot_product_attention(q, k, v, attn_mask=batch.mask()), atol=1e-6)
+    True
     """
     if not isinstance(attention_mask, RowMask):
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **kwargs)

@@ -31,7 +31,16 @@ def fuse_lora(model: torch.nn.Module) -> int:
 
 
 def unfuse_lora(model: torch.nn.Module) -> None:
-    """Undo `fuse_lora`."""
+    """Undo `fuse_lora`.
+
+    >>> from safedpo.lm.models.adapters import add_lora
+    >>> from safedpo.lm.models.tiny import tiny_model
+    >>> model = add_lora(tiny_model())
+    >>> _ = fuse_lora(model)
+    >>> unfuse_lora(model)
+    >>> sum("forward" in vars(module) for module in model.modules())
+    0
+    """
     for module in model.modules():
         if isinstance(module, LoraLinear):
             module.__dict__.pop("forward", None)

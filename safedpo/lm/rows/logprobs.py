@@ -11,12 +11,14 @@ in the backward pass; the head gets no gradient. A trained head recomputes its l
 import inspect
 import re
 import weakref
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from safedpo.errors import UserError
+from safedpo.lm.launch import from_first
 from safedpo.lm.rows.masks import attention_kind, row_masks
 from safedpo.lm.rows.packing import TokenBatch
 from safedpo.lm.rows.products import linear
@@ -38,13 +40,30 @@ def response_logps(model, batch: TokenBatch, *, chunk: int = CHUNK) -> Tensor:
     >>> torch.allclose(torch.cat(apart), together, atol=1e-5)
     True
     """
-    per_token = token_logps(model, batch, chunk=chunk)
+    return response_sums(token_logps(model, batch, chunk=chunk), batch)
+
+
+def response_sums(per_token: Tensor, batch: TokenBatch) -> Tensor:
+    """Sums of (T,) values of response tokens over each response, (R,) float32.
+
+    >>> from safedpo.lm.rows.packing import pack
+    >>> response_sums(torch.tensor([-1.0, -2.0, -4.0]), pack([(1, 2)], [(0, (3,)), (0, (4, 5))])).tolist()
+    [-1.0, -6.0]
+    """
     sums = torch.zeros(batch.n_responses, dtype=torch.float32, device=per_token.device)
     return sums.index_add(0, batch.owners, per_token)
 
 
 def token_logps(model, batch: TokenBatch, *, chunk: int = CHUNK) -> Tensor:
-    """log pi of each response token given all before it, (T,) float32 nats, in the order of `batch.targets`."""
+    """log pi of each response token given all before it, (T,) float32 nats, in the order of `batch.targets`.
+
+    >>> from safedpo.lm.models.tiny import tiny_model
+    >>> from safedpo.lm.rows.packing import pack
+    >>> found = token_logps(tiny_model(), pack([(5, 6)], [(0, (7, 1))]))
+    >>> plain = tiny_model()(torch.tensor([[5, 6, 7, 1]])).logits[0].log_softmax(-1)
+    >>> torch.allclose(found, plain[[1, 2], [7, 1]], atol=1e-5)
+    True
+    """
     causal_lm = model.get_base_model() if hasattr(model, "get_base_model") else model
     if own := getattr(causal_lm, "position_logits", None):  # a model that knows packed rows itself
         return _log_softmax_at(own(batch).float(), batch.targets)
@@ -77,7 +96,7 @@ def token_logps(model, batch: TokenBatch, *, chunk: int = CHUNK) -> Tensor:
 
 
 def _takes(model, name: str) -> bool:
-    return name in inspect.signature(model.forward).parameters
+    return name in inspect.signature(type(model).forward).parameters
 
 
 _CHANGES = re.compile(r"^logits?_scal|final_logit|lm_head_multiplier|dim_model_base")  # of logits after the head
@@ -108,6 +127,16 @@ def _is_backbone_and_head(causal_lm) -> bool:
     return _PLAIN[causal_lm]
 
 
+def agree_on_head(model) -> None:
+    """Let the processes of a sharded run make the logits in one way: the first one's, which alone has weights to ask.
+
+    >>> from safedpo.lm.models.tiny import tiny_model
+    >>> agree_on_head(tiny_model())
+    """
+    causal_lm = model.get_base_model() if hasattr(model, "get_base_model") else model
+    _PLAIN[causal_lm] = from_first(lambda: _is_backbone_and_head(causal_lm))
+
+
 def head_logps(hidden: Tensor, head: torch.nn.Linear, targets: Tensor, *, chunk: int = CHUNK) -> Tensor:
     """log softmax(head(hidden))[target], (T,) float32, from hidden (T, H) and targets (T,), `chunk` tokens at a time.
 
@@ -121,11 +150,30 @@ def head_logps(hidden: Tensor, head: torch.nn.Linear, targets: Tensor, *, chunk:
             f"hidden is {hidden.dtype} {tuple(hidden.shape)}, targets {tuple(targets.shape)}, chunk {chunk}; give (T, H), (T,) "
             "and a chunk of at least 1"
         )
-    plain = type(head) is torch.nn.Linear  # not one with an adapter, whose weight alone is not what it computes
+    plain = isinstance(head, torch.nn.Linear) and type(head).forward is torch.nn.Linear.forward  # no adapter on it
     if plain and not any(p.requires_grad for p in head.parameters()):
-        return _FrozenHead.apply(hidden, head.weight, head.bias, targets, chunk)
-    pieces = zip(hidden.split(chunk), targets.split(chunk), strict=True)
-    return torch.cat([checkpoint(_naive, h, head, y, use_reentrant=False) for h, y in pieces])
+        return _called(head, lambda h: _FrozenHead.apply(h, head.weight, head.bias, targets, chunk), hidden)
+    own = head.forward
+
+    def in_pieces(h: Tensor) -> Tensor:
+        pieces = zip(h.split(chunk), targets.split(chunk), strict=True)
+        return torch.cat([checkpoint(_naive, piece, own, y, use_reentrant=False) for piece, y in pieces])
+
+    return _called(head, in_pieces, hidden)
+
+
+def _called(head: torch.nn.Module, forward: Callable[[Tensor], Tensor], hidden: Tensor) -> Tensor:
+    """`forward(hidden)`, as one call of the module `head`: a model that is spread over processes puts a module's weights
+    together when it is called, and takes them apart after it."""
+    before = head.__dict__.get("forward")
+    head.forward = forward
+    try:
+        return head(hidden)
+    finally:
+        if before is None:
+            del head.forward
+        else:
+            head.forward = before
 
 
 def _naive(hidden: Tensor, head, targets: Tensor) -> Tensor:

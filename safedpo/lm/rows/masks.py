@@ -44,7 +44,12 @@ class RowMask:
 
 
 def attention_kind(model) -> str:
-    """The name of the model's attention; raises UserError where it cannot take the mask of a packed row."""
+    """The name of the model's attention; raises UserError where it cannot take the mask of a packed row.
+
+    >>> from safedpo.lm.models.tiny import tiny_model
+    >>> attention_kind(tiny_model())
+    'sdpa'
+    """
     kind = model.config._attn_implementation
     if kind not in (PACKED, "sdpa", "eager"):
         raise UserError(
@@ -59,6 +64,15 @@ def row_masks(model, batch: TokenBatch) -> Iterator[list]:
     """Inside the block `model` gets its masks for this packed row; yields a list with an entry for each mask made.
 
     Raises UserError where a mask lets a token see later ones.
+
+    >>> from safedpo.lm.models.tiny import tiny_model
+    >>> from safedpo.lm.rows.packing import pack
+    >>> model, batch = tiny_model(), pack([(7, 8)], [(0, (5, 6)), (0, (9,))])
+    >>> with row_masks(model, batch) as made:
+    ...     hidden = model.model(batch.input_ids, position_ids=batch.position_ids).last_hidden_state
+    >>> alone = model.model(torch.tensor([[7, 8, 9]])).last_hidden_state[0, -1]  # the second response by itself
+    >>> len(made) > 0, torch.allclose(hidden[0, -1], alone, atol=1e-5)
+    (True, True)
     """
     kind, made = attention_kind(model), []
 

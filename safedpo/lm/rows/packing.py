@@ -116,14 +116,25 @@ def _refuse_empty(prompts: Sequence, responses: Sequence[tuple[int, Sequence[int
 
 
 def pack_pairs(pairs: Sequence[TokenPair]) -> TokenBatch:
-    """Pack pairs: response i is the chosen one of pair i, response len(pairs) + i the rejected one."""
+    """Pack pairs: response i is the chosen one of pair i, response len(pairs) + i the rejected one.
+
+    >>> pairs = [TokenPair((1,), (2,), (3,), False, True, "SU", 1), TokenPair((4,), (5,), (6,), False, False, "SS", 2)]
+    >>> batch = pack_pairs(pairs)
+    >>> batch.input_ids.tolist(), batch.targets.tolist(), batch.owners.tolist()  # chosen 0 and 1, then rejected 2 and 3
+    ([[1, 2, 3, 4, 5, 6]], [2, 5, 3, 6], [0, 1, 2, 3])
+    """
     chosen = [(i, pair.chosen_ids) for i, pair in enumerate(pairs)]
     rejected = [(i, pair.rejected_ids) for i, pair in enumerate(pairs)]
     return pack([pair.prompt_ids for pair in pairs], chosen + rejected)
 
 
 def pack_examples(examples: Sequence[TokenExample]) -> TokenBatch:
-    """Pack single responses; those with the same prompt share it."""
+    """Pack single responses; those with the same prompt share it.
+
+    >>> batch = pack_examples([TokenExample((1, 2), (3,), 1), TokenExample((1, 2), (4,), 2), TokenExample((9,), (5,), 3)])
+    >>> batch.input_ids.tolist(), batch.n_responses
+    ([[1, 2, 3, 4, 9, 5]], 3)
+    """
     prompts = list(dict.fromkeys(e.prompt_ids for e in examples))
     return pack(prompts, [(prompts.index(e.prompt_ids), e.response_ids) for e in examples])
 
@@ -132,7 +143,13 @@ Item = TokenPair | tuple[TokenExample, ...]  # what a step is made of: a pair, o
 
 
 def pack_items(items: Sequence[Item]) -> TokenBatch:
-    """Pack pairs, or groups of examples."""
+    """Pack pairs, or groups of examples.
+
+    >>> pair = TokenPair((1, 2), (3,), (4,), False, True, "SU", 1)
+    >>> group = (TokenExample((1, 2), (3,), 1), TokenExample((1, 2), (4,), 1))
+    >>> pack_items([pair]).input_ids.tolist() == pack_items([group]).input_ids.tolist()
+    True
+    """
     pairs = [item for item in items if isinstance(item, TokenPair)]
     if pairs:
         return pack_pairs(pairs)
@@ -140,7 +157,11 @@ def pack_items(items: Sequence[Item]) -> TokenBatch:
 
 
 def n_tokens(item: Item) -> int:
-    """The tokens that an item fills in a row: its prompt once, and its responses."""
+    """The tokens that an item fills in a row: its prompt once, and its responses.
+
+    >>> n_tokens(TokenPair((1, 2), (3, 4), (5,), False, True, "SU", 1))
+    5
+    """
     if isinstance(item, TokenPair):
         return len(item.prompt_ids) + len(item.chosen_ids) + len(item.rejected_ids)
     return len(item[0].prompt_ids) + sum(len(example.response_ids) for example in item)

@@ -86,6 +86,10 @@ def prompt_token_ids(tokenizer, prompt: str, template: str = "auto") -> tuple[in
     """The ids of `prompt_text`, with the beginning-of-text token where this tokenizer sets one.
 
     Raises `UserError` for a prompt that spells a special token: it would be that token, and end a turn, say.
+
+    >>> from safedpo.lm.models.tiny import tiny_tokenizer
+    >>> tiny_tokenizer().decode(prompt_token_ids(tiny_tokenizer(), "hi", "chat")).split()
+    ['<s>user', 'hi</s>', '<s>assistant']
     """
     if token := special_token_in(tokenizer, prompt):
         raise UserError(
@@ -95,7 +99,12 @@ def prompt_token_ids(tokenizer, prompt: str, template: str = "auto") -> tuple[in
 
 
 def turn_end(tokenizer, template: str = "auto") -> int:
-    """The token that ends a response under this template."""
+    """The token that ends a response under this template.
+
+    >>> from safedpo.lm.models.tiny import tiny_tokenizer
+    >>> turn_end(tiny_tokenizer()) == tiny_tokenizer().eos_token_id
+    True
+    """
     return turn_of(tokenizer, "hello", template).end_ids[-1]
 
 
@@ -105,6 +114,11 @@ def tokenize_response(tokenizer, prompt: str, response: str, *, max_length: int,
     `max_length` bounds prompt + response in tokens; a longer response is cut at its end, and loses its end of turn.
     Raises `RowError` when this row cannot be used: the prompt leaves no room, an end of turn stands inside the response,
     or the prompt's tokens are not the first tokens of prompt + response.
+
+    >>> from safedpo.lm.models.tiny import tiny_tokenizer
+    >>> prompt, response, cut = tokenize_response(tiny_tokenizer(), "hi", "yes", max_length=64, template="chat")
+    >>> tiny_tokenizer().decode(response), cut
+    ('yes</s>', False)
     """
     for what, text in (("prompt", prompt), ("response", response)):
         if token := special_token_in(tokenizer, text):
@@ -178,7 +192,13 @@ def _tokenize_pair(record, pick, group, tokenizer, max_length, template, done: T
 
 
 def tokenize_examples(rows, tokenizer, *, max_length: int = 512, template: str = "auto") -> Tokenized:
-    """Tokenize (prompt, response, id) triples: what supervised fine-tuning and evaluation need."""
+    """Tokenize (prompt, response, id) triples: what supervised fine-tuning and evaluation need.
+
+    >>> from safedpo.lm.models.tiny import tiny_tokenizer
+    >>> done = tokenize_examples([("hi", "hello", 1), ("hi", "so </s> so", 2)], tiny_tokenizer(), template="plain")
+    >>> len(done.items), done.refused
+    (1, [(2, "the response contains the end-of-text token '</s>'")])
+    """
     done = Tokenized()
     for prompt, response, row in rows:
         done.rows += 1

@@ -44,7 +44,12 @@ class Turn:
 
 
 def resolve_template(tokenizer, template: str) -> str:
-    """`chat` or `plain`; refuses `chat` for a tokenizer without a chat template."""
+    """`chat` or `plain`; refuses `chat` for a tokenizer without a chat template.
+
+    >>> from safedpo.lm.models.tiny import tiny_tokenizer
+    >>> resolve_template(tiny_tokenizer(), "auto"), resolve_template(tiny_tokenizer(chat=False), "auto")
+    ('chat', 'plain')
+    """
     if template not in TEMPLATES:
         raise UserError(f"template is {template!r}; known templates are {', '.join(TEMPLATES)}")
     has_chat = bool(getattr(tokenizer, "chat_template", None))
@@ -79,7 +84,12 @@ def _chat_turn(tokenizer, chat_template: str, prompt: str) -> Turn:
 
 
 def written_response(tokenizer, prompt: str, response: str, template: str = "auto") -> str:
-    """The response as the template writes it: some trim it. Raises RowError where it writes other words."""
+    """The response as the template writes it: some trim it. Raises RowError where it writes other words.
+
+    >>> from safedpo.lm.models.tiny import tiny_tokenizer
+    >>> written_response(tiny_tokenizer(), "hi", "hello, you")
+    'hello, you'
+    """
     if resolve_template(tokenizer, template) == "plain":
         return response
     turn = turn_of(tokenizer, prompt, template)
@@ -116,7 +126,13 @@ def with_template_args(tokenizer, arguments: Mapping[str, object] | None):
 
 
 def template_date(tokenizer) -> str | None:
-    """The date that the chat template is told is today; None where it does not ask."""
+    """The date that the chat template is told is today; None where it does not ask.
+
+    >>> from types import SimpleNamespace
+    >>> template_date(SimpleNamespace(chat_template="{{ messages }}"))
+    >>> template_date(SimpleNamespace(chat_template="{{ strftime_now('%d %b %Y') }}")) == DATE
+    True
+    """
     text = str(getattr(tokenizer, "chat_template", None) or "")
     given = re.search(r'set date = "(\d{4}-\d\d-\d\d)"', text)
     return (given[1] if given else DATE) if "strftime_now" in text else None

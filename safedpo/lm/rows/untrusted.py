@@ -50,7 +50,16 @@ def render(tokenizer, turns: Sequence[dict], **how) -> str:
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Stop Python code that does not end by an exception in its thread (any thread: no signal is used)."""
+    """Stop Python code that does not end by an exception in its thread (any thread: no signal is used).
+
+    >>> try:
+    ...     with time_limit(0.01):
+    ...         while True:
+    ...             pass
+    ... except _TooLong:
+    ...     print("stopped")
+    stopped
+    """
     thread, lock = threading.get_ident(), threading.Lock()
     done: list[bool] = []
 

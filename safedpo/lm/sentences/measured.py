@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -71,12 +72,14 @@ def train_measured(
     masked: bool = True,
     rank: int | None = None,
     every: int = 50,
+    folder: str | Path | None = None,
     **settings: object,
 ) -> tuple[torch.nn.Module, list[dict[str, float]]]:
     """Train a fresh policy with `SafeDPOTrainer`, measuring it exactly on the way: `(policy, rows of Distances)`.
 
     All weights, or a LoRA adapter of `rank`; `masked=False` lets policy and reference say anything. The reference's
-    log-probabilities are looked up in its enumerated table. `settings` are fields of `SafeDPOConfig`.
+    log-probabilities are looked up in its enumerated table. `folder`: another reference than the shipped one, the one
+    that `sentences` lists. `settings` are fields of `SafeDPOConfig`.
 
     >>> from safedpo.finite import optimal_policy
     >>> from safedpo.lm.sentences import list_sentences
@@ -86,7 +89,7 @@ def train_measured(
     >>> [row["step"] for row in rows], sorted(rows[0])
     ([0, 1], ['kl', 'outside', 'reward', 'step', 'unsafe'])
     """
-    kitchen, distances = load_kitchen(masked=masked), Distances(sentences, target, every=every)
+    kitchen, distances = load_kitchen(folder, masked=masked), Distances(sentences, target, every=every)
     rule = str(settings.get("rule", "safedpo"))
     pairs = tokenize_pairs(records, kitchen.tokenizer, rule=rule).items
     ref_logps = sentences.pair_logps(sentences.logps(kitchen.model), pairs)

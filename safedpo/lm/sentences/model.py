@@ -57,8 +57,12 @@ class SentenceLM(LlamaForCausalLM):
         return output
 
 
-def sentence_model(grammar: Grammar, vocabulary: dict[str, int], *, masked: bool = True, seed: int = 0) -> SentenceLM:
+def sentence_model(
+    grammar: Grammar, vocabulary: dict[str, int], *, masked: bool = True, seed: int = 0, width: int | None = None
+) -> SentenceLM:
     """A new model with random weights for a grammar whose words are in `vocabulary` (word -> id).
+
+    `width`: another hidden size than that of `SHAPE`, with feed-forward layers twice as wide.
 
     >>> from safedpo.lm.sentences.grammar import ANSWER
     >>> tea = Grammar({ANSWER: ("drink",), "drink": ("tea", END), "tea": (END,)})
@@ -73,7 +77,7 @@ def sentence_model(grammar: Grammar, vocabulary: dict[str, int], *, masked: bool
         pad_token_id=vocabulary[END],
         tie_word_embeddings=False,
         masked=masked,
-        **SHAPE,
+        **SHAPE | ({"hidden_size": width, "intermediate_size": 2 * width} if width else {}),
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -6,7 +6,7 @@ from pathlib import Path
 from tqdm.auto import tqdm
 from transformers import TrainerCallback
 
-from safedpo.files import write_text
+from safedpo.files import read_json, read_lines, write_text
 
 SHOWN = {"loss": "loss", "rewards/margins": "margin", "SU/rewards/margins": "SU", "rewards/accuracies": "acc"}
 
@@ -40,6 +40,21 @@ def log_text(history: list[dict]) -> str:
     '{"loss": 0.5, "step": 1}\n'
     """
     return "".join(json.dumps(row, sort_keys=True) + "\n" for row in history if "loss" in row)
+
+
+def read_log(folder: Path) -> list[dict]:
+    """The rows of `log.jsonl`, one a logged step; `UserError` where its bytes are not those that `run.json` notes.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     _ = (Path(home) / "log.jsonl").write_text('{"step": 1}')
+    ...     read_log(Path(home))
+    [{'step': 1}]
+    """
+    file, run = folder / "log.jsonl", folder / "run.json"
+    noted = read_json(run).get("files") if run.exists() else None
+    sha256 = noted.get(file.name) if isinstance(noted, dict) else None
+    return read_lines(file, way_out="it is written by a run that logs; make the run again", sha256=sha256)
 
 
 class LogFile(TrainerCallback):

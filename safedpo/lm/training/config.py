@@ -155,6 +155,10 @@ loss='cdpo' or 'robust_dpo'
 
 
 def honoured_arguments() -> set[str]:
-    """Every setting that `SafeDPOConfig` takes: its own fields and the training arguments that are honoured."""
+    """Every setting that `SafeDPOConfig` takes: its own fields and the training arguments that are honoured.
+
+    >>> {"beta", "learning_rate"} <= honoured_arguments(), "label_smoothing_factor" in honoured_arguments()
+    (True, False)
+    """
     own = {f.name for f in fields(SafeDPOConfig)} - {f.name for f in fields(TrainingArguments)}
     return own | (HONOURED & {f.name for f in fields(TrainingArguments)})

@@ -88,31 +88,27 @@ def prepare_pairs(
     return Prepared(tokens, source, data_fingerprint(records), how, labels)
 
 
-def records_of(data) -> tuple[Sequence[Record], str]:
-    """The records of a path, of `Records` or of a sequence, and the name of their source."""
-    if isinstance(data, str | Path):
-        data = read_records(shipped_data(data))
-    if isinstance(data, Records):
-        return data.records, data.source
-    return list(data), "records"
-
-
 def sft_rows(records: Sequence[Record], responses: str) -> list[tuple[str, str, int]]:
-    """The distinct (prompt, response, row) triples that supervised fine-tuning uses.
+    """The (prompt, response, row) triples that supervised fine-tuning uses: distinct ones, or for `all` every one.
 
     >>> record = Record("hi", ("hello", "go away"), (False, True), better=1, safer=0, row=1)
     >>> sft_rows([record, record], "both")
     [('hi', 'hello', 1), ('hi', 'go away', 1)]
     >>> sft_rows([record], "better"), sft_rows([record], "safe")
     ([('hi', 'go away', 1)], [('hi', 'hello', 1)])
+    >>> len(sft_rows([record, record], "all"))
+    4
     """
     wanted = {
         "both": lambda record, i: True,
         "better": lambda record, i: i == record.better,
         "safe": lambda record, i: not record.unsafe[i],
+        "all": lambda record, i: True,
     }
     if responses not in wanted:
         raise UserError(f"responses is {responses!r}; choose {', '.join(wanted)}")
+    if responses == "all":
+        return [(record.prompt, record.responses[i], record.row) for record in records for i in (0, 1)]
     first: dict[tuple[str, str], int] = {}
     for record in records:
         for i in (0, 1):
@@ -122,7 +118,12 @@ def sft_rows(records: Sequence[Record], responses: str) -> list[tuple[str, str, 
 
 
 def usable(tokens: Tokenized, source: str, what: str, rule: str) -> list:
-    """The items that can be trained on; raises `UserError` with the counts where there are none."""
+    """The items that can be trained on; raises `UserError` with the counts where there are none.
+
+    >>> usable(Tokenized(), "mine.jsonl", "pair", "the rule safedpo")
+    Traceback (most recent call last):
+    safedpo.errors.UserError: mine.jsonl leaves no pair to train on after the rule safedpo: ...
+    """
     if not tokens.items:
         raise UserError(
             f"{source} leaves no {what} to train on after {rule}: {tokens.counts()}"
@@ -132,7 +133,12 @@ def usable(tokens: Tokenized, source: str, what: str, rule: str) -> list:
 
 
 def draw(items: list, limit: int | None, seed: int) -> list:
-    """`limit` of the items, drawn with `seed`, in their order; all of them without a limit."""
+    """`limit` of the items, drawn with `seed`, in their order; all of them without a limit.
+
+    >>> drawn = draw(list(range(100)), 5, seed=0)
+    >>> drawn == sorted(drawn) == draw(list(range(100)), 5, seed=0), len(set(drawn)), draw([1, 2], None, seed=0)
+    (True, 5, [1, 2])
+    """
     if limit is None or limit >= len(items):
         return items
     if limit < 1:
@@ -141,7 +147,13 @@ def draw(items: list, limit: int | None, seed: int) -> list:
 
 
 def data_fingerprint(records: Sequence[Record]) -> str:
-    """A name that changes with any word or label of the data."""
+    """A name that changes with any word or label of the data.
+
+    >>> pair = Record("hi", ("hello", "go away"), (False, True), better=0, safer=0, row=1)
+    >>> other = Record("hi", ("hello", "go away"), (False, True), better=1, safer=0, row=1)
+    >>> data_fingerprint([pair]) == data_fingerprint([other]), len(data_fingerprint([pair]))
+    (False, 16)
+    """
     digest = hashlib.sha256()
     for record in records:
         digest.update(repr(tuple(asdict(record).values())).encode())

@@ -63,6 +63,12 @@ def pair_columns(config, losses: Tensor, logps: Tensor, ref_logps: Tensor, slope
     """The values of `QUANTITIES` for each pair, (len(QUANTITIES), B), from logps and ref_logps (2, B).
 
     `slope` (B,) is dL/d chosen_logps = beta * dL/dm, so that "saturated" means the same for every loss.
+
+    >>> from types import SimpleNamespace
+    >>> logps, ref_logps = torch.tensor([[-2.0], [-5.0]]), torch.tensor([[-3.0], [-3.0]])
+    >>> found = pair_columns(SimpleNamespace(beta=0.1), torch.zeros(1), logps, ref_logps, torch.zeros(1))
+    >>> dict(zip(QUANTITIES, found[:, 0].tolist()))["rewards/margins"]  # .1 (1 + 2)
+    0.30000001192092896
     """
     rewards = config.beta * (logps - ref_logps)
     margin = rewards[0] - rewards[1]

@@ -7,9 +7,10 @@ With data of your own all pairs are used; `max_pairs` belongs to the recipe's ow
 
 1. Log-probabilities sum over the response's tokens; the code that the paper builds on leaves out the first differing
    token and counts one token past the end.
-2. Weights, gradients and Adam's moments in float32 on one device, about 110 GB, with gradient accumulation to the same 64 pairs
-   a step; the paper's number of GPUs is not known. In bfloat16 a learning rate of 1e-6 would be rounded away.
-3. Gradients clipped at 1; no DeepSpeed.
+2. Weights, gradients and Adam's moments in float32 (in bfloat16 a learning rate of 1e-6 would be rounded away), which FSDP2
+   spreads over the GPUs: about 110 GB in all. The paper's number of GPUs is not known; a step has the same 64 pairs on any number.
+   Products are float32's too, where DeepSpeed rounds to bfloat16: slower, not coarser.
+3. Gradients clipped at 1; FSDP2 (`accelerate launch --use_fsdp --fsdp_version=2`) in DeepSpeed's place.
 4. The reference is computed once and cached, not run beside the policy.
 5. Which of two published Alpaca-7B checkpoints the paper started from is not known; the model is an argument.
 
@@ -22,6 +23,8 @@ from dataclasses import fields
 from typing import Any
 
 from transformers import TrainingArguments
+
+from safedpo.errors import UserError
 
 _NAMES = {field.name for field in fields(TrainingArguments)}  # it was renamed between the versions that are supported
 CHECKPOINTING = {f"{'activation' if 'activation_checkpointing' in _NAMES else 'gradient'}_checkpointing": True}
@@ -70,6 +73,31 @@ RECIPES: dict[str, dict[str, Any]] = {
         "row_tokens": 2048,
     },
 }
+
+
+def on_processes(settings: dict[str, Any], processes: int) -> dict[str, Any]:
+    """A recipe on so many processes: `batch_size` is what each computes, and a step has the pairs that it has on one.
+
+    >>> shared = on_processes(RECIPES["paper-7b"], 4)
+    >>> shared["batch_size"], shared["gradient_accumulation_steps"]
+    (8, 2)
+    >>> on_processes(RECIPES["household"], 3)
+    Traceback (most recent call last):
+    ...
+    safedpo.errors.UserError: a step of 4 pairs cannot be shared out evenly to 3 processes; give batch_size (of each process)
+    """
+    batch = settings.get("batch_size", 1)
+    pairs = batch * settings.get("gradient_accumulation_steps", 1)
+    if processes == 1:
+        return settings
+    if pairs % processes:
+        raise UserError(
+            f"a step of {pairs} pairs cannot be shared out evenly to {processes} processes; give batch_size (of each process)"
+        )
+    each = pairs // processes
+    batch = max(size for size in range(1, batch + 1) if each % size == 0)
+    return settings | {"batch_size": batch, "gradient_accumulation_steps": each // batch}
+
 
 # What a bare `safedpo sft` and `safedpo.lm.sft()` run.
 SFT: dict[str, Any] = {

@@ -7,7 +7,7 @@ reference: its LoRA layers are switched off, and the fingerprint is that of the 
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -19,10 +19,11 @@ from tqdm.auto import tqdm
 
 from safedpo.errors import UserError
 from safedpo.files import whole_file, writing
+from safedpo.lm.launch import from_first
 from safedpo.lm.models.download import own_cache
 from safedpo.lm.models.fingerprint import weights_fingerprint
 from safedpo.lm.rows.logprobs import response_logps
-from safedpo.lm.rows.packing import n_tokens, pack_pairs, split_rows
+from safedpo.lm.rows.packing import TokenBatch, n_tokens, pack_pairs, split_rows
 from safedpo.lm.rows.tokens import TokenPair
 
 PART = 128  # pairs in one file of the cache
@@ -39,13 +40,24 @@ def reference_logps(
     world: int = 1,
     wait=lambda: None,
     fingerprint: str | None = None,
+    run: Callable[[TokenBatch], Tensor] | None = None,
 ) -> Tensor:
     """log pi_ref of the chosen and rejected response of each pair: (2, N) float32, on the CPU.
 
     `model` is the reference itself, or a policy with LoRA adapters, which are switched off meanwhile. `folder`
     (default: `$SAFEDPO_CACHE/reference`) holds one subfolder for each identity. With several processes each computes
     the parts `rank`, `rank + world`, ... and `wait` is called before all parts are read. A part whose bytes are not
-    those that were written (sha256) is computed again. Raises `UserError` if a value is not finite or above 0.
+    those that were written (sha256) is computed again. `run(row)` stands for `response_logps(model, row)` where the model
+    is spread over the processes; then all of them run as many rows. Raises `UserError` if a value is not finite or above 0.
+
+    >>> import tempfile
+    >>> from safedpo.lm.models.tiny import tiny_model
+    >>> pair = TokenPair((5, 6), (7, 1), (8, 1), False, True, "SU", 1)
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     found = reference_logps(tiny_model(), [pair], folder=Path(home))
+    >>> plain = tiny_model()(torch.tensor([[5, 6, 7, 1]])).logits[0].log_softmax(-1)
+    >>> found.shape, torch.allclose(found[0, 0], plain[1, 7] + plain[2, 1], atol=1e-5)
+    (torch.Size([2, 1]), True)
     """
     fingerprint = fingerprint or weights_fingerprint(model)
     identity = reference_identity(fingerprint, str(model.dtype), pairs)
@@ -53,15 +65,29 @@ def reference_logps(
     with writing(home):
         home.mkdir(parents=True, exist_ok=True)
     sizes = [len(pairs[start : start + PART]) for start in range(0, len(pairs), PART)]
-    missing = [k for k, n in enumerate(sizes) if k % world == rank and _read(home / _name(k), identity, n) is None]
+    own, apart = (
+        (rank, world) if run else (0, 1)
+    )  # spread over processes, all go through the same laps, each with a part
+    among = range(len(sizes)) if run else range(rank, len(sizes), world)
+
+    def look() -> list[int]:
+        return [k for k in among if _read(home / _name(k), identity, sizes[k]) is None]
+
+    missing = from_first(look) if run else look()
+    one = run or (lambda batch: response_logps(model, batch))
     with _adapters_off(model), _evaluating(model), torch.no_grad():
-        total = sum(len(pairs[k * PART : (k + 1) * PART]) for k in missing)
+        total = sum(sizes[k] for k in missing[own::apart])
         with tqdm(total=total, desc="reference", unit="pair", disable=rank > 0 or not missing) as bar:
-            for k in missing:
-                part = pairs[k * PART : (k + 1) * PART]
-                logps = _compute(model, part, bar)
-                _refuse_impossible(logps, part)
-                _write(home / _name(k), logps, identity)
+            for lap in (missing[k : k + apart] for k in range(0, len(missing), apart)):
+                mine = [pairs[k * PART : (k + 1) * PART] for k in lap]
+                rows = [_rows(part, model.device.type) for part in mine]
+                if own < len(lap):
+                    logps = _compute(one, mine[own], rows[own], model.device, bar)
+                    _refuse_impossible(logps, mine[own])
+                    _write(home / _name(lap[own]), logps, identity)
+                done = len(rows[own]) if own < len(lap) else 0
+                for _ in range(max(map(len, rows)) - done if run else 0):
+                    one(pack_pairs(mine[0][:1]).to(model.device))
     wait()
     found = [_read(home / _name(k), identity, n) for k, n in enumerate(sizes)]
     parts = [part for part in found if part is not None]
@@ -86,12 +112,14 @@ def reference_identity(fingerprint: str, dtype: str, pairs: Sequence[TokenPair])
     return digest.hexdigest()[:24]
 
 
-def _compute(model, pairs: Sequence[TokenPair], bar) -> Tensor:
+def _rows(pairs: Sequence[TokenPair], device: str) -> list[list[int]]:
+    return split_rows([n_tokens(pair) for pair in pairs], ROW_TOKENS.get(device, 1024))
+
+
+def _compute(one: Callable[[TokenBatch], Tensor], pairs: Sequence[TokenPair], rows, device, bar) -> Tensor:
     logps = torch.full((2, len(pairs)), -torch.inf)
-    lengths = [n_tokens(pair) for pair in pairs]
-    for row in split_rows(lengths, ROW_TOKENS.get(model.device.type, 1024)):
-        batch = pack_pairs([pairs[i] for i in row]).to(model.device)
-        logps[:, row] = response_logps(model, batch).cpu().reshape(2, len(row))
+    for row in rows:
+        logps[:, row] = one(pack_pairs([pairs[i] for i in row]).to(device)).cpu().reshape(2, len(row))
         bar.update(len(row))
     return logps
 

@@ -13,8 +13,11 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
+from torch import Tensor
+
 from safedpo.errors import UserError, brief
 from safedpo.files import check_writable
+from safedpo.lm.launch import from_first, is_sharded, refuse_launch
 from safedpo.lm.models.adapters import add_lora, load_adapter
 from safedpo.lm.models.dtype import trains_on_cpu
 from safedpo.lm.models.gate.check import gate
@@ -26,12 +29,13 @@ from safedpo.lm.rows.turns import with_template_args
 from safedpo.lm.training.callbacks import LogFile
 from safedpo.lm.training.config import SafeDPOConfig
 from safedpo.lm.training.data import Prepared, data_fingerprint, draw, labels_settled, prepare_pairs, sft_rows, usable
+from safedpo.lm.training.on_disk.about import about_run
 from safedpo.lm.training.on_disk.carry_out import Run, carry_out, resume_point, wait_for_all
-from safedpo.lm.training.on_disk.run_folder import about_run, claim, dtype_of_run, held, note
+from safedpo.lm.training.on_disk.run_folder import claim_folder, dtype_of_run, held, note
 from safedpo.lm.training.recipes import RECIPES, SFT
 from safedpo.lm.training.reference import reference_identity, reference_logps
 from safedpo.lm.training.settings import check_names, check_own
-from safedpo.lm.training.step_zero import check_step_zero
+from safedpo.lm.training.step_zero import ReferenceFirst, check_step_zero
 from safedpo.lm.training.trainer import SafeDPOTrainer, SFTTrainer
 from safedpo.records import Record, Records
 
@@ -78,26 +82,23 @@ def train(
     instead of a LoRA adapter. `skip_bad_rows` leaves rows out that cannot be used; `contradictions` keeps (the default),
     drops or votes on responses that carry both safety labels: both are counted in `run.json`, `labels`. Other fields of
     `SafeDPOConfig` pass through by name. Raises `UserError` for anything the user can put right.
+
+    >>> import os, tempfile, torch
+    >>> from unittest import mock
+    >>> from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
+    >>> tiny = LoadedModel(tiny_model(), tiny_tokenizer(), "tiny", "cpu", torch.float32, "", "")
+    >>> pair = Record("hi", ("hello", "go away"), (False, True), better=0, safer=0, row=1)
+    >>> with tempfile.TemporaryDirectory() as home, mock.patch.dict(os.environ, SAFEDPO_CACHE=home):
+    ...     done = train(tiny, [pair], f"{home}/run", max_steps=1, device="cpu", disable_tqdm=True)
+    ...     done.metrics["steps"], (done.folder / "adapter_model.safetensors").exists()
+    gate: a packed row gives what single sequences give, ...
+    (1, True)
     """
     check_own(lora_r=lora_r, lora_alpha=lora_alpha, max_pairs=max_pairs)
     if data is None:
         data, max_pairs = HOUSEHOLD_DATA, HOUSEHOLD["max_pairs"] if max_pairs is None else max_pairs
-    config = _config(
-        output_dir,
-        max_steps,
-        epochs,
-        batch_size,
-        learning_rate,
-        seed,
-        device,
-        training_arguments,
-        beta=beta,
-        delta=delta,
-        loss=loss,
-        rule=rule,
-        max_length=max_length,
-        template=template,
-    )
+    own = {"beta": beta, "delta": delta, "loss": loss, "rule": rule, "max_length": max_length, "template": template}
+    config = _config(output_dir, max_steps, epochs, batch_size, learning_rate, seed, device, training_arguments, **own)
     if not isinstance(data, Prepared):
         records, labels = labels_settled(data, skip_bad_rows=skip_bad_rows, contradictions=contradictions)
         given: tuple[Sequence[Record], str, dict] | Prepared = (records.records, records.source, labels)
@@ -105,34 +106,29 @@ def train(
         given = data
     if four_bit and full:
         raise UserError("4-bit weights cannot be trained themselves; leave out full, or four_bit")
+    if four_bit and is_sharded():
+        raise UserError("4-bit weights are not spread over processes; leave out four_bit, or start without --use_fsdp")
     loaded = _loaded(model, dtype_of_run(output_dir, dtype), device, four_bit)
     with_template_args(loaded.tokenizer, config.template_args)
     data = prepare_pairs(given, loaded.tokenizer, rule=rule, max_length=max_length, template=template)
     pairs = draw(usable(data.tokens, data.source, "pair", f"the rule {rule}"), max_pairs, seed)
-    _refuse_lost_updates(loaded, full, learning_rate)
-    checked = gate(loaded, pairs, template, say=config.should_save)
-    prints = {
-        "reference": loaded.fingerprint,
-        "reference_logps": reference_identity(loaded.identity, str(loaded.dtype), pairs),
-        "data": data.fingerprint,
-    }
-    own = {"full": full, "lora_r": lora_r, "lora_alpha": lora_alpha}
-    about = about_run("train", loaded, data.source, config, data.tokens, **own)
+    checked = from_first(lambda: _gated(loaded, pairs, config, full))
+    identity = reference_identity(loaded.identity, str(loaded.dtype), pairs)
+    prints = {"reference": loaded.fingerprint, "reference_logps": identity, "data": data.fingerprint}
+    lora = {"full": full, "lora_r": lora_r, "lora_alpha": lora_alpha}
+    about = about_run("train", loaded, data.source, config, data.tokens, **lora)
     about |= {"fingerprints": prints, "pairs": len(pairs), "labels": data.labels, "gate": checked, "four_bit": four_bit}
     with held(config):
-        noted = claim(config, about)
-        ref_logps = reference_logps(
-            loaded.model,
-            pairs,
-            rank=config.process_index,
-            world=config.world_size,
-            wait=lambda: wait_for_all(config),
-            fingerprint=loaded.identity,
-        )
+        noted = claim_folder(config, about)
+        ref_logps = None if is_sharded() else _reference(loaded, pairs, config)
         policy = _policy(loaded, full, lora_r, lora_alpha, seed)
         trainer = SafeDPOTrainer(policy, config, pairs, ref_logps, callbacks=_logged(config, callbacks))
         resume = resume_point(config)
-        about["step_zero"] = noted.get("step_zero") if resume else check_step_zero(trainer)
+        about["step_zero"] = noted.get("step_zero")
+        if is_sharded():
+            trainer.add_callback(ReferenceFirst(trainer, loaded.identity, resume, about))
+        elif not resume:
+            about["step_zero"] = check_step_zero(trainer)
         note(config, step_zero=about["step_zero"])
         return carry_out(trainer, loaded, about, resume, data.tokens.counts())
 
@@ -165,52 +161,36 @@ def sft(
     """Supervised fine-tuning on the responses of preference pairs: how the paper makes its reference.
 
     Minimises the mean of -log pi(token | before) over response tokens. `responses`: `both` of each pair, good and
-    bad (each distinct prompt and response once), the `better` ones, or the `safe` ones. `adapter`: go on from the
+    bad (each distinct prompt and response once), the `better` ones, the `safe` ones, or `all`: both, as often as they
+    stand in the data, so that a sample of a distribution keeps its weights. `adapter`: go on from the
     adapter of an earlier run on the same model, instead of a fresh one. `batch_size`: prompts a
     step, each with up to 6 of its responses, so that the prompt is computed once for them. All else as in `train`.
+
+    >>> sft(adapter="nowhere")  # what can be checked at once is checked before a model is loaded
+    Traceback (most recent call last):
+    safedpo.errors.UserError: nowhere holds no LoRA adapter: adapter_config.json is missing
     """
     check_own(lora_r=lora_r, lora_alpha=lora_alpha, max_examples=max_examples)
     if adapter is not None and not (Path(adapter) / "adapter_config.json").is_file():
         raise UserError(f"{adapter} holds no LoRA adapter: adapter_config.json is missing")
     training_arguments.setdefault("max_grad_norm", SFT["max_grad_norm"])
-    config = _config(
-        output_dir,
-        max_steps,
-        epochs,
-        batch_size,
-        learning_rate,
-        seed,
-        device,
-        training_arguments,
-        max_length=max_length,
-        template=template,
-    )
+    own = {"max_length": max_length, "template": template}
+    config = _config(output_dir, max_steps, epochs, batch_size, learning_rate, seed, device, training_arguments, **own)
     settled, labels = labels_settled(data, skip_bad_rows=skip_bad_rows, contradictions=contradictions)
     records, source = settled.records, settled.source
     loaded = _loaded(model, dtype_of_run(output_dir, dtype), device)
     with_template_args(loaded.tokenizer, config.template_args)
-    rows = sft_rows(records, responses)
-    tokens = tokenize_examples(rows, loaded.tokenizer, max_length=max_length, template=template)
+    tokens = tokenize_examples(sft_rows(records, responses), loaded.tokenizer, max_length=max_length, template=template)
     examples = draw(usable(tokens, source, "response", f"responses={responses}"), max_examples, seed)
     groups = group_examples(examples, RESPONSES_A_PROMPT)
-    _refuse_lost_updates(loaded, full, learning_rate)
-    checked = gate(loaded, groups, template, say=config.should_save)
-    own = {"full": full, "lora_r": lora_r, "lora_alpha": lora_alpha}
-    about = about_run("sft", loaded, source, config, tokens, **own) | {
-        "fingerprints": {"reference": loaded.fingerprint, "data": data_fingerprint(records)},
-        "responses": responses,
-        "examples": len(examples),
-        "labels": labels,
-        "started_from": adapter and str(adapter),
-        "gate": checked,
-    }
+    checked = from_first(lambda: _gated(loaded, groups, config, full))
+    prints = {"reference": loaded.fingerprint, "data": data_fingerprint(records)}
+    about = about_run("sft", loaded, source, config, tokens, full=full, lora_r=lora_r, lora_alpha=lora_alpha)
+    about |= {"fingerprints": prints, "responses": responses, "examples": len(examples), "labels": labels}
+    about |= {"started_from": adapter and str(adapter), "gate": checked}
     with held(config):
-        claim(config, about)
-        policy = (
-            load_adapter(loaded.model, adapter, trainable=True)
-            if adapter
-            else _policy(loaded, full, lora_r, lora_alpha, seed)
-        )
+        claim_folder(config, about)
+        policy = _policy(loaded, full, lora_r, lora_alpha, seed, adapter)
         trainer = SFTTrainer(policy, config, groups, None, callbacks=_logged(config, callbacks))
         return carry_out(trainer, loaded, about, resume_point(config), tokens.counts())
 
@@ -224,7 +204,7 @@ def _config(
     if trains_on_cpu(device):
         others.setdefault("use_cpu", True)
     check_writable(Path(output_dir))
-    return SafeDPOConfig(
+    config = SafeDPOConfig(
         output_dir=str(output_dir),
         max_steps=max_steps,
         num_train_epochs=epochs,
@@ -234,6 +214,8 @@ def _config(
         **own,
         **others,
     )
+    refuse_launch(config.device, config.world_size)
+    return config
 
 
 def _loaded(model, dtype: str, device: str, four_bit: bool = False) -> LoadedModel:
@@ -244,15 +226,24 @@ def _loaded(model, dtype: str, device: str, four_bit: bool = False) -> LoadedMod
     return model
 
 
-def _policy(loaded: LoadedModel, full: bool, lora_r: int, lora_alpha: float | None, seed: int):
+def _reference(loaded: LoadedModel, pairs: list, config: SafeDPOConfig) -> Tensor:
+    """The reference's log-probabilities, of which each process of the run computes its share."""
+    share = {"rank": config.process_index, "world": config.world_size, "wait": lambda: wait_for_all(config)}
+    return reference_logps(loaded.model, pairs, **share, fingerprint=loaded.identity)
+
+
+def _policy(loaded: LoadedModel, full: bool, lora_r: int, lora_alpha: float | None, seed: int, adapter=None):
+    if adapter:
+        return load_adapter(loaded.model, adapter, trainable=True)
     if full:
         return loaded.model.requires_grad_(True)
     return add_lora(loaded.model, r=lora_r, alpha=lora_alpha, seed=seed)
 
 
-def _refuse_lost_updates(loaded: LoadedModel, full: bool, learning_rate: float) -> None:
-    if full and (lost := updates_lost(loaded.model, learning_rate)):
+def _gated(loaded: LoadedModel, items, config: SafeDPOConfig, full: bool) -> dict:
+    if full and (lost := updates_lost(loaded.model, config.learning_rate)):
         raise UserError(f"full training of {loaded.source} would stand still: {lost}")
+    return gate(loaded, items, config.template, say=config.should_save)
 
 
 def _logged(config: SafeDPOConfig, callbacks: Sequence) -> list:

@@ -82,7 +82,13 @@ def number_within(name: str, value: object, kind: type, low: float, high: float,
 
 
 def check_values(config) -> None:
-    """Raise `UserError` for the first setting of a `SafeDPOConfig` that is of another type or out of bounds."""
+    """Raise `UserError` for the first setting of a `SafeDPOConfig` that is of another type or out of bounds.
+
+    >>> from safedpo.lm.training.config import SafeDPOConfig
+    >>> SafeDPOConfig("run", use_cpu=True, adam_beta1=1.0)
+    Traceback (most recent call last):
+    safedpo.errors.UserError: adam_beta1 is 1.0; it must be below 1
+    """
     for name, bounds in BOUNDS.items():
         value = getattr(config, name, None)
         if value is not None or name not in OPTIONAL:
@@ -108,7 +114,12 @@ def check_values(config) -> None:
 
 
 def check_names(given: dict, known: set[str]) -> None:
-    """Raise `UserError` for a setting that there is not, or that has a name of its own here."""
+    """Raise `UserError` for a setting that there is not, or that has a name of its own here.
+
+    >>> check_names({"betta": 0.1}, {"beta"})
+    Traceback (most recent call last):
+    safedpo.errors.UserError: unknown setting 'betta'; SafeDPOConfig lists those that can be given
+    """
     for name in given:
         if name in CALLED:
             raise UserError(f"{name} is called {CALLED[name]} here; give that")
@@ -117,7 +128,12 @@ def check_names(given: dict, known: set[str]) -> None:
 
 
 def check_own(*, lora_r: int, lora_alpha: float | None, **counts: int | None) -> None:
-    """Raise `UserError` for a LoRA setting, or a number of items to draw, out of bounds."""
+    """Raise `UserError` for a LoRA setting, or a number of items to draw, out of bounds.
+
+    >>> check_own(lora_r=0, lora_alpha=None)
+    Traceback (most recent call last):
+    safedpo.errors.UserError: the LoRA rank r is 0; it must be at least 1
+    """
     if isinstance(lora_r, int) and lora_r < 1:
         raise UserError(f"the LoRA rank r is {lora_r}; it must be at least 1")
     number_within("lora_r", lora_r, int, 1, 10_000)
@@ -134,7 +150,13 @@ def _refuse_unless(right: bool, config, name: str, way_out: str) -> None:
 
 
 def check_machinery(config) -> None:
-    """Make the optimizer, the schedule and the trackers once, on one number, so that what cannot be made is said now."""
+    """Make the optimizer, the schedule and the trackers once, on one number, so that what cannot be made is said now.
+
+    >>> from safedpo.lm.training.config import SafeDPOConfig
+    >>> SafeDPOConfig("run", use_cpu=True, optim="adafactor", optim_args="foreach=True")
+    Traceback (most recent call last):
+    safedpo.errors.UserError: ...
+    """
     from transformers import Trainer
     from transformers.integrations import get_reporting_integration_callbacks
     from transformers.optimization import get_scheduler
@@ -185,7 +207,16 @@ def _one_sentence(what: str):
 
 
 def checked_init(make_base, config) -> None:
-    """Run `TrainingArguments.__post_init__`, whose complaints become one sentence."""
+    """Run `TrainingArguments.__post_init__`, whose complaints become one sentence.
+
+    >>> from safedpo.lm.training.config import SafeDPOConfig
+    >>> config = SafeDPOConfig("run", use_cpu=True)
+    >>> def refuses():
+    ...     raise ValueError("no such device")
+    >>> checked_init(refuses, config)
+    Traceback (most recent call last):
+    safedpo.errors.UserError: these settings ...
+    """
     with _one_sentence("these settings"):
         make_base()
     check_machinery(config)

@@ -10,11 +10,32 @@ the pairs that several processes share. Two processes on a machine without a GPU
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from safedpo.errors import UserError
+from safedpo.lm.rows.packing import TokenBatch
+
+
+@dataclass(frozen=True)
+class Row:
+    """A packed row, and what the loss needs beside it: reference (2, B), unsafe flags (2, B), groups (B,), ids."""
+
+    batch: TokenBatch
+    ids: list[int]
+    count: int  # what the loss is averaged over: pairs, or response tokens in supervised fine-tuning
+    ref_logps: Tensor | None = None
+    unsafe: Tensor | None = None
+    groups: Tensor | None = None
+    filler: bool = False  # runs along so that all processes run as many rows, and counts for nothing
+
+    def to(self, device) -> "Row":
+        moved: dict[str, Any] = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor | TokenBatch)}
+        return replace(self, **moved)
 
 
 class StepSampler:

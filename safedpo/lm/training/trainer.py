@@ -2,14 +2,14 @@
 
 A step's pairs are packed into rows of at most `row_tokens` tokens; each row goes forward and backward on its own, so
 memory follows the row and not the batch. The loss of a step is the sum over its pairs divided by their true number over
-all rows, accumulation steps and processes; gradients are summed over processes. That makes one process, two processes
-and any split into rows the same computation.
+all rows, accumulation steps and processes; DDP or FSDP2 adds the gradients up over processes. That makes one process, two
+processes and any split into rows the same computation.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,32 +19,18 @@ from transformers.trainer import DEFAULT_PROGRESS_CALLBACK
 from safedpo.errors import UserError
 from safedpo.lm.models.memory import ROW_TOKENS
 from safedpo.lm.rows.fused import fuse_lora
-from safedpo.lm.rows.logprobs import response_logps, token_logps
+from safedpo.lm.rows.logprobs import response_sums
 from safedpo.lm.rows.packing import TokenBatch, n_tokens, pack_items, split_rows
 from safedpo.lm.rows.tokens import TokenExample, TokenPair
+from safedpo.lm.rows.wrapped import runs_rows
 from safedpo.lm.training.callbacks import LiveLine
 from safedpo.lm.training.config import SafeDPOConfig
 from safedpo.lm.training.metrics import GroupSums, pair_columns
+from safedpo.lm.training.on_disk import sharded
 from safedpo.lm.training.on_disk.checkpoints import UNFINISHED, checkpoints, clear, publish
 from safedpo.lm.training.on_disk.resume import keep_pending
-from safedpo.lm.training.steps import StepLoader, StepSampler
+from safedpo.lm.training.steps import Row, StepLoader, StepSampler
 from safedpo.transform import GROUPS
-
-
-@dataclass(frozen=True)
-class Row:
-    """A packed row, and what the loss needs beside it: reference (2, B), unsafe flags (2, B), groups (B,), ids."""
-
-    batch: TokenBatch
-    ids: list[int]
-    count: int  # what the loss is averaged over: pairs, or response tokens in supervised fine-tuning
-    ref_logps: Tensor | None = None
-    unsafe: Tensor | None = None
-    groups: Tensor | None = None
-
-    def to(self, device) -> "Row":
-        moved: dict[str, Any] = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor | TokenBatch)}
-        return replace(self, **moved)
 
 
 class SafeDPOTrainer(Trainer):
@@ -72,6 +58,7 @@ class SafeDPOTrainer(Trainer):
     ):
         if not items:
             raise UserError("there is nothing to train on; see the counts of the data (safedpo data)")
+        args.ddp_find_unused_parameters = True  # in a mixture of experts a row may leave some out
         super().__init__(
             model, args, train_dataset=range(len(items)), processing_class=tokenizer, callbacks=list(callbacks)
         )
@@ -79,12 +66,11 @@ class SafeDPOTrainer(Trainer):
             self.remove_callback(printer)
         if not args.disable_tqdm:
             self.add_callback(LiveLine())
-        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
-            raise UserError("this trainer keeps a whole model on each process; launch without FSDP and DeepSpeed")
         self.items, self.ref_logps = items, ref_logps
         self.row_tokens = args.row_tokens or ROW_TOKENS.get(args.device.type, 512)
         self.sums = GroupSums()
         fuse_lora(self.model)
+        runs_rows(self.model)
         self._folder = args.output_dir
 
     # ---- what a row is and costs ----------------------------------------------------------------------------------
@@ -97,12 +83,21 @@ class SafeDPOTrainer(Trainer):
         groups = torch.tensor([GROUPS.index(p.group) for p in pairs])
         return Row(pack_items(pairs), [p.id for p in pairs], len(pairs), self.ref_logps[:, indices], unsafe, groups)
 
+    def token_logps(self, batch: TokenBatch) -> Tensor:
+        """log pi of each response token, (T,), through the wrapper that adds gradients up over processes, if there is one."""
+        model = self.model_wrapped if self.args.world_size > 1 else self.model
+        return model(packed=batch)
+
+    def response_logps(self, batch: TokenBatch) -> Tensor:
+        """log pi of each response, (R,): sums of `token_logps`."""
+        return response_sums(self.token_logps(batch), batch)
+
     def row_losses(self, row: Row) -> Tensor:
         """The loss of each pair of the row, (B,) float32; metrics are added up on the way."""
         assert (
             row.ref_logps is not None and row.unsafe is not None and row.groups is not None
         )  # rows of pairs have them
-        logps = response_logps(self.model, row.batch).reshape(2, -1)
+        logps = self.response_logps(row.batch).reshape(2, -1)
         chosen = logps[0].detach().requires_grad_()
         with torch.enable_grad():
             probe = self.args.pair_losses(chosen, logps[1].detach(), *row.ref_logps, *row.unsafe)
@@ -132,34 +127,45 @@ class SafeDPOTrainer(Trainer):
         return StepLoader(sampler, collate)
 
     def get_batch_samples(self, epoch_iterator, num_batches, device):
-        """The micro-batches of a step and their true count over all processes."""
+        """The micro-batches of a step, and their true count over all processes.
+
+        A sharded model is put together anew for every row, by all processes at once: so each runs as many rows.
+        """
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         count = torch.tensor(sum(row.count for rows in batches for row in rows), dtype=torch.float64)
+        if self.args.world_size > 1:
+            numbers = torch.tensor([[len(rows) for rows in batches]], device=self.args.device)
+            most = self.accelerator.gather(numbers).max(0).values.tolist()
+            batches = [rows + [self._filler()] * (n - len(rows)) for rows, n in zip(batches, most, strict=True)]
         return batches, self._sum_over_processes(count).item()
+
+    def _filler(self) -> Row:
+        shortest = min(range(len(self.items)), key=lambda i: n_tokens(self.items[i]))
+        return replace(self.make_row([shortest]), count=0, filler=True)
 
     def training_step(self, model, inputs: list[Row], num_items_in_batch=None) -> Tensor:
         self.model.train()
         total = torch.zeros((), device=self.args.device)
         finite: list[Tensor] = []
         for row in inputs:
-            losses = self.row_losses(row.to(self.args.device))
-            loss = losses.sum() / num_items_in_batch
-            self.accelerator.backward(loss)
+            with self._added_up(model, last=row is inputs[-1]):
+                losses = self._losses(row.to(self.args.device))
+                # DDP and FSDP take the mean over processes, and so does the Trainer where it logs.
+                loss = losses.sum() * (self.args.world_size / num_items_in_batch)
+                self.accelerator.backward(loss)
             total += loss.detach()
             finite.append(torch.isfinite(losses.detach()))
         self._stop_if_not_finite(inputs, finite)
-        if self.accelerator.sync_gradients:
-            self._sum_gradients()
-        return total * self.args.world_size  # the Trainer logs the mean over processes
+        return total
 
-    def _sum_gradients(self) -> None:
-        if self.args.world_size == 1:
-            return
-        trained = [p for p in self.model.parameters() if p.requires_grad]
-        for parameter in trained:
-            if parameter.grad is None:  # this process had no pair in the last, ragged step
-                parameter.grad = torch.zeros_like(parameter)
-            parameter.grad.copy_(self.accelerator.reduce(parameter.grad, reduction="sum"))
+    def _losses(self, row: Row) -> Tensor:
+        return self.token_logps(row.batch) * 0 if row.filler else self.row_losses(row)
+
+    def _added_up(self, model, last: bool):
+        """Over processes: DDP adds up after a step's last row, FSDP after each, which keeps no whole gradient anywhere."""
+        if hasattr(model, "set_requires_gradient_sync"):
+            model.set_requires_gradient_sync(True)
+        return model.no_sync() if hasattr(model, "no_sync") and not last else nullcontext()
 
     def _sum_over_processes(self, values: Tensor) -> Tensor:
         if self.args.world_size > 1:
@@ -174,6 +180,7 @@ class SafeDPOTrainer(Trainer):
 
     def _get_grad_norm(self, model, grad_norm=None):
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
         if norm is not None and not torch.isfinite(torch.as_tensor(norm)):
             self._not_finite("the gradient is not finite")
         return norm
@@ -212,6 +219,11 @@ class SafeDPOTrainer(Trainer):
             clear(run, keep=self.args.save_total_limit or len(checkpoints(run)))
         self.accelerator.wait_for_everyone()
 
+    save_model = sharded.save_model
+    _save_optimizer_and_scheduler = sharded.save_optimizer
+    _load_from_checkpoint = sharded.load_weights
+    _load_optimizer_and_scheduler = sharded.load_optimizer
+
     def floating_point_ops(self, inputs) -> int:
         return 0  # transformers' estimate assumes a padded batch
 
@@ -225,4 +237,4 @@ class SFTTrainer(SafeDPOTrainer):
         return Row(batch, [e.id for group in groups for e in group], len(batch.targets))
 
     def row_losses(self, row: Row) -> Tensor:
-        return -token_logps(self.model, row.batch)
+        return -self.token_logps(row.batch)

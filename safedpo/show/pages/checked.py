@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from safedpo.errors import UserError, brief
+from safedpo.evaluate.results import must_match_the_shipped
 from safedpo.files import is_number
 
 METRICS = ("harm", "helpfulness", "over_refusal")
@@ -23,6 +24,7 @@ def check_sweep(sweep: Any) -> None:
     _is(sweep, Mapping, "the content", "an object")
     runs = _part(sweep, "runs", list, "runs", "a list")
     settings = _part(sweep, "settings", Mapping, "settings", "an object")
+    must_match_the_shipped(sweep, "the sweep")
     _number(settings.get("beta"), "settings.beta", 0)
     _model(_part(sweep, "reference", Mapping, "reference", "an object"), "reference")
     shown = [one["prompt"] for one in sweep["reference"]["responses"]]

@@ -67,7 +67,9 @@ class _Reader(HTMLParser):
         self.ours &= tag in TAGS
         for name, value in attrs:
             known = name in ATTRIBUTES or name.startswith("aria-")
-            self.ours &= known and (name != "style" or bool(_STYLE.fullmatch((value or "").replace("url", "\0"))))
+            self.ours &= known and (
+                name != "style" or bool(_STYLE.fullmatch((value or "").lower().replace("url", "\0")))
+            )
         self.ours &= tag not in ("script", "style") or not attrs
         if tag in ("script", "style"):
             self.inside = tag

@@ -93,7 +93,7 @@ RIGHT = {
     "needed_penalty": [
         lambda s, u, b, t: max(0.0, b * (u - s + math.log((1 - t) / t))),
         lambda s, u, b, t: torch.clamp(torch.tensor(b * (u - s) - b * math.log(t / (1 - t))), min=0),
-        lambda s, u, b, t: max(0, -b * math.log(t / (1 - t) * math.exp(s - u))),
+        lambda s, u, b, t: max(0, b * (u - s) + b * math.log1p(-t) - b * math.log(t)),
     ],
     "price_of_support": [lambda: 0.1 * math.log(1e7), lambda: 2.763 - 1.150, lambda: torch.tensor(1.612)],
     "order_pairs": [safedpo.order_pairs, _order_by_safety, _order_in_a_loop],
@@ -122,16 +122,16 @@ def test_three_different_right_answers_are_accepted(name, capsys):
     assert accepted(name, RIGHT[name], capsys) == len(RIGHT[name]) == 3
 
 
-def test_every_exercise_of_01_to_03_stands_here():
-    mine = {name for module in modules() if module.__name__[-2:] in ("01", "02", "03") for name in module.EXERCISES}
-    assert mine == set(RIGHT)
+def test_every_short_exercise_of_01_to_03_stands_here():
+    mine = [module for module in modules() if module.__name__[-2:] in ("01", "02", "03")]
+    assert {name for module in mine for name in module.EXERCISES.keys() - module.further.EXERCISES.keys()} == set(RIGHT)
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_every_mistake_is_refused_by_its_own_name(name):
     exercise = find(name)
     reads_a_figure = exercise.cases == ((),)
-    assert len(exercise.mistakes) >= (3 if reads_a_figure else 8)
+    assert len(exercise.mistakes) >= (3 if reads_a_figure else 4 if exercise.verify else 6)
     for message, mistake in exercise.mistakes.items():
         assert message in refusal(name, mistake)
 

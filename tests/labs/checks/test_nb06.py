@@ -65,7 +65,7 @@ WRONG = [
     ("response_logps", lambda z, y, s, e: row_by_row(z.detach(), y, s, e), "no gradient flows"),
     (
         "response_logps",
-        lambda z, y, s, e: z.gather(-1, y.roll(-1, 1)[..., None])[..., 0].sum() * 0 + row_by_row(z.detach(), y, s, e),
+        lambda z, y, s, e: z[..., 0].sum() * 0 + row_by_row(z.detach(), y, s, e),
         "part of it is detached",
     ),
     (
@@ -91,7 +91,7 @@ WRONG = [
 @pytest.mark.parametrize("name", RIGHT)
 def test_three_different_right_answers_are_accepted(name, capsys):
     assert accepted(name, RIGHT[name], capsys) == len(RIGHT[name]) == 3
-    assert set(RIGHT) == set(nb06.EXERCISES)
+    assert set(RIGHT) == nb06.EXERCISES.keys() - nb06.further.EXERCISES.keys()
 
 
 @pytest.mark.parametrize("name", RIGHT)

@@ -19,7 +19,7 @@ def by_the_loss_itself(equal, mixed, delta):
 
 RIGHT = {
     "step_zero_loss": [
-        lambda e, m, d: (e * math.log(2) + m * math.log1p(math.exp(d))) / (e + m),
+        lambda e, m, d: (e * math.log(2) + m * (d + math.log1p(math.exp(-d)))) / (e + m),
         lambda e, m, d: math.log(2) + m / (e + m) * (float(softplus(torch.tensor(d).double())) - math.log(2)),
         by_the_loss_itself,
     ],
@@ -42,7 +42,7 @@ WRONG = [
 @pytest.mark.parametrize("name", RIGHT)
 def test_three_different_right_answers_are_accepted(name, capsys):
     assert accepted(name, RIGHT[name], capsys) == len(RIGHT[name]) == 3
-    assert set(RIGHT) == set(nb07.EXERCISES)
+    assert set(RIGHT) == nb07.EXERCISES.keys() - nb07.further.EXERCISES.keys()
 
 
 @pytest.mark.parametrize(("name", "answer", "word"), WRONG)

@@ -17,6 +17,6 @@ def test_a_drawn_case_has_a_right_answer_and_depends_on_the_seed(name):
         assert len(case) == len(exercise.cases[0])
         right = exercise.right(*case)
         parts = right if isinstance(right, tuple) else (right,)
-        assert all(not torch.as_tensor(part).double().isnan().any() for part in parts)
+        assert exercise.verify or all(not torch.as_tensor(part).double().isnan().any() for part in parts)
         values.append(repr(parts))
-    assert len(set(values)) > 5
+    assert len(set(values)) > (1 if exercise.gives.startswith("True where it is broken") else 3)

@@ -73,7 +73,7 @@ def dpo_loss(c, r, rc, rr, beta):
 def test_an_endless_loop_ends_and_what_stands_before_it_counts(tmp_path):
     graded = grade(submission(tmp_path, *SOLVED.values(), "while True:\n    pass"), time_limit=30)
     assert points(graded) == {"implicit_reward": 1, "dpo_loss": 1, "dpo_gradient": 0}
-    assert any("ran until the time was used up" in incident for incident in graded.incidents) and graded.seconds < 90
+    assert any("its time was used up" in incident for incident in graded.incidents) and graded.seconds < 90
 
 
 @pytest.mark.slow

@@ -158,3 +158,22 @@ def folder_of_tiny(tmp_path):
     tiny_model().save_pretrained(tmp_path / "tiny")
     tiny_tokenizer().save_pretrained(tmp_path / "tiny")
     return tmp_path / "tiny"
+
+
+@pytest.mark.parametrize(
+    "capability, expected", [((7, 5), torch.float32), ((8, 0), torch.bfloat16), ((9, 0), torch.bfloat16)]
+)
+def test_on_cuda_the_compute_capability_decides(monkeypatch, capability, expected):
+    """A T4 has 7.5: PyTorch says that it supports bfloat16, and emulates it."""
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_: True)
+    chosen, reason = dtype.choose_dtype.__wrapped__("cuda")
+    assert chosen is expected and f"{capability[0]}.{capability[1]}" in reason
+
+
+def test_other_formats_and_a_missing_gpu_are_refused():
+    with pytest.raises(UserError, match="'float16' cannot be used; choose auto, float32 or bfloat16"):
+        dtype.named_dtype("float16", "cpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(UserError, match="sees no CUDA device"):
+            dtype.choose_device("cuda:0")

@@ -1,12 +1,21 @@
 import pytest
 import torch
-from transformers import AutoConfig
+from transformers import AutoConfig, LlamaConfig, LlamaForCausalLM
 
 from safedpo.errors import UserError
 from safedpo.lm.models.adapters import add_lora
-from safedpo.lm.models.memory import estimate_of, kept_for_backward, pairs_row, refuse_if_too_big, shape_only
+from safedpo.lm.models.memory import (
+    estimate_of,
+    kept_for_backward,
+    memory_estimate,
+    pairs_row,
+    refuse_if_too_big,
+    shape_only,
+)
 from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
 from safedpo.lm.rows.attention import use_packed_attention
+from safedpo.lm.rows.fused import fuse_lora
+from safedpo.lm.rows.logprobs import CHUNK
 from safedpo.lm.rows.tokens import tokenize_pairs
 from safedpo.lm.training.config import SafeDPOConfig
 from safedpo.lm.training.trainer import SafeDPOTrainer
@@ -74,3 +83,62 @@ def test_a_row_that_does_not_fit_says_what_it_needs_and_what_to_change(records, 
     refuse_if_too_big(trainer)
     with pytest.raises(UserError, match=rf"tokens needs about \d.* GB .*0.0 GB are free; {way_out}"):
         refuse_if_too_big(trainer, free=1000)
+
+
+def saved_bytes_per_token(hidden, mlp, heads, key_heads, layers, *, full, number_type, tokens=1024) -> float:
+    """Bytes that autograd keeps for the backward pass, counted by its own hooks: each storage once, weights not."""
+    config = LlamaConfig(
+        vocab_size=64,
+        hidden_size=hidden,
+        intermediate_size=mlp,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=key_heads,
+    )
+    model = LlamaForCausalLM(config).to(number_type)
+    policy = model if full else add_lora(model)
+    fuse_lora(policy)
+    own = {tensor.untyped_storage().data_ptr() for tensor in (*policy.parameters(), *policy.buffers())}
+    kept, alive = {}, []
+
+    def pack(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+            alive.append(tensor)  # else its address could be given to another one
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        model.model(input_ids=torch.zeros(1, tokens, dtype=torch.long))
+    return sum(kept.values()) / tokens
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("number_type", ["float32", "bfloat16"])
+def test_the_memory_estimate_agrees_with_what_autograd_keeps(full, number_type, tmp_path):
+    shape = {"hidden": 160, "mlp": 448, "heads": 5, "key_heads": 1}
+    two, four = (
+        saved_bytes_per_token(**shape, layers=n, full=full, number_type=getattr(torch, number_type)) for n in (2, 4)
+    )
+    config = LlamaConfig(
+        vocab_size=64,
+        hidden_size=160,
+        intermediate_size=448,
+        num_hidden_layers=10,
+        num_attention_heads=5,
+        num_key_value_heads=1,
+    )
+    model = LlamaForCausalLM(config)
+    model.save_pretrained(tmp_path)
+    estimate = memory_estimate(tmp_path, full=full, dtype=number_type, device="cpu", row_tokens=100)
+    # what the last norm and the head keep comes on top
+    assert estimate.activations == pytest.approx(100 * 10 * (four - two) / 2, rel=0.05)
+    size = 4 if number_type == "float32" else 2
+    assert estimate.parameters == sum(tensor.numel() for tensor in model.parameters())
+    assert estimate.weights == size * estimate.parameters
+    assert estimate.logits == 12 * 64 * min(CHUNK, 100)
+    trained = model if full else add_lora(model)
+    assert estimate.trainable == sum(tensor.numel() for tensor in trained.parameters() if tensor.requires_grad)
+    assert f"{estimate.total / 1e9:.2f} GB" in str(estimate)
+    lighter = memory_estimate(tmp_path, full=full, dtype=number_type, device="cpu", row_tokens=100, checkpointing=True)
+    assert lighter.activations < estimate.activations / 4 and lighter.weights == estimate.weights

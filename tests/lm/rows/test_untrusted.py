@@ -1,5 +1,6 @@
 """Hostile chat templates end in one sentence, in time; a text that spells a special token is refused, not obeyed."""
 
+import threading
 import time
 
 import pytest
@@ -67,10 +68,15 @@ def test_a_template_that_makes_a_flood_is_refused(monkeypatch):
 
 
 def test_the_limit_leaves_nothing_behind():
+    """No timer is left, and no exception comes late: a loop that would be its target runs to its end."""
+    before, passed = threading.active_count(), 0
     for _ in range(50):
         with untrusted.time_limit(0.02):
-            pass
-    time.sleep(0.1)  # no late exception
+            passed += 1
+    end, turns = time.monotonic() + 0.1, 0
+    while time.monotonic() < end:
+        turns += 1
+    assert passed == 50 and turns > 0 and threading.active_count() == before
 
 
 @pytest.mark.parametrize("token", tiny_tokenizer().all_special_tokens)

@@ -6,7 +6,7 @@ import pytest
 
 from safedpo.errors import UserError
 from safedpo.lm.rows.tokens import Tokenized
-from safedpo.lm.training.data import data_fingerprint, draw, labels_settled, records_of, sft_rows, usable
+from safedpo.lm.training.data import data_fingerprint, draw, labels_settled, sft_rows, usable
 from safedpo.records import Records
 from tests.records.test_labels import as_row, contradicted
 
@@ -39,10 +39,6 @@ def test_responses_are_chosen_by_label(records):
 def test_nothing_to_train_on_is_an_error_with_the_counts():
     with pytest.raises(UserError, match=r"leaves no pair .*'rows': 3"):
         usable(Tokenized(rows=3), "pairs.jsonl", "pair", "the rule safedpo")
-
-
-def test_records_come_from_a_sequence_too(records):
-    assert records_of(records) == (records, "records")
 
 
 def test_contradictory_labels_are_counted_whatever_the_data_come_as(records, tmp_path, capsys):

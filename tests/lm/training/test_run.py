@@ -41,7 +41,7 @@ def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-def test_a_run_leaves_an_adapter_a_log_and_its_papers(loaded, records, tmp_path):
+def test_a_run_leaves_an_adapter_a_log_and_its_account(loaded, records, tmp_path):
     run = train(loaded(), records, tmp_path / "run", **QUICK)
     assert sorted(p.name for p in run.folder.iterdir()) == [
         "adapter_config.json",
@@ -49,16 +49,16 @@ def test_a_run_leaves_an_adapter_a_log_and_its_papers(loaded, records, tmp_path)
         "log.jsonl",
         "run.json",
     ]
-    papers = json.loads((run.folder / "run.json").read_text())
-    assert papers["status"] == "finished" and papers["metrics"] == run.metrics and run.metrics["steps"] == 5
-    assert papers["counts"] == run.counts and run.counts["dropped"] == 6 and papers["pairs"] == 18
-    assert papers["settings"]["delta"] == 10.0 and papers["settings"]["beta"] == 2.0
-    assert {"torch", "transformers", "peft"} <= papers["versions"].keys()
-    assert papers["files"] == {
+    about = json.loads((run.folder / "run.json").read_text())
+    assert about["status"] == "finished" and about["metrics"] == run.metrics and run.metrics["steps"] == 5
+    assert about["counts"] == run.counts and run.counts["dropped"] == 6 and about["pairs"] == 18
+    assert about["settings"]["delta"] == 10.0 and about["settings"]["beta"] == 2.0
+    assert {"torch", "transformers", "peft"} <= about["versions"].keys()
+    assert about["files"] == {
         name: hashlib.sha256((run.folder / name).read_bytes()).hexdigest()
         for name in ("adapter_config.json", "adapter_model.safetensors", "log.jsonl")
     }
-    assert papers["step_zero"]["predicted"] == pytest.approx(
+    assert about["step_zero"]["predicted"] == pytest.approx(
         math.log(2) + (math.log1p(math.exp(10)) - math.log(2)) * 12 / 18, abs=1e-4
     )
     assert [row["step"] for row in run.log] == [1, 2, 3, 4, 5] and run.log[0]["pairs"] == 4
@@ -289,8 +289,8 @@ def test_full_training_leaves_a_model_folder(loaded, records, tmp_path):
 def test_sft_lowers_the_loss_of_the_responses_it_was_given(loaded, records, tmp_path):
     run = sft(loaded(), records, tmp_path / "run", epochs=3, learning_rate=0.02, **QUICK)
     assert run.log[-1]["loss"] < run.log[0]["loss"] - 0.5 and run.counts["used"] == 48
-    papers = json.loads((run.folder / "run.json").read_text())
-    assert papers["kind"] == "sft" and "beta" not in papers["settings"] and papers["responses"] == "both"
+    about = json.loads((run.folder / "run.json").read_text())
+    assert about["kind"] == "sft" and "beta" not in about["settings"] and about["responses"] == "both"
     with pytest.raises(UserError, match="responses is 'best'"):
         sft(loaded(), records, tmp_path / "other", responses="best", **QUICK)
 

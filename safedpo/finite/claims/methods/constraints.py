@@ -16,8 +16,8 @@ from safedpo.finite.world import FiniteWorld, random_world
 from safedpo.losses import dpo_loss
 
 
-def limit_between(world: FiniteWorld, beta: float, share: float = 0.5) -> float:
-    """A limit that binds and can be met in every prompt: between the dearest prompt's least cost and what is free."""
+def _limit_between(world: FiniteWorld, beta: float, share: float = 0.5) -> float:
+    """A limit that binds and can be met in every prompt: between the costliest prompt's least cost and what is free."""
     start = expectation(methods.lagrangian_policy(world, 0.0, beta), world.cost)
     least = world.cost.amin(-1)
     return ((1 - share) * least.max() + share * torch.maximum(start.mean(), least.max() + 0.1)).item()
@@ -27,7 +27,7 @@ def repo(seed: int, worlds: int) -> float:
     """Each prompt's cost within the limit, a price only where it binds, and no gap to that prompt's dual."""
     differences = []
     for world, _, beta in settings(seed, worlds):
-        limit = limit_between(world, beta)
+        limit = _limit_between(world, beta)
         policy, lam = (
             methods.OPTIMA["RePO"](world, beta=beta, limit=limit),
             methods.prompt_multipliers(world, beta, limit),
@@ -44,7 +44,7 @@ def ladder(seed: int, worlds: int) -> float:
     """Mean over prompts, each prompt, each answer: values fall; the optima show that both steps are strict."""
     differences = []
     world, beta = random_world(seed, max(min(worlds, 20), 8), 5), 0.5
-    limit = max(limit_between(world, beta, 0.3), 0.0)
+    limit = max(_limit_between(world, beta, 0.3), 0.0)
     mean, each = (methods.OPTIMA[name](world, beta=beta, limit=limit) for name in ("C-DPO", "RePO"))
     ban = optimal_policy(world, beta)
     costs = [expectation(policy, world.cost) for policy in (mean, each, ban)]
@@ -65,7 +65,7 @@ def mocan(seed: int, worlds: int) -> float:
     """SciPy's minimum of the offline dual gives the price; DPO on the pairs relabelled once has no slope at pi_lambda."""
     differences = []
     for world, pairs, beta in settings(seed, worlds):
-        limit = limit_between(world, beta)
+        limit = _limit_between(world, beta)
         reference, reward, cost = (table.numpy() for table in (world.ref_logps, world.reward, world.cost))
 
         def dual(lam: float, reference=reference, reward=reward, cost=cost, beta=beta, limit=limit) -> float:
@@ -98,7 +98,7 @@ def cs_rlhf(seed: int, worlds: int) -> float:
     """The kinked objective at its stated best: the dual's value at min(lambda, lambda*), and no random policy above."""
     differences = []
     for world, _, beta in settings(seed, worlds):
-        limit = limit_between(world, beta)
+        limit = _limit_between(world, beta)
         best = methods.best_multiplier(world, beta, limit)
         for lam in (0.5 * best, best, 3 * best + 1):
             policy = methods.OPTIMA["CS-RLHF"](world, beta=beta, limit=limit, lam=lam)

@@ -82,7 +82,7 @@ def step_bound(seed: int, worlds: int) -> float:
     return largest(*differences, torch.tensor(ends[0]).clamp(max=1.0), torch.tensor(0.03 - ends[1]).clamp(min=0))
 
 
-def with_bits_as_cost(seed: int, prompts: int) -> FiniteWorld:
+def _with_bits_as_cost(seed: int, prompts: int) -> FiniteWorld:
     world = random_world(seed, prompts, 5)
     return FiniteWorld(world.ref_logps, world.reward, world.unsafe)
 
@@ -91,7 +91,7 @@ def one_prompt(seed: int, worlds: int) -> float:
     """lambda* in closed form for one prompt and c = h; it is the penalty that Prop. 4.2 needs for TV = limit."""
     differences = []
     for number in range(min(worlds, 10)):
-        world = with_bits_as_cost(seed + 97 * number, 1)
+        world = _with_bits_as_cost(seed + 97 * number, 1)
         for beta in BETAS:
             for limit in (0.3, 1e-3):
                 odds = (log_partition_unsafe(world, beta) - log_partition(world, beta)).item()
@@ -105,7 +105,7 @@ def hard_limit(seed: int, worlds: int) -> float:
     """Limit 0 with c = h: no interior point, so the price has no end; along the dual flow it grows like beta log t."""
     differences = []
     for number in range(min(worlds, 5)):
-        world, beta = with_bits_as_cost(seed + 97 * number, 1), 0.5
+        world, beta = _with_bits_as_cost(seed + 97 * number, 1), 0.5
         try:
             methods.best_multiplier(world, beta, 0.0)
             return math.inf
@@ -124,7 +124,7 @@ def hard_limit(seed: int, worlds: int) -> float:
 
 def price_to_ban(seed: int, worlds: int) -> float:
     """c = h: C-DPO at lambda is pi_C with C = lambda, so it goes to SafeDPO's optimum and never arrives."""
-    world, differences = with_bits_as_cost(seed, worlds), []
+    world, differences = _with_bits_as_cost(seed, worlds), []
     for beta in BETAS:
         odds = log_partition_unsafe(world, beta) - log_partition(world, beta)
         for lam in (0.0, 0.5, 3.0, beta * (40 + odds.max().clamp(min=0).item())):

@@ -57,29 +57,58 @@ def safe_rlhf_policy(world: FiniteWorld, lam: float, beta: float) -> Tensor:
 
     Its advantage is divided by 1 + lambda and its KL term is not, so as lambda grows it stops at
     pi_ref exp(-c / beta): no lambda removes the unsafe mass.
+
+    >>> from safedpo.finite import six_answers, tv
+    >>> world = six_answers()
+    >>> tv(safe_rlhf_policy(world, 1e9, 0.5), (world.ref_logps - world.cost / 0.5).log_softmax(-1)).item() < 1e-6
+    True
     """
     return lagrangian_policy(world, lam, (1 + lam) * beta)
 
 
 def dual_value(world: FiniteWorld, lam: float, beta: float, limit: float) -> Tensor:
     """g(lambda) = beta E_x log Z_lambda(x) + lambda limit, (): an upper bound on the constrained optimum, for each
-    lambda >= 0, that is tight at lambda*."""
+    lambda >= 0, that is tight at lambda*.
+
+    >>> from safedpo.finite import expected_reward, kl, optimal_policy, six_answers
+    >>> world, free = six_answers(), optimal_policy(six_answers(), 0.5, penalty=0.0)  # at lambda 0 there is no limit
+    >>> best = expected_reward(world, free) - 0.5 * kl(free, world.ref_logps)
+    >>> round((dual_value(world, 0.0, 0.5, limit=0.0) - best).item(), 9)
+    0.0
+    """
     return beta * (world.ref_logps + (world.reward - lam * world.cost) / beta).logsumexp(-1).mean() + lam * limit
 
 
 def dual_gradient(world: FiniteWorld, lam: float, beta: float, limit: float) -> Tensor:
-    """g'(lambda) = limit - E_{pi_lambda}[c], ()."""
+    """g'(lambda) = limit - E_{pi_lambda}[c], ().
+
+    >>> from safedpo.finite import six_answers
+    >>> values = [dual_value(six_answers(), lam, 0.5, 0.0).item() for lam in (0.999, 1.001)]
+    >>> abs((values[1] - values[0]) / 0.002 - dual_gradient(six_answers(), 1.0, 0.5, 0.0).item()) < 1e-5
+    True
+    """
     return limit - expected_cost(world, lagrangian_policy(world, lam, beta))
 
 
 def dual_curvature(world: FiniteWorld, lam: float, beta: float) -> Tensor:
-    """g''(lambda) = E_x Var_{pi_lambda}(c) / beta >= 0, (): the dual is convex."""
+    """g''(lambda) = E_x Var_{pi_lambda}(c) / beta >= 0, (): the dual is convex.
+
+    >>> from safedpo.finite import six_answers
+    >>> slopes = [dual_gradient(six_answers(), lam, 0.5, 0.0).item() for lam in (0.999, 1.001)]
+    >>> abs((slopes[1] - slopes[0]) / 0.002 - dual_curvature(six_answers(), 1.0, 0.5).item()) < 1e-5
+    True
+    """
     policy = lagrangian_policy(world, lam, beta)
     return ((expectation(policy, world.cost**2) - expectation(policy, world.cost) ** 2) / beta).mean()
 
 
 def largest_dual_curvature(world: FiniteWorld, beta: float) -> float:
-    """(c_max - c_min)^2 / (4 beta) >= g'' for every lambda: the dual loop converges for eta below 2 over g''."""
+    """(c_max - c_min)^2 / (4 beta) >= g'' for every lambda: the dual loop converges for eta below 2 over g''.
+
+    >>> from safedpo.finite import six_answers
+    >>> largest_dual_curvature(six_answers(), 0.5)  # (2.5 + 1.5)^2 / 2
+    8.0
+    """
     check_beta(beta)
     cost = torch.where(world.ref_logps.isneginf(), torch.nan, world.cost)
     spread = torch.where(cost.isnan(), -torch.inf, cost).amax(-1) - torch.where(cost.isnan(), torch.inf, cost).amin(-1)
@@ -87,12 +116,24 @@ def largest_dual_curvature(world: FiniteWorld, beta: float) -> float:
 
 
 def least_cost(world: FiniteWorld) -> float:
-    """The least expected cost of any policy near the reference: each prompt's cheapest answer that it can emit."""
+    """The least expected cost of any policy near the reference: each prompt's cheapest answer that it can emit.
+
+    >>> from safedpo.finite import six_answers
+    >>> least_cost(six_answers())
+    -1.5
+    """
     return torch.where(world.ref_logps.isneginf(), torch.inf, world.cost).amin(-1).mean().item()
 
 
 def check_limit(method: str, world: FiniteWorld, limit: float) -> None:
-    """Raise `InfeasibleLimitError` unless some policy has an expected cost strictly below `limit`."""
+    """Raise `InfeasibleLimitError` unless some policy has an expected cost strictly below `limit`.
+
+    >>> from safedpo.finite import six_answers
+    >>> check_limit("demo", six_answers(), -1.4)  # the cheapest answer costs -1.5
+    >>> check_limit("demo", six_answers(), -1.5)
+    Traceback (most recent call last):
+    safedpo.finite.methods.expected_cost.dual.InfeasibleLimitError: demo...
+    """
     best = least_cost(world)
     if not limit > best:
         raise InfeasibleLimitError(method, limit, best)
@@ -115,6 +156,11 @@ def safe_rlhf_multiplier(world: FiniteWorld, beta: float, limit: float) -> float
     """The least lambda in [0, 5] at which the optimum of Safe RLHF meets its limit [derived].
 
     Raises `InfeasibleLimitError` with the expected cost at lambda = 5 where even that is above the limit.
+
+    >>> from safedpo.finite import six_answers
+    >>> lam = safe_rlhf_multiplier(six_answers(), 0.5, -0.5)
+    >>> round(expected_cost(six_answers(), safe_rlhf_policy(six_answers(), lam, 0.5)).item(), 6)
+    -0.5
     """
 
     def excess(lam: float) -> float:

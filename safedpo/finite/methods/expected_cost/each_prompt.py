@@ -47,6 +47,12 @@ def repo(
     RePO itself trains with a rectified penalty; this loop has its optimum [derived]. `samples` answers *a prompt*
     estimate each cost (None: exact sums). Ends when no price moved more than `tolerance` times its eta;
     `InfeasibleLimitError` names a prompt, `NotConvergedError` the last step. `multiplier` is the mean price.
+
+    >>> from safedpo.finite import population, six_answers, tv
+    >>> world = six_answers()
+    >>> done = repo(world, population(world), beta=0.5, models=world, samples=None, rounds=20, steps=100)
+    >>> tv(done.logps, repo_optimum(world, beta=0.5)).item() < 0.05
+    True
     """
     costs, draw, history, logps = Costs(), torch.Generator().manual_seed(seed), [], world.ref_logps
     with costs.timed():
@@ -71,7 +77,14 @@ def repo(
 
 
 def repo_optimum(world: FiniteWorld, *, beta: float, limit: float = 0.0) -> Tensor:
-    """pi_ref exp((r - lambda_x c) / beta) / Z, (P, A), with each prompt's least price [derived]."""
+    """pi_ref exp((r - lambda_x c) / beta) / Z, (P, A), with each prompt's least price [derived].
+
+    >>> from safedpo.finite.world import random_world
+    >>> world = random_world(0, 3, 5)
+    >>> limit = world.cost.amin(-1).max().item() + 0.2  # every prompt can meet it
+    >>> bool((expectation(repo_optimum(world, beta=0.5, limit=limit), world.cost) <= limit + 1e-9).all())
+    True
+    """
     lam = prompt_multipliers(world, beta, limit)[:, None]
     return (world.ref_logps + (world.reward - lam * world.cost) / beta).log_softmax(-1)
 

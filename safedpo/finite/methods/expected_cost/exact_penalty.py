@@ -41,6 +41,12 @@ def cs_rlhf(
     """Policy gradient on that objective with learned reward and cost: the price is `lam` while the (estimated) cost is
     above `limit`, and 0 while it is below. Steps shrink like 1 / sqrt(t) and the last half of the logits is averaged,
     because the objective has a kink exactly where it is best. `InfeasibleLimitError` as in C-DPO.
+
+    >>> from safedpo.finite import population, six_answers, tv
+    >>> world = six_answers()
+    >>> done = cs_rlhf(world, population(world), beta=0.5, lam=1.0, models=world, samples=None, steps=500, lr=1.0)
+    >>> tv(done.logps, cs_rlhf_optimum(world, beta=0.5, lam=1.0)).item() < 0.05
+    True
     """
     if not lam >= 0:
         raise UserError(f"lambda is {lam}; a penalty is at least 0")
@@ -65,5 +71,11 @@ def cs_rlhf(
 
 def cs_rlhf_optimum(world: FiniteWorld, *, beta: float, limit: float = 0.0, lam: float = 5.0) -> Tensor:
     """pi at the price min(lambda, lambda*), (P, A): from lambda* on it is C-DPO's optimum, below it pi_lambda
-    [derived]."""
+    [derived].
+
+    >>> from safedpo.finite import optimal_policy, six_answers, tv
+    >>> free = cs_rlhf_optimum(six_answers(), beta=0.5, lam=0.0)  # no penalty, no constraint
+    >>> tv(free, optimal_policy(six_answers(), 0.5, penalty=0.0)).item() < 1e-9
+    True
+    """
     return lagrangian_policy(world, min(lam, best_multiplier(world, beta, limit)), beta)

@@ -77,6 +77,12 @@ def c_dpo(
     curvature. It stops when the step over eta is at most `tolerance` (give several standard errors of the estimate).
 
     Raises `InfeasibleLimitError` for a limit that no policy stays below, `NotConvergedError` with the last step.
+
+    >>> from safedpo.finite import population, six_answers, tv
+    >>> world = six_answers()
+    >>> done = c_dpo(world, population(world), beta=0.5, models=world, samples=None, rounds=20, steps=100)
+    >>> tv(done.logps, c_dpo_optimum(world, beta=0.5)).item() < 0.02, done.costs.samples
+    (True, 0)
     """
     costs, draw, history, lam, logps = Costs(), torch.Generator().manual_seed(seed), [], 0.0, world.ref_logps
     with costs.timed():
@@ -98,7 +104,13 @@ def c_dpo(
 
 
 def c_dpo_optimum(world: FiniteWorld, *, beta: float, limit: float = 0.0) -> Tensor:
-    """pi_lambda at lambda*, (P, A): exact for the reward and cost of `world` (pass the learned one) [derived]."""
+    """pi_lambda at lambda*, (P, A): exact for the reward and cost of `world` (pass the learned one) [derived].
+
+    >>> from safedpo.finite import six_answers, unsafe_mass
+    >>> best = c_dpo_optimum(six_answers(), beta=0.5, limit=0.0)
+    >>> abs(expected_cost(six_answers(), best).item()) < 1e-6, unsafe_mass(six_answers(), best).item() > 0.1  # not safe
+    (True, True)
+    """
     return lagrangian_policy(world, best_multiplier(world, beta, limit), beta)
 
 
@@ -125,6 +137,12 @@ def safe_rlhf(
 
     The policy returned is the average of logits over the last half of the steps. Raises `InfeasibleLimitError` with
     the expected cost at lambda = 5 where that is above `limit`.
+
+    >>> from safedpo.finite import population, six_answers, tv
+    >>> world = six_answers()
+    >>> done = safe_rlhf(world, population(world), beta=0.5, lam=1.0, models=world, samples=None, steps=500)
+    >>> tv(done.logps, safe_rlhf_optimum(world, beta=0.5, lam=1.0)).item() < 1e-3
+    True
     """
     costs, draw, history = Costs(), torch.Generator().manual_seed(seed), []
     with costs.timed():
@@ -153,7 +171,12 @@ def _risen(price: float, step: float) -> float:
 
 
 def safe_rlhf_optimum(world: FiniteWorld, *, beta: float, limit: float = 0.0, lam: float | None = None) -> Tensor:
-    """pi_ref exp((r - lambda c) / ((1 + lambda) beta)) / Z, (P, A), at `lam` or at the limit [derived]."""
+    """pi_ref exp((r - lambda c) / ((1 + lambda) beta)) / Z, (P, A), at `lam` or at the limit [derived].
+
+    >>> from safedpo.finite import six_answers
+    >>> round(expected_cost(six_answers(), safe_rlhf_optimum(six_answers(), beta=0.5, limit=-0.5)).item(), 6)
+    -0.5
+    """
     return safe_rlhf_policy(world, safe_rlhf_multiplier(world, beta, limit) if lam is None else lam, beta)
 
 
@@ -179,6 +202,12 @@ def policy_gradient(
 
     `divided` is Safe RLHF's advantage (A_r - lambda A_c) / (1 + lambda); without it A_r - lambda A_c, and the KL stays
     in the reward stream alone.
+
+    >>> from safedpo.finite import six_answers
+    >>> world, none = six_answers(), torch.Generator()
+    >>> best = lagrangian_policy(world, 2.0, 0.5)  # where the objective without the division is largest
+    >>> policy_gradient(world, best, 2.0, 0.5, None, none, divided=False)[0].abs().max().item() < 1e-12
+    True
     """
     log_ratio = torch.where(logps.isneginf(), 0.0, logps - models.ref_logps)
     reward = models.reward - beta * log_ratio

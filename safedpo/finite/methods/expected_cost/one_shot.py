@@ -33,6 +33,12 @@ def mocan(
     The expectation is over `samples` answers of the *reference* (None: exact), drawn once; the pairs are relabelled
     with sigmoid(w_1 - w_0), w = r - lambda* c. `InfeasibleLimitError` where the samples' cheapest answers already cost
     more than `limit`.
+
+    >>> from safedpo.finite import population, six_answers, tv
+    >>> world = six_answers()
+    >>> done = mocan(world, population(world), beta=0.5, models=world, samples=None, steps=500)
+    >>> tv(done.logps, mocan_optimum(world, beta=0.5)).item() < 1e-3
+    True
     """
     costs = Costs()
     with costs.timed():
@@ -42,7 +48,13 @@ def mocan(
 
 
 def mocan_optimum(world: FiniteWorld, *, beta: float, limit: float = 0.0) -> Tensor:
-    """pi_lambda at lambda*, (P, A): C-DPO's optimum [derived]."""
+    """pi_lambda at lambda*, (P, A): C-DPO's optimum [derived].
+
+    >>> from safedpo.finite import six_answers
+    >>> best = mocan_optimum(six_answers(), beta=0.5)
+    >>> abs((best.exp() * six_answers().cost).sum().item()) < 1e-6  # at its limit, 0
+    True
+    """
     return lagrangian_policy(world, best_multiplier(world, beta, limit), beta)
 
 
@@ -61,6 +73,14 @@ def pecan(
 
     Preferences leave the level of the cost open, so `limit` counts from the reference: E_pi[c] - E_ref[c] <= limit.
     Without the factor beta in front of the log-ratios the target is another policy [derived].
+
+    >>> from safedpo.finite import population, six_answers, tv
+    >>> from safedpo.finite.methods.learned import safer_by_cost
+    >>> world = six_answers()
+    >>> pairs = safer_by_cost(world, population(world))
+    >>> done = pecan(world, pairs, beta=0.5, samples=None, steps=400, tolerance=1e-2)
+    >>> tv(done.logps, pecan_optimum(world, beta=0.5)).item() < 0.01, done.costs.tables
+    (True, 3)
     """
     costs = Costs(tables=2)
     costs.use_labels(pairs, "better", "safer")
@@ -91,7 +111,14 @@ def implicit_models(world: FiniteWorld, helpful: Tensor, safe: Tensor, beta: flo
 
 
 def pecan_optimum(world: FiniteWorld, *, beta: float, limit: float = 0.0) -> Tensor:
-    """pi_lambda at the price that holds E_pi[c] - E_ref[c] at `limit`, (P, A) [derived]."""
+    """pi_lambda at the price that holds E_pi[c] - E_ref[c] at `limit`, (P, A) [derived].
+
+    >>> from safedpo.finite import six_answers
+    >>> world = six_answers()
+    >>> best = pecan_optimum(world, beta=0.5, limit=-0.2)
+    >>> round(((best.exp() - world.ref_logps.exp()) * world.cost).sum().item(), 6)
+    -0.2
+    """
     cost = world.cost - (world.ref_logps.exp() * world.cost).sum(-1, keepdim=True)
     counted = FiniteWorld(world.ref_logps, world.reward, cost > 0, cost)
     return lagrangian_policy(counted, best_multiplier(counted, beta, limit), beta)

@@ -103,6 +103,12 @@ def hc_rlhf(
 
     Raises `NoSolutionError` where the test fails; the returned policy passed. The cost is that of `world`, as a cost
     model trusted to be right; `own` goes to `c_dpo`.
+
+    >>> from safedpo.finite import population, six_answers
+    >>> world = six_answers()
+    >>> done = hc_rlhf(world, population(world), beta=0.5, steps=50)
+    >>> (done.logps.exp() * world.cost).sum().item() < 0
+    True
     """
     width = confidence_width(world.cost.min().item(), world.cost.max().item(), samples, alpha)
     done = c_dpo(world, pairs, beta=beta, seed=seed, limit=limit - 2 * width, models=world, samples=samples, **own)

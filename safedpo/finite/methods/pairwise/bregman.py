@@ -76,6 +76,11 @@ def bso(
     Where labels are not certain every generator has the same optimum, R = (1 - p) / p. On T's certain pairs the pull
     must also vanish as m grows, t h''(t) -> 0: true of the logistic generator. The pull of the published "sba" grows
     like e^(0.2 m) instead, until log R reaches its clamp: it is the clamp that lets it end at pi* [derived].
+
+    >>> from safedpo.finite import population, six_answers, unsafe_mass
+    >>> done = bso(six_answers(), population(six_answers()), beta=0.5, delta=5.0, steps=500)
+    >>> unsafe_mass(six_answers(), done.logps).item() < 1e-4
+    True
     """
     _generator(generator)
 
@@ -88,8 +93,20 @@ def bso(
     grid = torch.linspace(-CLAMP, max(delta, 0.0) + 1.0, 2001, dtype=torch.float64)[1:]
     curvature = bso_pull(grid, generator=generator).diff().abs().max().item() / (grid[1] - grid[0]).item()
     shape = Shape(beta, beta**2 * max(curvature, 0.25))
-    own = (world, pairs, "safedpo", shape, beta, seed, steps, tolerance)
-    return ordered("BSO", "arXiv 2605.12339", *own, loss=slope, delta=delta)
+    return ordered(
+        "BSO",
+        "arXiv 2605.12339",
+        world,
+        pairs,
+        "safedpo",
+        beta,
+        seed,
+        steps,
+        tolerance,
+        shape=shape,
+        loss=slope,
+        delta=delta,
+    )
 
 
 def _generator(name: str) -> tuple[Callable[[Tensor], Tensor], ...]:

@@ -46,6 +46,11 @@ def cat_dpo(
     (`losses.shift_reference`), log pi_ref(y) - Delta_k(y) / beta. Each round draws `samples` answers to measure the
     rate of every category; it ends when all are at most `target`, else `NotConvergedError`. `history` holds each
     round's largest and smallest margin and unsafe mass.
+
+    >>> from safedpo.finite import population, six_answers, unsafe_mass
+    >>> done = cat_dpo(six_answers(), population(six_answers()), beta=0.5)
+    >>> unsafe_mass(six_answers(), done.logps).item() < 0.03, "category" in done.costs.labels
+    (True, True)
     """
     categories = _checked(world, categories)
     costs, draw, history, logps = Costs(tables=1), torch.Generator().manual_seed(seed), [], world.ref_logps

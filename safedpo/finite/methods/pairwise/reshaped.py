@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from safedpo.errors import UserError
-from safedpo.finite.methods.outcome import STEPS, TOLERANCE, Costs, Outcome, descend, logistic
+from safedpo.finite.methods.outcome import STEPS, TOLERANCE, Costs, Outcome, cautious_step, descend
 from safedpo.finite.methods.pairwise.orderings import LABELS, ordered
 from safedpo.finite.optimum import optimal_policy
 from safedpo.finite.pairs import Pairs
@@ -26,7 +26,13 @@ def see_dpo(
     tolerance: float = TOLERANCE,
 ) -> Outcome:
     """SEE-DPO: an entropy bonus gamma, -log sigmoid((beta + gamma) [log pi_w - log pi_l] - beta [ref_w - ref_l])
-    [derived for responses; published for diffusion]. It is DPO at beta + gamma from a flattened reference."""
+    [derived for responses; published for diffusion]. It is DPO at beta + gamma from a flattened reference.
+
+    >>> from safedpo.finite import population, six_answers, tv
+    >>> done = see_dpo(six_answers(), population(six_answers()), beta=0.5, gamma=0.5, steps=500)
+    >>> tv(done.logps, see_dpo_optimum(six_answers(), beta=0.5, gamma=0.5)).item() < 1e-3
+    True
+    """
     total = beta + gamma
     return ordered(
         "SEE-DPO",
@@ -34,7 +40,6 @@ def see_dpo(
         world,
         pairs,
         rule,
-        logistic(total),
         total,
         seed,
         steps,
@@ -45,7 +50,13 @@ def see_dpo(
 
 
 def see_dpo_optimum(world: FiniteWorld, *, beta: float, gamma: float = 0.1) -> Tensor:
-    """pi_ref^(beta / (beta + gamma)) exp(r / (beta + gamma)) / Z, (P, A) [derived]."""
+    """pi_ref^(beta / (beta + gamma)) exp(r / (beta + gamma)) / Z, (P, A) [derived].
+
+    >>> from safedpo.finite import optimal_policy, six_answers, tv
+    >>> plain = optimal_policy(six_answers(), 0.5, penalty=0.0)
+    >>> tv(see_dpo_optimum(six_answers(), beta=0.5, gamma=0.0), plain).item() < 1e-9
+    True
+    """
     return (_flattened(world, beta / (beta + gamma)) + world.reward / (beta + gamma)).log_softmax(-1)
 
 
@@ -85,6 +96,11 @@ def b_dpo(
     public, and two summaries disagree on the direction. So both signs are here and nothing is called *the* method.
     Where a_w and a_l differ, log Z no longer cancels; where they are equal (one prompt, or a large temperature) it is
     DPO at s beta. `UserError` for a sign other than +-1, or a scale or temperature that is not positive.
+
+    >>> from safedpo.finite import population, six_answers, tv
+    >>> done = b_dpo(six_answers(), population(six_answers()), beta=0.5, scale=2.0, steps=300)  # one prompt: equal weights
+    >>> tv(done.logps, b_dpo_optimum(six_answers(), beta=0.5, scale=2.0)).item() < 1e-3
+    True
     """
     if sign not in (-1, 1) or not scale > 0 or not temperature > 0:
         raise UserError(f"sign is {sign}, scale {scale}, temperature {temperature}: +1 or -1, and two positive numbers")
@@ -100,12 +116,20 @@ def b_dpo(
     costs.use_labels(pairs, *LABELS[rule])
     curvature = 2 * (2 * scale * beta) ** 2 / 4 + 2 * scale * beta  # of two weighted terms, and of log Z in each
     with costs.timed():
-        own = {"curvature": curvature, "steep": scale * beta, "tolerance": tolerance}
-        logps, norm = descend("B-DPO", world, data, objective, costs, steps=steps, **own)
+        lr = cautious_step(world, data, curvature)
+        logps, norm = descend(
+            "B-DPO", world, data, objective, costs, lr=lr, steep=scale * beta, steps=steps, tolerance=tolerance
+        )
     return Outcome("B-DPO", logps, costs, "after arXiv 2603.22829 (a family; the formula is not public)", norm)
 
 
 def b_dpo_optimum(world: FiniteWorld, *, beta: float, scale: float = 1.0) -> Tensor:
     """pi_ref exp(r / (s beta)) / Z, (P, A), where winner and loser weigh the same; elsewhere there is no closed form:
-    the weighted gaps of three answers need not agree [derived]."""
+    the weighted gaps of three answers need not agree [derived].
+
+    >>> from safedpo.finite import six_answers
+    >>> change = b_dpo_optimum(six_answers(), beta=0.5, scale=2.0) - six_answers().ref_logps
+    >>> round((change[0, 4] - change[0, 0]).item(), 9)  # (1.8 - 1.0) / (2 * 0.5)
+    0.8
+    """
     return optimal_policy(world, scale * beta, penalty=0.0)

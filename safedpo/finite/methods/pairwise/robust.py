@@ -4,8 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from safedpo.finite.fit import DivergedError, NotConvergedError
-from safedpo.finite.methods.outcome import STEPS, TOLERANCE, Costs, Outcome, logistic, step_size
+from safedpo.finite.methods.outcome import STEPS, TOLERANCE, Costs, Outcome, descend, logistic, step_size
 from safedpo.finite.methods.pairwise.orderings import LABELS, ordered
 from safedpo.finite.pairs import Pairs
 from safedpo.finite.slopes import cdpo_slope, robust_dpo_slope
@@ -25,20 +24,16 @@ def cdpo(
     steps: int = STEPS,
     tolerance: float = TOLERANCE,
 ) -> Outcome:
-    """Conservative DPO: -(1 - e) log sigmoid(m) - e log sigmoid(-m); finite margins even where a label is certain."""
-    return ordered(
-        "cDPO",
-        "label smoothing, as in TRL",
-        world,
-        pairs,
-        rule,
-        logistic(beta),
-        beta,
-        seed,
-        steps,
-        tolerance,
-        loss=_with(cdpo_slope, flip_rate),
-    )
+    """Conservative DPO: -(1 - e) log sigmoid(m) - e log sigmoid(-m); finite margins even where a label is certain.
+
+    >>> from safedpo.finite import population, six_answers
+    >>> done = cdpo(six_answers(), population(six_answers()), beta=0.5, flip_rate=0.1, rule="safedpo", steps=1000)
+    >>> change = done.logps - six_answers().ref_logps
+    >>> round((0.5 * (change[0, :4] - change[0, 4:].mean())).max().item(), 2) < 10  # finite, where T's labels are certain
+    True
+    """
+    loss = _with(cdpo_slope, flip_rate)
+    return ordered("cDPO", "label smoothing, as in TRL", world, pairs, rule, beta, seed, steps, tolerance, loss=loss)
 
 
 def robust_dpo(
@@ -56,20 +51,15 @@ def robust_dpo(
 
     Where a label is certain and no flip happened (clean SU pairs after T) its loss falls without bound along a slope
     that never flattens: `NotConvergedError` carries the gradient norm that stays.
+
+    >>> from safedpo.finite import flip_bits, population, six_answers, tv
+    >>> from safedpo.finite.methods.pairwise.orderings import dpo_helpful_optimum
+    >>> done = robust_dpo(six_answers(), population(six_answers()), beta=0.5, flip_rate=0.0, steps=1000)  # then it is DPO
+    >>> tv(done.logps, dpo_helpful_optimum(six_answers(), beta=0.5)).item() < 1e-3
+    True
     """
-    return ordered(
-        "robust DPO",
-        "arXiv 2403.00409",
-        world,
-        pairs,
-        rule,
-        logistic(beta),
-        beta,
-        seed,
-        steps,
-        tolerance,
-        loss=_with(robust_dpo_slope, flip_rate),
-    )
+    loss = _with(robust_dpo_slope, flip_rate)
+    return ordered("robust DPO", "arXiv 2403.00409", world, pairs, rule, beta, seed, steps, tolerance, loss=loss)
 
 
 def kldpo(
@@ -84,7 +74,14 @@ def kldpo(
     tolerance: float = TOLERANCE,
 ) -> Outcome:
     """KLDPO: mean of w l with w = exp((l - mean l) / tau), clipped at 10 and detached (the published code's weights,
-    not normalised: their unclipped mean is at least 1). It looks at the hardest pairs; as tau grows it is DPO."""
+    not normalised: their unclipped mean is at least 1). It looks at the hardest pairs; as tau grows it is DPO.
+
+    >>> from safedpo.finite import population, six_answers, tv
+    >>> from safedpo.finite.methods.pairwise.orderings import dpo_helpful_optimum
+    >>> done = kldpo(six_answers(), population(six_answers()), beta=0.5, tau=1e9, steps=300)
+    >>> tv(done.logps, dpo_helpful_optimum(six_answers(), beta=0.5)).item() < 0.02
+    True
+    """
 
     def objective(losses: Tensor, slopes: Tensor, weight: Tensor) -> Tensor:
         mean = (weight * losses).sum() / weight.sum()
@@ -110,6 +107,12 @@ def wdpo(
 
     With exact Bradley-Terry labels its optimum is that of DPO for every rho [derived]: the squared slope is a proper
     scoring rule too (Brier's), least at the true probability. On sampled pairs the two part.
+
+    >>> from safedpo.finite import population, six_answers, tv
+    >>> from safedpo.finite.methods.pairwise.orderings import dpo_helpful_optimum
+    >>> done = wdpo(six_answers(), population(six_answers()), beta=0.5, rho=0.5, steps=300)
+    >>> tv(done.logps, dpo_helpful_optimum(six_answers(), beta=0.5)).item() < 1e-2
+    True
     """
 
     def objective(losses: Tensor, slopes: Tensor, weight: Tensor) -> Tensor:
@@ -123,20 +126,15 @@ def _batch(method, source, world, pairs, rule, objective, steeper, beta, steps, 
     """Autograd descent for objectives that look at all pairs at once; `steeper` bounds how much a pair may gain."""
     costs, data = Costs(tables=1), pairs.transform(rule)
     costs.use_labels(pairs, *LABELS[rule])
-    lr = step_size(world, data, logistic(beta).curvature * steeper)
-    logits = torch.zeros_like(world.ref_logps, requires_grad=True)
+
+    def of_ratio(ratio: Tensor) -> Tensor:
+        gap = ratio[data.prompt, data.chosen] - ratio[data.prompt, data.rejected]
+        return objective(-logsigmoid(beta * gap), beta * torch.sigmoid(-beta * gap), data.weight)
+
+    lr, named = step_size(world, data, logistic(beta).curvature * steeper), f"{method} at beta={beta:.4g}"
     with costs.timed():
-        for step in range(steps):
-            gap = logits[data.prompt, data.chosen] - logits[data.prompt, data.rejected]
-            value = objective(-logsigmoid(beta * gap), beta * torch.sigmoid(-beta * gap), data.weight)
-            (gradient,) = torch.autograd.grad(value, logits)
-            if not gradient.isfinite().all():
-                raise DivergedError(f"{method} at beta={beta:.4g}", step)
-            logits.data -= lr * gradient
-    costs.steps, norm, limit = steps, gradient.norm().item(), tolerance * beta * data.weight.sum().item()
-    if norm > limit:
-        raise NotConvergedError(f"{method} at beta={beta:.4g}", steps, norm, limit)
-    return Outcome(method, (world.ref_logps + logits.detach()).log_softmax(-1), costs, source, norm)
+        logps, norm = descend(named, world, data, of_ratio, costs, lr=lr, steep=beta, steps=steps, tolerance=tolerance)
+    return Outcome(method, logps, costs, source, norm)
 
 
 def _with(slope, flip_rate: float):

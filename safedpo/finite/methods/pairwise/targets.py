@@ -23,9 +23,25 @@ def ipo(
     steps: int = STEPS,
     tolerance: float = TOLERANCE,
 ) -> Outcome:
-    """IPO: (gap - 1 / (2 beta))^2; its optimum is finite even where a label is certain."""
+    """IPO: (gap - 1 / (2 beta))^2; its optimum is finite even where a label is certain.
+
+    >>> from safedpo.finite import population, six_answers, tv
+    >>> done = ipo(six_answers(), population(six_answers()), beta=0.5, steps=300)
+    >>> tv(done.logps, ipo_optimum(six_answers(), beta=0.5)).item() < 1e-6
+    True
+    """
     return ordered(
-        "IPO", "arXiv 2310.12036, Eq. 17", world, pairs, rule, squared(beta), beta, seed, steps, tolerance, loss="ipo"
+        "IPO",
+        "arXiv 2310.12036, Eq. 17",
+        world,
+        pairs,
+        rule,
+        beta,
+        seed,
+        steps,
+        tolerance,
+        shape=squared(beta),
+        loss="ipo",
     )
 
 
@@ -33,6 +49,11 @@ def ipo_optimum(world: FiniteWorld, *, beta: float, rule: str = "helpful") -> Te
     """pi_ref(y) exp(mean over y' of P(y beats y') / beta) (arXiv 2310.12036: Psi = identity, y' uniform), (P, A).
 
     With T [derived] safe beats unsafe surely, unsafe pairs are gone, and the mean becomes a least-squares solution.
+
+    >>> from safedpo.finite import FiniteWorld
+    >>> toss = FiniteWorld(torch.tensor([[0.3, 0.7]]).log(), [[0.0, 0.0]], torch.tensor([[False, False]]))  # P = 1/2 each
+    >>> torch.allclose(ipo_optimum(toss, beta=0.5), toss.ref_logps)
+    True
     """
     wins = _wins(world)
     certain = (~world.unsafe[:, :, None] & world.unsafe[:, None]).double()  # row safe, column unsafe
@@ -47,18 +68,24 @@ def bfpo(
     world: FiniteWorld, pairs: Pairs, *, beta: float, seed: int = 0, steps: int = STEPS, tolerance: float = TOLERANCE
 ) -> Outcome:
     """BFPO: (gap - target / beta)^2, target 1/2 (SS), 1 (SU), -1 (US), -1/2 (UU) on helpful pairs [targets derived
-    from the method's constants]."""
+    from the method's constants].
+
+    >>> from safedpo.finite import population, six_answers, tv
+    >>> done = bfpo(six_answers(), population(six_answers()), beta=0.5, steps=300)
+    >>> tv(done.logps, bfpo_optimum(six_answers(), beta=0.5)).item() < 1e-6
+    True
+    """
     done = ordered(
         "BFPO",
         "arXiv 2408.15313",
         world,
         pairs,
         "helpful",
-        squared(beta),
         beta,
         seed,
         steps,
         tolerance,
+        shape=squared(beta),
         loss=bfpo_slope,
     )
     done.costs.use_labels(pairs, "better", "bits")
@@ -67,7 +94,12 @@ def bfpo(
 
 def bfpo_optimum(world: FiniteWorld, *, beta: float) -> Tensor:
     """Least squares of the pairwise targets: (p - 1/2) / beta among safe answers, 1 / beta for safe over unsafe, and
-    the *reverse* (1/2 - p) / beta among unsafe ones, (P, A) [derived]. Finite, so unsafe mass remains."""
+    the *reverse* (1/2 - p) / beta among unsafe ones, (P, A) [derived]. Finite, so unsafe mass remains.
+
+    >>> from safedpo.finite import six_answers, unsafe_mass
+    >>> unsafe_mass(six_answers(), bfpo_optimum(six_answers(), beta=0.5)).item() > 0.01
+    True
+    """
     h = world.unsafe
     target = torch.where(h[:, :, None] & h[:, None], 0.5 - _wins(world), _wins(world) - 0.5)
     mixed = h[:, None].double() - h[:, :, None].double()  # 1: row safe, column unsafe

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from safedpo.errors import UserError
-from safedpo.finite.methods.outcome import TOLERANCE, Costs, Outcome, descend, logistic
+from safedpo.finite.methods.outcome import TOLERANCE, Costs, Outcome, cautious_step, descend, logistic
 from safedpo.finite.methods.pairwise.orderings import LABELS
 from safedpo.finite.pairs import Pairs, pairs_loss, population
 from safedpo.finite.world import FiniteWorld, same_shape
@@ -41,6 +41,11 @@ def stable_po(
     preference loss (arXiv 2507.07723). This penalty is its form as others report it; the slack (or hinge) and the
     size of gamma are not public. Its gradient is DPO's plus gamma times that of supervised training. `UserError`
     for a negative gamma.
+
+    >>> from safedpo.finite import six_answers, tv
+    >>> done = stable_po(six_answers(), population(six_answers()), beta=0.5, gamma=0.1, steps=300)
+    >>> tv(done.logps, stable_po_optimum(six_answers(), beta=0.5, gamma=0.1)).item() < 1e-3
+    True
     """
     _check_gamma(gamma)
     data = pairs.transform(rule)
@@ -55,8 +60,10 @@ def stable_po(
     costs.use_labels(pairs, *LABELS[rule])
     curvature = 2 * logistic(beta).curvature + gamma / 2
     with costs.timed():
-        own = {"curvature": curvature, "steep": beta + gamma, "tolerance": tolerance}
-        logps, norm = descend("Stable PO", world, data, objective, costs, steps=steps, **own)
+        lr = cautious_step(world, data, curvature)
+        logps, norm = descend(
+            "Stable PO", world, data, objective, costs, lr=lr, steep=beta + gamma, steps=steps, tolerance=tolerance
+        )
     return Outcome("Stable PO", logps, costs, "arXiv 2507.07723 (penalty form, second hand)", norm)
 
 
@@ -108,7 +115,13 @@ def preference_loss(world: FiniteWorld, logps: Tensor, *, beta: float) -> Tensor
 
 
 def winner_loss(world: FiniteWorld, logps: Tensor) -> Tensor:
-    """L_SFT = -sum over winners of log pi, on the exact helpful pairs, ()."""
+    """L_SFT = -sum over winners of log pi, on the exact helpful pairs, ().
+
+    >>> from safedpo.finite import six_answers
+    >>> uniform = torch.zeros(1, 6).double().log_softmax(-1)
+    >>> round((winner_loss(six_answers(), uniform) / 15).exp().item(), 6)  # 15 pairs, log 6 each
+    6.0
+    """
     same_shape(world, logps=logps)
     return -(winner_weight(world, population(world)) * logps).sum()
 

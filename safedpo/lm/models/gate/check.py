@@ -88,6 +88,10 @@ def largest_difference(model, items: Sequence[Item]) -> float:
     """The largest |log pi(packed) - log pi(alone)| over the responses of `items`, nats; the model's mode is kept.
 
     The packed row runs in training mode, as in training: noise that is left on there is found as well.
+
+    >>> from safedpo.lm.models.tiny import tiny_model
+    >>> largest_difference(tiny_model(), [TokenPair((5, 6), (7, 1), (8, 9, 1), False, True, "SU", 1)]) < 1e-4
+    True
     """
     mode, device = model.training, next(model.parameters()).device
     try:
@@ -115,7 +119,16 @@ def _alone(model, prompt: tuple[int, ...], response: tuple[int, ...], device) ->
 
 @contextmanager
 def few_layers(model) -> Iterator[tuple[nn.Module, int, int]]:
-    """`(model, n, total)`: in float32, with only its first n layers, which have one of each kind; put back afterwards."""
+    """`(model, n, total)`: in float32, with only its first n layers, which have one of each kind; put back afterwards.
+
+    >>> from safedpo.lm.models.tiny import tiny_model
+    >>> model = tiny_model()
+    >>> with few_layers(model) as (part, n, total):
+    ...     len(part.model.layers), n, total
+    (1, 1, 2)
+    >>> len(model.model.layers)
+    2
+    """
     owner, name, layers = layer_list(model)
     total = len(layers) if layers is not None else 0
     n = total
@@ -142,7 +155,14 @@ def _kind(model, i: int, layer: nn.Module) -> tuple:
 
 
 def gate_prompts(loaded, prompts: Sequence[str], template: str = "auto", *, say: bool = True) -> dict:
-    """`gate` where there are only prompts: before sampling and evaluation."""
+    """`gate` where there are only prompts: before sampling and evaluation.
+
+    >>> from safedpo.lm.models.load import LoadedModel
+    >>> from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
+    >>> tiny = LoadedModel(tiny_model(), tiny_tokenizer(), "tiny", "cpu", torch.float32, "", "")
+    >>> gate_prompts(tiny, ["How do I boil an egg?"], say=False)["difference"] < 1e-4
+    True
+    """
     return gate(loaded, prompt_items([prompt_token_ids(loaded.tokenizer, p, template) for p in prompts]), say=say)
 
 

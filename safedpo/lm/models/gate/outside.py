@@ -18,6 +18,7 @@ OURS = ("eager", "sdpa")
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 SETTINGS = ("config.json", "generation_config.json", "tokenizer_config.json", "adapter_config.json")
 MOST = {"num_hidden_layers": 1000, "hidden_size": 10**6, "vocab_size": 10**7, "intermediate_size": 10**7}
+CHANGES_BASE = ("pissa", "olora", "corda", "loftq")  # ways to begin LoRA that take the adapter out of the base
 WAY_OUT = "this folder does not come from a plain `save_pretrained`; take the model from another source"
 
 
@@ -25,6 +26,13 @@ def refuse_what_is_not_data(source: str | Path) -> None:
     """Raise `UserError` if the model names code, a kernel from elsewhere or a weight file that is no safetensors.
 
     `source` is a folder or a hub id; of a hub id the small files are fetched first, as transformers would fetch them.
+
+    >>> import json, tempfile
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     _ = (Path(home) / "config.json").write_text(json.dumps({"_attn_implementation": "owner/kernel"}))
+    ...     refuse_what_is_not_data(home)
+    Traceback (most recent call last):
+    safedpo.errors.UserError: ...
     """
     for name in (*INDEXES, *SETTINGS):
         file = Path(source) / name if Path(source).is_dir() else _fetched(str(source), name)
@@ -97,6 +105,41 @@ def refuse_hostile_adapter(config: dict, where: str) -> None:
 _MORE_THAN_LORA = ("megatron_config", "auto_mapping", "alora_invocation_tokens", "arrow_config")
 _BY_PATTERN = ("rank_pattern", "alpha_pattern")
 _REPEATED, _ANY = re.compile(r"\)\s*[*+{]"), re.compile(r"[*+{]")  # a group that is repeated; any repetition
+
+
+def refuse_other_adapters(file: Path) -> None:
+    """Raise `UserError` for an `adapter_config.json` that is more than LoRA on a base that stays as it is.
+
+    Only where "adapter off" is the base exactly can the base be its reference. A rank of a thousand million would take
+    all memory before PEFT notices that it fits nothing.
+
+    >>> import json, tempfile
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     _ = (Path(home) / "adapter_config.json").write_text(json.dumps({"peft_type": "IA3"}))
+    ...     refuse_other_adapters(Path(home) / "adapter_config.json")
+    Traceback (most recent call last):
+    safedpo.errors.UserError: ...: its peft_type is IA3, and only LORA adapters are read; train a LoRA adapter
+    """
+    config = read_json(file, way_out="copy the adapter once more, or train it again")
+    refuse_hostile_adapter(config, str(file))
+    for rank in [config.get("r", 8), *(config.get("rank_pattern") or {}).values()]:
+        if not (is_number(rank, 1, 100_000) and isinstance(rank, int)):
+            raise UserError(
+                f"{file} is damaged (its rank is {brief(repr(rank), 60)}); copy it once more, or train again"
+            )
+    kind, start = config.get("peft_type", "LORA"), str(config.get("init_lora_weights", True)).lower()
+    if kind != "LORA":
+        raise UserError(f"{file}: its peft_type is {kind}, and only LORA adapters are read; train a LoRA adapter")
+    if start.startswith(CHANGES_BASE):
+        raise UserError(
+            f"{file}: init_lora_weights is {start!r}, which changes the base weights as well, so that without the adapter they are "
+            "not the reference; convert it to plain LoRA (PEFT: save_pretrained with path_initial_model_for_weight_conversion)"
+        )
+    if config.get("bias", "none") != "none" or config.get("modules_to_save"):
+        raise UserError(
+            f"{file}: it also replaces biases or whole layers (bias, modules_to_save), which is more than LoRA; merge it into "
+            "its base and give the merged folder as the model"
+        )
 
 
 def refuse_not_finite(model: torch.nn.Module, what: str, *, only: str = "") -> None:

@@ -38,7 +38,14 @@ def refusals(model, tokenizer, items: Sequence[Item] = ()) -> list[str]:
 
 
 def layer_list(model) -> tuple[nn.Module | None, str, nn.ModuleList | None]:
-    """The module that holds the model's layers, the name they have there, and the layers; None where there is no list."""
+    """The module that holds the model's layers, the name they have there, and the layers; None where there is no list.
+
+    >>> from safedpo.lm.models.tiny import tiny_model
+    >>> model = tiny_model()
+    >>> holder, name, layers = layer_list(model)
+    >>> holder is model.model, name, len(layers)
+    (True, 'layers', 2)
+    """
     wanted = getattr(model.config.get_text_config(), "num_hidden_layers", None)
     for module in _text_part(model).modules():
         for name, child in module.named_children():
@@ -182,6 +189,13 @@ def wrong_turn_end(tokenizer, template: str, items: Sequence[Item]) -> str | Non
     """Whether responses end otherwise than the conversation that the tokenizer's template writes: such a policy never stops.
 
     Looks at the tokens of one rendered conversation as a whole, and not at how `turns` takes it apart.
+
+    >>> from safedpo.lm.models.tiny import tiny_tokenizer
+    >>> from safedpo.lm.rows.tokens import TokenExample
+    >>> ends, goes_on = ([TokenExample((5,), (6, last), 1)] for last in (1, 0))
+    >>> wrong_turn_end(tiny_tokenizer(), "chat", [ends])
+    >>> wrong_turn_end(tiny_tokenizer(), "chat", [goes_on])[:25]
+    "responses end in '<s>', a"
     """
     if resolve_template(tokenizer, template) != "chat":
         return None

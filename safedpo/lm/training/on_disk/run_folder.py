@@ -1,31 +1,23 @@
 """The folder of a run: whose it is, and how a finished run is put into it without half-written files."""
 
-import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from safedpo.errors import UserError, brief
+from safedpo.errors import UserError
 from safedpo.files import (
     exclusive,
     file_sha256,
     leftover,
     read_json,
-    read_lines,
     remove_leftovers,
     write_json,
     writing,
 )
 from safedpo.lm.models.adapters import write_portable_config
-from safedpo.lm.rows.tokens import resolve_template
-from safedpo.lm.rows.turns import template_date
-from safedpo.lm.training.config import honoured_arguments
+from safedpo.lm.training.on_disk.about import differences, plain, versions
 from safedpo.lm.training.on_disk.checkpoints import UNFINISHED, checkpoints, last_good
-
-VERSIONS = ("safedpo", "torch", "transformers", "peft", "accelerate")
-IDENTITY = ("kind", "model", "data", "dtype", "fingerprints", "settings", "processes")  # what makes it the same run
 
 
 @contextmanager
@@ -33,6 +25,15 @@ def held(config) -> Iterator[None]:
     """Hold the run's folder for the time of the block, and say what is kept when the disk refuses in the middle of it.
 
     A second run in the same folder is refused. Of several processes of one run, the first holds the folder for all.
+
+    >>> import tempfile
+    >>> from types import SimpleNamespace
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     config = SimpleNamespace(output_dir=f"{home}/run", should_save=True)
+    ...     with held(config), held(config):
+    ...         pass
+    Traceback (most recent call last):
+    safedpo.errors.UserError: ...
     """
     folder = Path(config.output_dir)
     if not config.should_save:
@@ -59,18 +60,27 @@ def _kept(folder: Path) -> str:
     )
 
 
-def claim(config, about: dict) -> dict:
+def claim_folder(config, about: dict) -> dict:
     """Make the folder this run's own, or find that it holds the same run, interrupted. Refuses all else.
 
     Returns what the interrupted run had noted about itself (nothing if there was none).
+
+    >>> import tempfile
+    >>> from types import SimpleNamespace
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     config = SimpleNamespace(output_dir=home, should_save=True, world_size=1)
+    ...     first = claim_folder(config, {"kind": "train", "settings": {"beta": 0.1}})
+    ...     claim_folder(config, {"kind": "train", "settings": {"beta": 0.2}})
+    Traceback (most recent call last):
+    safedpo.errors.UserError: ...holds another run (it differs in ...
     """
-    folder, about, found = Path(config.output_dir), _plain(about), None
+    folder, about, found = Path(config.output_dir), plain(about), None
     if config.should_save:
         found = _found(folder)
         if found is None:
             remove_leftovers(folder)
             write_json(folder / "run.json", about | {"status": "running", "versions": versions()}, seal=True)
-        elif different := _differences(found, about):
+        elif different := differences(found, about):
             raise UserError(
                 f"{folder} holds another run (it differs in {'; '.join(different)}); give another output_dir, "
                 "or delete that folder"
@@ -99,36 +109,25 @@ def dtype_of_run(output_dir: str | Path, dtype: str) -> str:
     try:
         found = read_json(file)
     except UserError:
-        return dtype  # `claim` says what is wrong with it
+        return dtype  # `claim_folder` says what is wrong with it
     going_on = found.get("status") == "running" and isinstance(found.get("dtype"), str)
     return found["dtype"] if going_on else dtype
 
 
 def note(config, **facts) -> None:
-    """Add facts to the `run.json` of a run that goes on, so that they outlive an interruption."""
+    """Add facts to the `run.json` of a run that goes on, so that they outlive an interruption.
+
+    >>> import tempfile
+    >>> from types import SimpleNamespace
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     write_json(Path(home) / "run.json", {"kind": "train"})
+    ...     note(SimpleNamespace(output_dir=home, should_save=True), step_zero=0.7)
+    ...     read_json(Path(home) / "run.json")
+    {'kind': 'train', 'step_zero': 0.7}
+    """
     if config.should_save:
         file = Path(config.output_dir) / "run.json"
-        write_json(file, read_json(file) | _plain(facts), seal=True)
-
-
-def about_run(kind: str, loaded, source: str, config, tokens, **own) -> dict:
-    """What a run says about itself in `run.json`; what of it makes it the same run is named in `IDENTITY`."""
-    settings = {name: getattr(config, name) for name in sorted(honoured_arguments() - {"output_dir", "local_rank"})}
-    if kind == "sft":
-        settings = {k: v for k, v in settings.items() if k not in ("beta", "delta", "loss", "rule")}
-    return {
-        "kind": kind,
-        "model": loaded.source,
-        "data": source,
-        "dtype": str(loaded.dtype).removeprefix("torch."),
-        "dtype_reason": loaded.dtype_reason,
-        "device": loaded.device,
-        "counts": tokens.counts(),
-        "template": resolve_template(loaded.tokenizer, config.template),
-        "template_date": template_date(loaded.tokenizer),
-        "processes": config.world_size,
-        "settings": settings | own,
-    }
+        write_json(file, read_json(file) | plain(facts), seal=True)
 
 
 def _found(folder: Path) -> dict | None:
@@ -143,23 +142,24 @@ def _found(folder: Path) -> dict | None:
     return read_json(file, way_out=f"delete {folder} or give another output_dir")
 
 
-def _differences(found: dict, about: dict) -> list[str]:
-    pairs = [(name, found.get(name), about.get(name)) for name in IDENTITY if not isinstance(about.get(name), dict)]
-    for group in ("settings", "fingerprints"):
-        old, new = found.get(group), about.get(group, {})
-        old = old if isinstance(old, dict) else {}  # of a damaged file
-        pairs += [(name, old.get(name), new.get(name)) for name in sorted(old.keys() | new.keys())]
-    return [f"{name}: there {brief(repr(old))}, here {brief(repr(new))}" for name, old, new in pairs if old != new][:5]
-
-
-def finish(model, tokenizer, folder: Path, about: dict) -> None:
+def finish(model, tokenizer, folder: Path, about: dict, weights: dict | None = None) -> None:
     """Put the trained weights and, last, the final `run.json` into the folder; then remove the checkpoints.
 
-    `run.json` names each file with its sha256 (`files`), so that a bit that is flipped later is noticed.
+    `run.json` names each file with its sha256 (`files`), so that a bit that is flipped later is noticed. `weights`: the whole
+    ones of a model that is spread over processes.
+
+    >>> import tempfile
+    >>> from safedpo.lm.models.adapters import add_lora
+    >>> from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     finish(add_lora(tiny_model(), r=1), tiny_tokenizer(), Path(home), {"kind": "train"})
+    ...     run = read_json(Path(home) / "run.json")
+    ...     run["status"], run["files"]["adapter_model.safetensors"] == file_sha256(Path(home) / "adapter_model.safetensors")
+    ('finished', True)
     """
     staged = folder / UNFINISHED
     shutil.rmtree(staged, ignore_errors=True)
-    model.save_pretrained(staged)
+    model.save_pretrained(staged, state_dict=weights)
     write_portable_config(staged)
     if not (staged / "adapter_config.json").exists():
         tokenizer.save_pretrained(staged)  # full training makes a model folder of its own
@@ -169,7 +169,7 @@ def finish(model, tokenizer, folder: Path, about: dict) -> None:
         (staged / name).replace(folder / name)
     log = {"log.jsonl": file_sha256(folder / "log.jsonl")} if (folder / "log.jsonl").exists() else {}
     end = {"status": "finished", "files": files | log, "versions": versions()}
-    write_json(folder / "run.json", _plain(about) | end, seal=True)
+    write_json(folder / "run.json", plain(about) | end, seal=True)
     tidy(folder)
 
 
@@ -187,25 +187,3 @@ def tidy(folder: Path) -> None:
     for checkpoint in checkpoints(folder):
         shutil.rmtree(checkpoint, ignore_errors=True)
     remove_leftovers(folder)
-
-
-def read_log(folder: Path) -> list[dict]:
-    """The rows of `log.jsonl`: one a logged step."""
-    file, run = folder / "log.jsonl", folder / "run.json"
-    noted = read_json(run).get("files", {}) if run.exists() else {}
-    return read_lines(file, way_out="make the run again, with logging", sha256=noted.get(file.name))
-
-
-def versions() -> dict[str, str]:
-    """The installed versions that results depend on."""
-    found = {}
-    for name in VERSIONS:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:  # run from a clone that was not installed
-            found[name] = "not installed"
-    return found
-
-
-def _plain(content: dict) -> dict:
-    return json.loads(json.dumps(content, default=str))

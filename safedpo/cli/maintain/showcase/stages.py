@@ -1,0 +1,222 @@
+"""The stages: each reads what the one before it wrote, leaves alone what is there, and goes on where it was stopped."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from safedpo.cli.maintain.showcase import plan as rules
+from safedpo.cli.maintain.showcase.hours import hours, measure_speed
+from safedpo.cli.maintain.showcase.measure import exact, headline, read_summary, write_summary
+from safedpo.cli.maintain.showcase.pairs import mixed, own_pairs, sample_responses
+from safedpo.cli.maintain.showcase.plan import Plan
+from safedpo.cli.maintain.showcase.reference import measure_model, merged, prompts_of, train_candidate, with_adapter
+from safedpo.cli.maintain.showcase.table import write_table
+from safedpo.errors import UserError
+from safedpo.evaluate.blends import measure_blends
+from safedpo.evaluate.sweep import SweepSettings, sweep
+from safedpo.files import exclusive, read_json, write_json, write_text
+from safedpo.household import v2
+
+COMMAND = "safedpo maintain showcase"
+
+
+def run(home: Path, plan: Plan, stage: str = "all", *, dry: bool = False) -> None:
+    """Run one stage, or all of them in their order, in the folder `home`; says about how long each takes before it starts.
+
+    `dry`: only say it. Raises `UserError` for an unknown stage, for a stage whose input is missing, and for a folder that
+    was begun with another plan.
+    """
+    names = list(STAGES) if stage == "all" else [stage]
+    if unknown := [name for name in names if name not in STAGES]:
+        raise UserError(f"no stage {unknown[0]!r}; there are {', '.join(STAGES)}, and all")
+    home.mkdir(parents=True, exist_ok=True)
+    with exclusive(home):
+        _claim(home, plan)
+        data(home, plan)
+        speed = measure_speed(home, plan)
+        for name in names:
+            print(
+                f"{name}: about {hours(name, plan, speed):.2f} hours from nothing at {speed.tokens:.0f} tokens and ",
+                end="",
+            )
+            print(f"{speed.responses:.1f} responses a second", flush=True)
+            if not dry:
+                STAGES[name](home, plan)
+
+
+def data(home: Path, plan: Plan) -> None:
+    """The files of the second household data; the first prompts alone where the plan has a limit."""
+    folder = home / "data"
+    if (folder / "exact.json").exists():
+        return
+    for file in v2.build(folder, plan.data_seed).values():
+        if plan.limit:
+            lines = file.read_text(encoding="utf-8").splitlines()[: plan.limit]
+            write_text(file, "\n".join(lines) + "\n")
+    write_json(folder / "exact.json", exact())
+
+
+def reference(home: Path, plan: Plan) -> None:
+    """Train and measure the candidates; merge the one that the rule takes into `home/reference/chosen`."""
+    folder, found = home / "reference", {}
+    validation = prompts_of(home / "data" / "validation.jsonl")
+    for name, settings in plan.references.items():
+        how: dict[str, Any] = {"model": plan.model, "dtype": plan.dtype, "responses": home / "data" / "responses.jsonl"}
+        where = train_candidate(name, settings, folder, **how)
+        loaded = with_adapter(plan.model, where, plan.dtype)
+        loss = read_json(where / "loss.json")
+        measured = measure_model(loaded, validation, where / "validation", length=plan.max_new_tokens, **loss)
+        found[name] = headline(measured)
+        print(f"{name}: {_percent(found[name])}, loss {loss['loss']:.3f} beside {loss['entropy']:.3f}", flush=True)
+    exact_harm = read_json(home / "data" / "exact.json")["requests"]["unsafe"]
+    name = rules.best_reference(found, exact_harm)
+    merged(plan.model, folder / name, folder / "chosen")
+    write_json(folder / "chosen.json", {"rule": rules.REFERENCE_RULE, "chosen": name, "found": found})
+
+
+def pairs(home: Path, plan: Plan) -> None:
+    """Sample the reference, label its responses, and set files of equal numbers side by side."""
+    chosen, folder = _needed(home / "reference" / "chosen", "reference"), home / "pairs"
+    prompts = prompts_of(home / "data" / "train.jsonl")
+    how: dict[str, Any] = {"samples": plan.samples_a_prompt, "dtype": plan.dtype, "length": plan.max_new_tokens}
+    sample_responses(str(chosen), prompts, folder / "sampled.jsonl", **how)
+    count = own_pairs(folder / "sampled.jsonl", folder / "own.jsonl")
+    generator = (home / "data" / "train.jsonl").read_text(encoding="utf-8").splitlines()
+    equal = min(count, len(generator)) // 2 * 2
+    write_text(folder / "generator.jsonl", "\n".join(generator[:equal]) + "\n")
+    mixed(folder / "generator.jsonl", folder / "own.jsonl", equal, folder / "both.jsonl")
+    print(f"{count} own pairs; {equal} of each kind are compared", flush=True)
+
+
+def compare(home: Path, plan: Plan) -> None:
+    """The three kinds of pairs at equal numbers, with delta 10, on validation."""
+    found = {}
+    for kind in ("generator", "own", "both"):
+        settings = {"budgets": (plan.compare_pairs,), "batch_size": 4}
+        found[kind] = _tried(home, plan, home / "compare" / kind, kind, settings)
+    broken = _reference_broken(home, plan)
+    chosen = rules.best_policy({kind: headline(one) for kind, one in found.items()}, broken)
+    details = {kind: headline(one) | {"training": one["training"]} for kind, one in found.items()}
+    write_json(home / "compare" / "chosen.json", {"rule": rules.PAIRS_RULE, "chosen": chosen, "found": details})
+
+
+def choose(home: Path, plan: Plan) -> None:
+    """Each setting of the plan with delta 10 and seed 0 on validation; the long and the short one that the rule takes."""
+    kind = read_json(_needed(home / "compare" / "chosen.json", "compare"))["chosen"]
+    found = {}
+    for name, settings in plan.policies.items():
+        found[name] = headline(_tried(home, plan, home / "choose" / name, kind, settings))
+        print(f"{name}: {_percent(found[name])}", flush=True)
+    broken = _reference_broken(home, plan)
+    short = {name: one for name, one in found.items() if name.startswith("short")}
+    long = {name: one for name, one in found.items() if name not in short}
+    chosen = {"long": rules.best_policy(long, broken), "short": rules.best_policy(short, broken)}
+    write_json(home / "choose" / "chosen.json", {"rule": rules.POLICY_RULE, "pairs": kind} | chosen | {"found": found})
+
+
+def on_test(home: Path, plan: Plan) -> None:
+    """The chosen settings on the test prompts: all margins and seeds, the rule helpful, and the short recipe."""
+    chosen = read_json(_needed(home / "choose" / "chosen.json", "choose"))
+    long, short = (
+        _sweep_settings(home, plan, chosen["pairs"], plan.policies[chosen[one]]) for one in ("long", "short")
+    )
+    for rule, deltas in (("safedpo", plan.deltas), ("helpful", plan.helpful_deltas)):
+        sweep(SweepSettings(deltas=deltas, rules=(rule,), seeds=plan.seeds, **long), home / "sweep", command=COMMAND)
+    sweep(SweepSettings(deltas=(10,), seeds=plan.seeds, **short), home / "sweep-short", command=COMMAND)
+
+
+def blends(home: Path, plan: Plan) -> None:
+    """The blends of neighbouring margins of seed 0, beside the trained ones."""
+    folder = home / "adapters"
+    for delta in plan.deltas:
+        run_folder = _needed(home / "sweep" / f"safedpo-delta-{delta:g}" / "0", "sweep")
+        link = folder / f"delta-{delta:g}"
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if not link.exists():
+            link.symlink_to(run_folder.resolve(), target_is_directory=True)
+    if not (home / "sweep" / "blends.json").exists():
+        measure_blends(folder, home / "sweep", prompts=home / "data" / "test.jsonl", command=COMMAND)
+
+
+def table(home: Path, plan: Plan) -> None:
+    """What the test split said, with broken sentences; and the requests never seen, for the reference and two policies."""
+    chosen, unseen = _needed(home / "reference" / "chosen", "reference"), prompts_of(home / "data" / "unseen.jsonl")
+    folders: dict[str, Path | None] = {"reference": None, "dpo-helpful": home / "sweep" / "dpo-helpful" / "0"}
+    folders["safedpo-delta-10"] = home / "sweep" / "safedpo-delta-10" / "0"
+    for name, adapter in folders.items():
+        if adapter is None or adapter.exists():
+            loaded = with_adapter(str(chosen), adapter, plan.dtype)
+            measure_model(loaded, unseen, home / "unseen" / name, samples=plan.samples, length=plan.max_new_tokens)
+    print(write_table(home, plan))
+
+
+STAGES: dict[str, Callable[[Path, Plan], None]] = {
+    "data": data,
+    "reference": reference,
+    "pairs": pairs,
+    "compare": compare,
+    "choose": choose,
+    "sweep": on_test,
+    "blends": blends,
+    "table": table,
+}
+
+
+def _sweep_settings(home: Path, plan: Plan, kind: str, settings: dict, split: str = "test") -> dict[str, Any]:
+    return settings | {
+        "model": str(_needed(home / "reference" / "chosen", "reference")),
+        "data": _needed(home / "pairs" / f"{kind}.jsonl", "pairs"),
+        "prompts": home / "data" / f"{split}.jsonl",
+        "dtype": plan.dtype,
+        "samples": plan.samples if split == "test" else 1,
+        "max_new_tokens": plan.max_new_tokens,
+    }
+
+
+def _tried(home: Path, plan: Plan, folder: Path, kind: str, settings: dict) -> dict[str, Any]:
+    """One setting with delta 10 and seed 0 on validation; its summary, with what happened to the log-probabilities."""
+    file = folder / "summary.json"
+    if not file.exists():
+        sweep(
+            SweepSettings(deltas=(10,), **_sweep_settings(home, plan, kind, settings, "validation")),
+            folder,
+            command=COMMAND,
+        )
+        log = [json.loads(line) for line in (folder / "safedpo-delta-10" / "0" / "log.jsonl").read_text().splitlines()]
+        last = log[-max(1, len(log) // 10) :]
+        mean = {
+            name: sum(row[name] for row in last) / len(last)
+            for name in ("loss", "rewards/chosen", "rewards/rejected", "rewards/margins")
+        }
+        write_summary(file, folder / "safedpo-delta-10" / "0" / "samples-policy.jsonl", training=mean)
+        write_summary(folder / "reference.json", folder / "samples-reference.jsonl")
+    return read_summary(file)
+
+
+def _reference_broken(home: Path, plan: Plan) -> float:
+    """The reference's share of broken sentences on validation, as the runs beside the policies measured it."""
+    return headline(read_summary(_needed(home / "compare" / "own" / "reference.json", "compare")))["broken"]
+
+
+def _claim(home: Path, plan: Plan) -> None:
+    """A folder belongs to one plan: numbers of two would be mixed up."""
+    file, now = home / "plan.json", json.loads(json.dumps(plan.to_json()))
+    if not file.exists():
+        write_json(file, now)
+        return
+    there = read_json(file)
+    if different := [
+        f"{name}: there {there.get(name)}, here {now[name]}" for name in now if there.get(name) != now[name]
+    ]:
+        raise UserError(f"{home} was begun with another plan ({different[0][:300]}); give another folder")
+
+
+def _needed(path: Path, stage: str) -> Path:
+    if not path.exists():
+        raise UserError(f"{path} is missing; run {COMMAND} --stage {stage} first")
+    return path
+
+
+def _percent(found: dict[str, float]) -> str:
+    return ", ".join(f"{name} {100 * value:.1f}" for name, value in found.items())

@@ -1,0 +1,67 @@
+"""Which scorer judges which data. Data without a scorer is an error: a response nobody can judge is not harmless."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from safedpo import household
+from safedpo.errors import UserError
+from safedpo.household import v2
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """How responses to some data are judged.
+
+    `score(prompt, response)` gives `unsafe`, `helpfulness` in [0, 1], `refusal` and `gibberish`;
+    `harmless(prompt)` says whether a refusal of this request is an over-refusal; `topic(prompt)` names its topic.
+    """
+
+    name: str
+    score: Callable[[str, str], household.Score]
+    harmless: Callable[[str], bool]
+    topic: Callable[[str], str]
+
+
+HOUSEHOLD = Scorer(
+    name="household",
+    score=household.score,
+    harmless=lambda prompt: not household.find_request(prompt).hazard,
+    topic=lambda prompt: household.find_request(prompt).topic,
+)
+
+HOUSEHOLD_V2 = Scorer(
+    name="household-v2",
+    score=v2.score,
+    harmless=lambda prompt: not v2.find_request(prompt).hazard,
+    topic=lambda prompt: v2.find_request(prompt).topic,
+)
+
+
+def scorer_for(prompts: Sequence[str]) -> Scorer:
+    """The scorer that knows all `prompts`; raises UserError naming the first prompt that none knows.
+
+    The first version of the household data comes first; prompts of the second are known to its own scorer alone.
+
+    >>> scorer_for(["Write a sonnet about rust."])  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    safedpo.errors.UserError: no scorer for 1 of 1 prompts, the first being 'Write a sonnet about rust.'; ...
+    """
+    unknown = [prompt for prompt in prompts if not _known(prompt, HOUSEHOLD)]
+    if unknown and all(_known(prompt, HOUSEHOLD_V2) for prompt in prompts):
+        return HOUSEHOLD_V2
+    if unknown:
+        raise UserError(
+            f"no scorer for {len(unknown)} of {len(prompts)} prompts, the first being {unknown[0][:80]!r}; "
+            "safedpo evaluate judges the prompts of data/household only. For other data write the responses down "
+            "with `safedpo generate` and judge them with a tool made for it"
+        )
+    return HOUSEHOLD
+
+
+def _known(prompt: str, scorer: Scorer) -> bool:
+    try:
+        scorer.topic(prompt)
+    except UserError:
+        return False
+    return True

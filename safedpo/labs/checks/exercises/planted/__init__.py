@@ -1,0 +1,1 @@
+"""Things with planted faults, for the exercises in which the learner writes the check."""

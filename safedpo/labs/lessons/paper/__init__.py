@@ -1,0 +1,1 @@
+"""The paper beside this kit: its methods on the exact world, and the reviewers' sixteen questions."""

@@ -1,0 +1,74 @@
+"""How this process was started, and what the processes of one run agree on.
+
+Accelerate (or torchrun) starts the processes; this kit reads from the environment what they were started as.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import distributed
+
+from safedpo.errors import UserError
+
+SHARDS_ON = ("cuda", "xpu", "npu", "hpu", "mlu", "musa")  # devices on which Accelerate shards
+ON = ("1", "true", "yes")
+
+
+def from_first(compute: Callable[[], Any]) -> Any:
+    """`compute()` on the first process alone; its value, or the `UserError` that it ends in, is that of every process.
+
+    >>> from_first(lambda: 3)
+    3
+    """
+    if not (distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1):
+        return compute()
+    found: list[Any] = [None, None]
+    if distributed.get_rank() == 0:
+        try:
+            found[0] = compute()
+        except UserError as error:
+            found[1] = str(error)
+    distributed.broadcast_object_list(found, src=0)
+    if found[1] is not None:
+        raise UserError(found[1])
+    return found[0]
+
+
+def is_sharded() -> bool:
+    """Whether `accelerate launch --use_fsdp` started this process: then every process holds a share of the weights.
+
+    >>> is_sharded()
+    False
+    """
+    return os.environ.get("ACCELERATE_USE_FSDP", "").lower() in ON
+
+
+def refuse_launch(device: torch.device, processes: int) -> None:
+    """Raise `UserError` for a way of starting several processes that this kit cannot follow.
+
+    >>> refuse_launch(torch.device("cpu"), 1)
+    """
+    if os.environ.get("ACCELERATE_USE_DEEPSPEED", "").lower() in ON:
+        raise UserError(f"this run was started with DeepSpeed; shard its weights with {_FSDP2} instead")
+    if (mixed := os.environ.get("ACCELERATE_MIXED_PRECISION", "no")) != "no" and processes > 1:
+        raise UserError(
+            f"accelerate was started with --mixed_precision={mixed}, and a run has the number format that it is given; start "
+            "it with --mixed_precision=no, and choose the format with dtype"
+        )
+    if not is_sharded():
+        return
+    if (version := os.environ.get("FSDP_VERSION", "1")) != "2":
+        raise UserError(f"this run was started with FSDP version {version}; give {_FSDP2}")
+    if device.type not in SHARDS_ON:
+        raise UserError(
+            f"accelerate shards weights on GPUs only, and this run is on {device.type}; leave --use_fsdp out: every process "
+            "then holds the whole model"
+        )
+    # Only the first process reads the weights, and hands each of the others its share.
+    os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "true"
+    os.environ.setdefault("FSDP_AUTO_WRAP_POLICY", "TRANSFORMER_BASED_WRAP")
+
+
+_FSDP2 = "accelerate launch --use_fsdp --fsdp_version=2"

@@ -1,0 +1,150 @@
+"""Blends measured beside trained policies, on a tiny model: against weights added by hand, and where nothing may differ."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from safedpo import household
+from safedpo.errors import UserError
+from safedpo.evaluate import Decoding, generate, judge, scorer_for
+from safedpo.evaluate.sweep import SweepSettings, blends, sweep
+from safedpo.evaluate.sweep.blends import differences, measure_blends
+from safedpo.files import read_json
+from safedpo.lm.models.load import load_model
+from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
+from safedpo.records import read_records
+from tests.edited import edited
+
+
+def row(prompt: str, i: int) -> dict:
+    """A helpful and a useless response to a request of the household; the second is unsafe in every other row."""
+    return {
+        "prompt": prompt,
+        "response_0": f"yes {i} " * 2,
+        "response_1": f"no {i} " * 3,
+        "is_response_0_safe": True,
+        "is_response_1_safe": i % 2 == 0,
+        "better_response_id": i % 3 // 2,
+        "safer_response_id": 0,
+    }
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A finished sweep over three margins, float32, and its adapters in one folder."""
+    monkeypatch.setenv("SAFEDPO_CACHE", str(tmp_path / "cache"))
+    tiny_model().save_pretrained(tmp_path / "model")
+    tiny_tokenizer().save_pretrained(tmp_path / "model")
+    asked = [request.prompts[-1] for request in household.requests()[:6]]
+    for name, prompts in {"train": [f"question {i}" for i in range(16)], "test": asked}.items():
+        lines = [json.dumps(row(prompt, i)) + "\n" for i, prompt in enumerate(prompts)]
+        (tmp_path / f"{name}.jsonl").write_text("".join(lines))
+    sweep(
+        SweepSettings(
+            deltas=(0.0, 4.0, 20.0),
+            model=str(tmp_path / "model"),
+            data=str(tmp_path / "train.jsonl"),
+            prompts=str(tmp_path / "test.jsonl"),
+            budgets=(12,),
+            batch_size=4,
+            learning_rate=0.05,
+            samples=2,
+            max_new_tokens=6,
+            dtype="float32",
+        ),
+        tmp_path / "sweep",
+    )
+    for delta in (0, 4, 20):
+        shutil.copytree(tmp_path / f"sweep/safedpo-delta-{delta}/0", tmp_path / f"adapters/{delta}")
+    return tmp_path
+
+
+@pytest.fixture
+def compared(monkeypatch):
+    """What was compared: the samples of each blend and of the trained policy."""
+    kept = []
+    monkeypatch.setattr(
+        blends, "differences", lambda these, those: kept.append((these, those)) or differences(these, those)
+    )
+    return kept
+
+
+def measure(place, **changes):
+    return measure_blends(place / "adapters", place / "sweep", **{"prompts": place / "test.jsonl"} | changes)
+
+
+def by_hand(place, weights):
+    """The reference with W + sum of w (alpha / r) B A written into its weights."""
+    loaded = load_model(str(place / "model"), dtype="float32")
+    layers = dict(loaded.model.named_modules())
+    for delta, weight in weights.items():
+        folder = place / "adapters" / delta
+        config, tensors = (
+            json.loads((folder / "adapter_config.json").read_text()),
+            load_file(folder / "adapter_model.safetensors"),
+        )
+        for name, a in tensors.items():
+            if name.endswith("lora_A.weight"):
+                b = tensors[name.replace("lora_A", "lora_B")]
+                layer = layers[name.removeprefix("base_model.model.").removesuffix(".lora_A.weight")]
+                layer.weight.data += weight * config["lora_alpha"] / config["r"] * (b @ a)
+    return loaded
+
+
+def test_a_blend_is_measured_as_the_weights_added_by_hand(place, compared):
+    found = measure(place, command="python -m ...")
+    assert read_json(place / "sweep/blends.json") == found
+    (one,) = found["blends"]
+    assert (found["command"], found["seed"], one["delta"]) == ("python -m ...", 0, 4.0)
+    share = torch.log(torch.tensor(5.0)) / torch.log(torch.tensor(21.0))  # linear in log(1 + delta)
+    assert one["weights"] == {"0": pytest.approx(1 - share.item()), "20": pytest.approx(share.item())}
+    asked = [record.prompt for record in read_records(place / "test.jsonl").records]
+    model = by_hand(place, one["weights"])
+    said = judge(
+        generate(
+            model.model, model.tokenizer, asked, Decoding(samples=2, max_new_tokens=6, greedy=False), progress=False
+        ),
+        scorer_for(asked),
+    )
+    assert compared[0][0] == said.samples != tuple(compared[0][1])
+    evaluation = json.loads((place / "sweep/safedpo-delta-4/0/evaluation.json").read_text())["policy"]
+    for metric in ("harm", "helpfulness", "over_refusal", "gibberish"):
+        assert one["metrics"][metric] == said.metrics[metric].to_json()
+        gap = said.metrics[metric].value - evaluation[metric]["value"]
+        assert one["minus_trained"][metric]["value"] == pytest.approx(gap)
+
+
+def test_neighbours_that_are_the_trained_policy_itself_make_no_difference(place, compared):
+    """The margin in between on both sides: the blend is its policy, its samples are the stored ones."""
+    for delta in (0, 20):
+        settings = json.loads((place / f"adapters/{delta}/run.json").read_text())
+        shutil.copytree(place / "adapters/4", place / f"adapters/{delta}", dirs_exist_ok=True)
+        files = json.loads((place / "adapters/4/run.json").read_text())["files"]
+        edited(place / f"adapters/{delta}/run.json", **settings | {"files": files})
+    (one,) = measure(place)["blends"]
+    ((these, those),) = compared
+    assert list(these) == those and len(those) == 12
+    bound = pytest.approx(1 - 0.025 ** (1 / 6))
+    assert one["minus_trained"]["helpfulness"] == {
+        "value": 0,
+        "low": -one["minus_trained"]["helpfulness"]["high"],
+        "high": bound,
+        "n": 12,
+        "prompts": 6,
+    }
+
+
+def test_what_cannot_be_compared_is_refused(place):
+    with pytest.raises(UserError, match="holds no sweep.json"):
+        measure_blends(place / "adapters", place)
+    with pytest.raises(UserError, match="has the prompts .* give those of the sweep"):
+        measure(place, prompts=household.load("test"))
+    shutil.rmtree(place / "sweep/safedpo-delta-4")
+    with pytest.raises(UserError, match="samples-policy.jsonl is missing.*safedpo-delta-4, seed 0"):
+        measure(place)
+    shutil.rmtree(place / "adapters/20")
+    with pytest.raises(UserError, match="adapters of 2 margins and 1 seeds"):
+        measure(place)

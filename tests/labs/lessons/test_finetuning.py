@@ -1,0 +1,89 @@
+"""What notebook 07 prints beside the package, against the records, samples and logs that it was given."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from safedpo.evaluate.intervals import Interval
+from safedpo.evaluate.results import stored_results
+from safedpo.evaluate.table import markdown_table
+from safedpo.labs.lessons.finetuning import (
+    late,
+    metric_rows,
+    pairs_seen,
+    show_before_and_after,
+    show_swapped_pair,
+    show_table,
+    step_zero,
+    unplugged,
+)
+from safedpo.records import Record, Records
+
+
+def record(prompt, unsafe, better):
+    return Record(prompt, (f"{prompt}, first", f"{prompt}, second"), unsafe, better, 0, 1)
+
+
+def sample(prompt, response, *, unsafe=False, greedy=True):
+    return SimpleNamespace(prompt=prompt, response=response, unsafe=unsafe, greedy=greedy)
+
+
+def test_the_swapped_pair_is_the_first_whose_better_response_alone_is_unsafe(capsys):
+    rows = (record("safe", (False, True), 0), record("both", (True, True), 0), record("swap", (False, True), 1))
+    show_swapped_pair(Records("here", (*rows, record("later", (True, False), 0)), ()))
+    assert capsys.readouterr().out.splitlines() == [
+        "swap",
+        "  [safe] swap, first",
+        "  [UNSAFE, preferred] swap, second",
+    ]
+
+
+def test_unsafe_responses_come_first_and_sampled_ones_not_at_all(capsys):
+    before = [sample("a", "kind"), sample("b", "cruel", unsafe=True), sample("b", "drawn", greedy=False)]
+    show_before_and_after(before, [sample("a", "kinder"), sample("b", "mild")], count=2)
+    printed = capsys.readouterr().out
+    assert printed.index("before: cruel") < printed.index("after:  mild") < printed.index("before: kind")
+    assert "drawn" not in printed
+
+
+def test_pairs_are_counted_over_the_whole_log():
+    log = [{"SS/pairs": 2, "SU/pairs": 1}, {"SS/pairs": 1, "UU/pairs": 0}, {"train_loss": 1.0}]
+    assert pairs_seen(log) == {"SS": 3, "SU": 1, "US": 0, "UU": 0}
+
+
+def test_late_is_the_mean_of_the_rows_that_have_it():
+    log = [{"loss": 100.0}, *({"loss": float(i)} for i in range(10)), {"loss": None, "SU/loss": 4.0}]
+    assert late(log, ["loss", "SU/loss", "no such"], rows=5) == {"loss": 7.5, "SU/loss": 4.0}
+
+
+def test_step_zero_is_what_the_run_noted(tmp_path):
+    noted = {"predicted": 10.0, "measured": 10.1, "noise": 1e-5}
+    (tmp_path / "run.json").write_text(json.dumps({"model": "tiny", "step_zero": noted}))
+    assert step_zero(tmp_path) == noted
+
+
+def test_metrics_without_responses_are_left_out():
+    judged = {
+        "policy": SimpleNamespace(
+            metrics={"harm": Interval(0.2, 0.1, 0.3, 9, 9), "refusal": Interval(None, None, None, 0, 0)}
+        )
+    }
+    assert metric_rows(judged) == {"policy": {"harm": (0.2, 0.1, 0.3)}}
+
+
+def test_the_table_shown_is_that_of_the_results(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    show_table(stored_results())
+    assert shown[0].data == markdown_table(stored_results().table())
+
+
+@pytest.mark.parametrize("step", [1, 3])
+def test_the_plug_is_pulled_after_the_step_named(step):
+    callback, taken = unplugged(step), []
+    with pytest.raises(KeyboardInterrupt):
+        for number in range(1, 9):
+            taken.append(number)
+            callback.on_step_end(None, SimpleNamespace(global_step=number), None)
+    assert taken[-1] == step

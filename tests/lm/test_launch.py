@@ -1,0 +1,40 @@
+"""Ways of starting several processes that this kit cannot follow end in one sentence."""
+
+import os
+
+import pytest
+import torch
+
+from safedpo.errors import UserError
+from safedpo.lm.launch import from_first, is_sharded, refuse_launch
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
+
+
+@pytest.mark.parametrize(
+    ("environment", "device", "says"),
+    [
+        ({"ACCELERATE_USE_DEEPSPEED": "true"}, GPU, "started with DeepSpeed; shard its weights with accelerate launch"),
+        ({"ACCELERATE_USE_FSDP": "true"}, GPU, "FSDP version 1; give accelerate launch --use_fsdp --fsdp_version=2"),
+        ({"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}, CPU, "on GPUs only, and this run is on cpu"),
+        ({"ACCELERATE_MIXED_PRECISION": "bf16"}, GPU, "--mixed_precision=bf16, and a run has the number format"),
+    ],
+)
+def test_each_is_refused_with_what_to_do(monkeypatch, environment, device, says):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=says):
+        refuse_launch(device, processes=2)
+
+
+def test_sharding_on_gpus_passes_and_has_the_first_process_read_the_weights(monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    monkeypatch.setenv("FSDP_VERSION", "2")
+    monkeypatch.setenv("FSDP_CPU_RAM_EFFICIENT_LOADING", "false")
+    monkeypatch.setenv("FSDP_AUTO_WRAP_POLICY", "TRANSFORMER_BASED_WRAP")
+    refuse_launch(GPU, processes=2)
+    assert is_sharded() and os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] == "true"
+
+
+def test_one_process_asks_itself():
+    assert not is_sharded() and from_first(lambda: 3) == 3
