@@ -7,7 +7,6 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from safedpo.evaluate.sweep_folder import _points
 
 from safedpo import household
 from safedpo.cli.bundle import checked
@@ -17,6 +16,7 @@ from safedpo.evaluate.report import _kept
 from safedpo.evaluate.results import _json, stored_results
 from safedpo.evaluate.stored import read_report, read_samples
 from safedpo.evaluate.sweep import SweepSettings, sweep
+from safedpo.evaluate.sweep.folder import _points
 from safedpo.files import SUMS, read_json, read_lines, shipped, verified, write_sums
 from safedpo.household.agreement import read_readings
 from safedpo.lm.models import download

@@ -13,8 +13,8 @@ from safedpo.cli.maintain.showcase.plan import Plan
 from safedpo.cli.maintain.showcase.reference import measure_model, merged, prompts_of, train_candidate, with_adapter
 from safedpo.cli.maintain.showcase.table import write_table
 from safedpo.errors import UserError
-from safedpo.evaluate.blends import measure_blends
 from safedpo.evaluate.sweep import SweepSettings, sweep
+from safedpo.evaluate.sweep.blends import measure_blends
 from safedpo.files import exclusive, read_json, write_json, write_text
 from safedpo.household import v2
 
