@@ -218,6 +218,8 @@ OWN = {
     ("lm.rows.packing:pack_pairs", "pairs"): lambda d: [
         TokenPair(d.sentence(), d.sentence(), d.sentence(), False, True, "SU", i) for i in range(d.size)
     ],
+    ("lm.rows.logprobs:response_sums", "per_token"): lambda d: d.normal(3, scale=30).to(d.dtype),
+    ("lm.rows.logprobs:response_sums", "batch"): lambda d: pack([d.sentence()], [(0, (3,)), (0, (4, 5))]),
     ("lm.rows.products:linear", "weight"): lambda d: d.normal(9, 4).float(),
     ("finite.world:random_world", "prompts"): lambda d: d.take(SMALL["prompts"]),
 }
@@ -227,6 +229,7 @@ SHAPES = (
         "finite.optimum:optimal_policy": "PA",
         "finite.optimum:safe_part": "PA",
         "lm.rows.logprobs:response_logps": (2,),
+        "lm.rows.logprobs:response_sums": (2,),
         "lm.rows.logprobs:head_logps": "P",
         "lm.logprobs:plain_response_logps": (),
         "evaluate.generation:draw": "P",
