@@ -6,7 +6,6 @@ DIR/safedpo-*.whl  packages/*.whl    the kit, and all packages that it and the n
     SHA256SUMS  README.txt           checksums, and the line that installs
 """
 
-import hashlib
 import platform
 import shutil
 import subprocess
@@ -23,8 +22,9 @@ from packaging.version import Version
 
 from safedpo.cli.common import app
 from safedpo.errors import UserError
+from safedpo.files import SUMS, changed, write_sums
+from safedpo.files.sums import read_sums
 
-SUMS = "SHA256SUMS"
 MODELS = ("smollm2-135m", "smollm2-135m-household")
 README = """\
 The SafeDPO kit for a class without network ({system}, Python {python}). Copy this folder anywhere, or share it read-only.
@@ -63,7 +63,7 @@ def bundle(
     _notebooks(out / "notebooks")
     about = {"system": f"{platform.system()} {platform.machine()}", "python": platform.python_version(), "line": LINE}
     (out / "README.txt").write_text(README.format(**about), encoding="utf-8")
-    write_sums(out)
+    write_sums(out, files(out))
     size = sum(file.stat().st_size for file in files(out))
     print(f"{out}: {len(files(out))} files, {size / 1e9:.1f} GB. To install, in that folder:\n{LINE}")
 
@@ -74,33 +74,16 @@ def files(folder: Path) -> list[Path]:
     return sorted(path for path in found if not path.relative_to(folder).parts[0].startswith(".venv"))
 
 
-def write_sums(folder: Path) -> None:
-    """Write SHA256SUMS as `sha256sum` does: a digest, two spaces, a path with forward slashes."""
-    lines = [f"{_digest(file)}  {file.relative_to(folder).as_posix()}\n" for file in files(folder)]
-    (folder / SUMS).write_text("".join(lines), encoding="utf-8")
-
-
 def checked(folder: Path) -> int:
     """How many files are as SHA256SUMS says; raises `UserError` naming those that are not, or are missing."""
-    sums = folder / SUMS
-    if not sums.is_file():
-        raise UserError(f"{sums} is missing: {folder} is no bundle, or was not finished; make it with safedpo bundle")
-    lines = (line.partition("  ") for line in sums.read_text(encoding="utf-8").splitlines())
-    expected = {name: digest for digest, _, name in lines}
-    wrong = [name for name, digest in expected.items() if not _is(folder / name, digest)]
-    if wrong:
+    if not (folder / SUMS).is_file():
+        raise UserError(
+            f"{folder / SUMS} is missing: {folder} is no bundle, or was not finished; make it with safedpo bundle"
+        )
+    if wrong := changed(folder):
         shown = ", ".join(wrong[:5]) + (f" and {len(wrong) - 5} more" if len(wrong) > 5 else "")
         raise UserError(f"{folder} is not whole: {shown} missing or changed; copy the bundle again, or make it again")
-    return len(expected)
-
-
-def _is(file: Path, digest: str) -> bool:
-    return file.is_file() and _digest(file) == digest
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+    return len(read_sums(folder))
 
 
 def _claim(out: Path) -> None:

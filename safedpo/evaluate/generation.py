@@ -145,6 +145,10 @@ def draw(logits: torch.Tensor, uniforms: torch.Tensor, temperature: float = 1.0)
     >>> draw(torch.tensor([[0.25, 0.5, 0.25]] * 4).log(), torch.tensor([0.2, 0.3, 0.8, -1.0]).double())
     tensor([0, 1, 2, 1])
     """
+    if logits.ndim != 2 or uniforms.shape != logits.shape[:1]:
+        raise UserError(
+            f"logits have shape {tuple(logits.shape)}, uniforms {tuple(uniforms.shape)}; give (B, V) and (B,)"
+        )
     cumulative = torch.softmax(logits.float() / temperature, -1).double().cumsum(-1)
     picked = torch.searchsorted(cumulative, (uniforms * cumulative[:, -1])[:, None], right=True).squeeze(1)
     return torch.where(uniforms < 0, logits.argmax(-1), picked.clamp(max=logits.shape[-1] - 1))

@@ -17,7 +17,7 @@ from safedpo.errors import UserError
 from safedpo.evaluate.generation import Decoding, Responses, generate
 from safedpo.evaluate.intervals import Interval, cluster_interval
 from safedpo.evaluate.scorers import Scorer, scorer_for
-from safedpo.files import read_json, write_json, write_text, writing
+from safedpo.files import file_sha256, read_json, write_json, write_text, writing
 from safedpo.lm.models.download import own_cache
 from safedpo.lm.models.gate.check import gate_prompts
 from safedpo.lm.models.load import LoadedModel
@@ -85,12 +85,14 @@ class EvaluationReport:
         folder = Path(folder)
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
+        sums = {}
         for name, model in (("policy", self.policy), ("reference", self.reference)):
             if model:
                 lines = "".join(json.dumps(asdict(sample), ensure_ascii=False) + "\n" for sample in model.samples)
-                write_text(folder / f"samples-{name}.jsonl", lines)
+                write_text(samples := folder / f"samples-{name}.jsonl", lines)
+                sums[samples.name] = file_sha256(samples)
         file = folder / "evaluation.json"
-        write_json(file, self.to_json())
+        write_json(file, self.to_json() | {"files": sums}, seal=True)
         return file
 
 
@@ -220,7 +222,7 @@ def _cached(
     with writing(file):
         file.parent.mkdir(parents=True, exist_ok=True)
     responses = make()
-    write_json(file, {"sha256": _sha256(rows := [*map(asdict, responses)]), "responses": rows}, indent=None)
+    write_json(file, {"responses": [*map(asdict, responses)]}, indent=None, seal=True)
     return responses
 
 
@@ -229,18 +231,14 @@ def _kept(file: Path, prompts: list[str], decoding: Decoding) -> list[Responses]
     if not file.exists():
         return None
     try:
-        content = read_json(file)
+        content = read_json(file, seal=True)
         rows = content["responses"]
         responses = [Responses(row["prompt"], row["greedy"], tuple(row["sampled"])) for row in rows]
         asked = [(one.prompt, len(one.sampled), one.greedy is not None) for one in responses]
         wanted = [(prompt, decoding.samples, decoding.greedy) for prompt in prompts]
-        if content["sha256"] == _sha256(rows) and asked == wanted:
+        if asked == wanted:
             return responses
     except (ValueError, KeyError, TypeError):
         pass
     print(f"the kept responses {file} are damaged or of an earlier version; they are sampled again", flush=True)
     return None
-
-
-def _sha256(rows: list[dict]) -> str:
-    return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()

@@ -6,7 +6,6 @@ A folder that `safedpo sweep` filled, shipped (`data/results/household`) or the 
     stored_results("runs/t4")   the reader's own
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,12 +16,13 @@ import torch
 from torch import Tensor
 
 from safedpo.errors import UserError
-from safedpo.files import shipped
+from safedpo.files import read_json, read_lines, shipped
 
 if TYPE_CHECKING:  # its module needs transformers, which these results do without
     from safedpo.evaluate.table import Row
 
 METRICS = ("harm", "helpfulness", "over_refusal")
+AGAIN = "restore it, or make it again"
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,8 @@ class Results:
 
     def log(self, name: str, seed: int = 0) -> list[dict]:
         """The training log of one run, a dict a step; `name` is its folder's, for example `safedpo-delta-10`."""
-        return _lines(self.folder / name / str(seed) / "log.jsonl")
+        run = self.folder / name / str(seed)
+        return _lines(run / "log.jsonl", _noted(run / "run.json", "log.jsonl"))
 
     def table(self) -> "list[Row]":
         """One row a method, with every seed, as `safedpo table` prints it."""
@@ -92,7 +93,8 @@ class Results:
 
     def reference_scores(self, metric: str = "helpfulness") -> tuple[list[str], Tensor]:
         """The prompts, and the reference's sampled responses' scores (P, S) float64: S responses to each of P prompts."""
-        rows = [row for row in _lines(self.folder / "samples-reference.jsonl") if not row["greedy"]]
+        file = self.folder / "samples-reference.jsonl"
+        rows = [row for row in _lines(file, self.sweep.get("files", {}).get(file.name)) if not row["greedy"]]
         by_prompt: dict[str, list[float]] = {}
         for row in rows:
             by_prompt.setdefault(row["prompt"], []).append(float(row[metric]))
@@ -163,11 +165,10 @@ def must_match_the_shipped(sweep: Mapping, where: str | Path) -> None:
 shipped: data fingerprint 0000 there, ac427a147ce26b87 here; run the sweep again, or install the version that made it
     """
     file = shipped("data") / "results" / "household" / "sweep.json"
-    settings = sweep.get("settings", {})
     if not file.exists() or Path(where) == file.parent:
         return
     ours = _json(file)
-    if any(settings.get(name) != ours["settings"][name] for name in ("model", "data", "prompts")):
+    if any(sweep.get("settings", {}).get(name) != ours["settings"][name] for name in ("model", "data", "prompts")):
         return
     theirs = sweep.get("fingerprints", {})
     different = [
@@ -232,18 +233,18 @@ def _must_have_its_settings(results: Results, run: dict, folder: Path) -> None:
 
 
 def _json(file: Path) -> dict:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{file} is missing; give the output directory of a finished `safedpo sweep`") from error
-    except ValueError as error:
-        raise UserError(f"{file} is damaged ({error}); restore it, or make it again") from error
+    if not file.exists():
+        raise UserError(f"{file} is missing; give the output directory of a finished `safedpo sweep`")
+    return read_json(file, way_out=AGAIN)
 
 
-def _lines(file: Path) -> list[dict]:
-    try:
-        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    except FileNotFoundError as error:
-        raise UserError(f"{file} is missing; give the folder of a finished sweep, and a run that it holds") from error
-    except ValueError as error:
-        raise UserError(f"{file} is damaged ({error}); restore it, or make it again") from error
+def _lines(file: Path, sha256: str | None) -> list[dict]:
+    if not file.exists():
+        raise UserError(f"{file} is missing; give the folder of a finished sweep, and a run that it holds")
+    return read_lines(file, way_out=AGAIN, sha256=sha256)
+
+
+def _noted(file: Path, name: str) -> str | None:
+    """The sha256 that `run.json` notes of a file beside it, where it does."""
+    files = _json(file).get("files") if file.exists() else None
+    return files.get(name) if isinstance(files, dict) else None

@@ -1,12 +1,11 @@
 """What an evaluation left on disk, read back: each number of the right kind and within its bounds, or refused by name."""
 
-import json
 from pathlib import Path
 
 from safedpo.errors import UserError, brief
 from safedpo.evaluate.report import METRICS
 from safedpo.evaluate.scorers import scorer_for
-from safedpo.files import is_number, read_json
+from safedpo.files import is_number, read_json, read_lines
 
 AGAIN = "make it again with `safedpo evaluate`"
 
@@ -38,14 +37,14 @@ def _check(metrics: object, metric: str, where: str) -> None:
         raise UserError(f"{where}.{metric}.n is {brief(repr(one.get('n')), 60)}, no number of responses; {AGAIN}")
 
 
-def read_samples(file: Path) -> list[dict]:
-    """The rows of a `samples-*.jsonl`, each with its prompt, response and whether it is the greedy one."""
-    try:
-        rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror or error}; {AGAIN}") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{file} is damaged ({brief(str(error))}); {AGAIN}") from error
+def read_samples(file: Path, sha256: str | None = None) -> list[dict]:
+    """The rows of a `samples-*.jsonl`, each with its prompt, response and whether it is the greedy one.
+
+    Their bytes must have `sha256`; left out, it is what the `evaluation.json` beside them notes, where it does.
+    """
+    report = file.parent / "evaluation.json"
+    noted = read_json(report, way_out=AGAIN).get("files", {}) if sha256 is None and report.exists() else {}
+    rows = read_lines(file, way_out=AGAIN, sha256=sha256 or noted.get(file.name))
     for number, row in enumerate(rows, start=1):
         kinds = {"prompt": str, "response": str, "greedy": bool}
         if not isinstance(row, dict) or any(not isinstance(row.get(name), kind) for name, kind in kinds.items()):

@@ -111,6 +111,7 @@ def expectation(logps: Tensor, table: Tensor) -> Tensor:
     >>> expectation(torch.tensor([[0.0, -torch.inf]]), torch.tensor([[3.0, -torch.inf]])).item()
     3.0
     """
+    _same_table(logps, table)
     probabilities = logps.exp()
     return torch.where(probabilities > 0, probabilities * table, 0.0).sum(-1)
 
@@ -132,6 +133,7 @@ def kl(logps: Tensor, other_logps: Tensor) -> Tensor:
     >>> kl(torch.tensor([[1.0, 0.0]]).log(), torch.tensor([[0.5, 0.5]]).log()).item()
     0.693147...
     """
+    _same_table(logps, other_logps)
     return expectation(logps, torch.where(logps.isneginf(), 0.0, logps - other_logps))
 
 
@@ -141,6 +143,7 @@ def tv(logps: Tensor, other_logps: Tensor) -> Tensor:
     >>> round(tv(torch.tensor([[0.9, 0.1]]).log(), torch.tensor([[0.5, 0.5]]).log()).item(), 6)
     0.4
     """
+    _same_table(logps, other_logps)
     return (logps.exp() - other_logps.exp()).abs().sum(-1) / 2
 
 
@@ -183,10 +186,22 @@ def required_penalty(world: FiniteWorld, beta: float, tau: float) -> Tensor:
     return (beta * (log_ratio + math.log1p(-tau) - math.log(tau))).clamp(min=0.0)
 
 
+def _same_table(logps: Tensor, other: Tensor) -> None:
+    """Refuse tables that do not broadcast, or would broadcast over answers."""
+    try:
+        fits = logps.shape[-1:] == other.shape[-1:] and bool(torch.broadcast_shapes(logps.shape, other.shape))
+    except RuntimeError:
+        fits = False
+    if not fits:
+        raise UserError(f"tables of shapes {tuple(logps.shape)} and {tuple(other.shape)} do not go together")
+
+
 def _check_policy(world: FiniteWorld, logps: Tensor) -> None:
     shape = tuple(world.ref_logps.shape)
     if tuple(logps.shape[-2:]) != shape:
         raise UserError(f"the policy has shape {tuple(logps.shape)}; it must end in (prompts, answers) = {shape}")
+    if not logps.is_floating_point():
+        raise UserError(f"the policy is {logps.dtype}; give log-probabilities in float32 or float64")
     totals = logps.logsumexp(-1)
     wrong = ~(totals.abs() <= SUM_TOLERANCE)  # true of NaN too
     if wrong.any():

@@ -4,6 +4,7 @@ A row is (prompt, chosen, rejected) with a weight. Before T "chosen" is the more
 rule of `safedpo.transform`. The safety flags belong to the row, not to the answer, because labellers err row by row.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -76,6 +77,8 @@ def concatenate(parts: list[Pairs]) -> Pairs:
     >>> len(concatenate([pairs, pairs[:3]])) - len(pairs)
     3
     """
+    if not parts:
+        raise UserError("there are no pairs to put together; give at least one part")
     return Pairs(*(torch.cat(columns) for columns in zip(*(vars(part).values() for part in parts), strict=True)))
 
 
@@ -141,6 +144,8 @@ def over_represent(world: FiniteWorld, answer: int, times: float = 4.0) -> Tenso
     >>> over_represent(world_a(), 3)[0, 3, 3:].tolist()
     [1.0, 4.0, 4.0, 4.0, 4.0]
     """
+    if not 0 <= answer < world.answers or not 0 <= times < math.inf:
+        raise UserError(f"answer is {answer} of {world.answers}, times {times}; times is finite and at least 0")
     if world.unsafe[:, answer].any():
         raise UserError(f"answer {answer} is unsafe; over-represent a safe one")
     weight = torch.ones(world.prompts, world.answers, world.answers, dtype=torch.float64)
@@ -193,6 +198,11 @@ def pairs_loss(pairs: Pairs, logps: Tensor, ref_logps: Tensor, *, beta: float, d
     >>> round(pairs_loss(kept, world.ref_logps, world.ref_logps, beta=0.1, delta=0.0).item() / 14, 6)  # log 2 each
     0.693147
     """
+    if logps.shape[-2:] != ref_logps.shape or ref_logps.ndim != 2 or not bool((pairs.prompt < len(ref_logps)).all()):
+        raise UserError(
+            f"logps has shape {tuple(logps.shape)}, ref_logps {tuple(ref_logps.shape)}; give (..., P, A) and (P, A) of "
+            "the world that the pairs are from"
+        )
     columns = [
         table[..., pairs.prompt, answer]
         for table in (logps, ref_logps.expand_as(logps))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from safedpo.errors import UserError
 from safedpo.losses import BFPO_ALPHA, BFPO_B1, BFPO_B3
 
 Slope = Callable[[Tensor], Tensor]  # gap -> d loss / d gap
@@ -22,6 +23,7 @@ def safedpo_slope(beta, delta, chosen_unsafe: Tensor, rejected_unsafe: Tensor) -
     >>> safedpo_slope(0.1, 2.0, no, yes)(torch.tensor([2.0])).item()
     -0.0858148...
     """
+    _same_flags(chosen_unsafe, rejected_unsafe)
     margin = delta * (rejected_unsafe.double() - chosen_unsafe.double())
     return lambda gap: torch.sigmoid(margin - beta * gap) * -beta
 
@@ -60,9 +62,16 @@ def bfpo_slope(beta, delta, chosen_unsafe: Tensor, rejected_unsafe: Tensor) -> S
     >>> bfpo_slope(0.5, 0.0, no, no)(torch.zeros(1)).item()
     -2.0
     """
+    _same_flags(chosen_unsafe, rejected_unsafe)
     chosen_safe, rejected_safe = (~chosen_unsafe).double(), (~rejected_unsafe).double()
     target = BFPO_B1 * BFPO_B3 * chosen_safe - BFPO_B3 * rejected_safe - BFPO_ALPHA
     return lambda gap: 2 * (gap - target / beta)
+
+
+def _same_flags(chosen_unsafe: Tensor, rejected_unsafe: Tensor) -> None:
+    if chosen_unsafe.shape != rejected_unsafe.shape or chosen_unsafe.dtype != torch.bool:
+        shapes = tuple(chosen_unsafe.shape), tuple(rejected_unsafe.shape)
+        raise UserError(f"the flags are {chosen_unsafe.dtype} of shapes {shapes}; give bool of one shape")
 
 
 SLOPES = {

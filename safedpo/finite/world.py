@@ -4,6 +4,7 @@ Here every expectation is a sum over a table, so each statement of the paper is 
 Tensors are float64 of shape (P, A): P prompts, A answers each.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -89,6 +90,21 @@ class FiniteWorld:
         return self.ref_logps.shape[1]
 
 
+def same_shape(world: FiniteWorld, **tables: Tensor) -> None:
+    """Raise `UserError` for the first table that is not (P, A) of this world.
+
+    >>> same_shape(six_answers(), scores=torch.zeros(2, 3))
+    Traceback (most recent call last):
+    ...
+    safedpo.errors.UserError: scores has shape (2, 3); the world's tables have (1, 6)
+    """
+    for name, table in tables.items():
+        if table.shape != world.ref_logps.shape:
+            raise UserError(
+                f"{name} has shape {tuple(table.shape)}; the world's tables have {tuple(world.ref_logps.shape)}"
+            )
+
+
 def _refuse(name: str, table: Tensor, wrong: Tensor, why: str) -> None:
     """Raise `UserError` for the first entry of `table` that is `wrong`."""
     if wrong.any():
@@ -159,6 +175,10 @@ def random_world(
     >>> world.ref_logps.masked_fill(world.unsafe, -torch.inf).logsumexp(-1).exp()
     tensor([1.0000e-08, 1.0000e-08], dtype=torch.float64)
     """
+    if prompts < 1 or not 0 <= seed < 2**63:
+        raise UserError(f"prompts is {prompts} and seed {seed}; give at least one prompt, and a seed of at least 0")
+    if reward_gap is not None and not math.isfinite(reward_gap):
+        raise UserError(f"reward_gap is {reward_gap}; it must be finite")
     least, most = (1, answers - 1) if unsafe_answers is None else (unsafe_answers, unsafe_answers)
     if not 0 <= least <= most < answers:
         raise UserError(f"{unsafe_answers or 1} of {answers} answers unsafe: at least one answer must be safe")

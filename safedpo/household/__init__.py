@@ -9,7 +9,7 @@ values.py                      exact values of the data and of the safe optimum
 from pathlib import Path
 
 from safedpo.errors import UserError
-from safedpo.files import shipped
+from safedpo.files import shipped, verified
 from safedpo.household.build import build
 from safedpo.household.check import check_topics
 from safedpo.household.parts import Request, Topic, find_request, requests, topics
@@ -39,11 +39,11 @@ def load(split: str) -> Path:
     """The file of the shipped household data for a split, `"train"` or `"test"`.
 
     Raises:
-        UserError: there is no such split, or the data is not there.
+        UserError: there is no such split, or the data is not there, or not the data that was shipped.
 
     >>> load("test").name
     'test.jsonl'
     """
     if split not in ("train", "test"):
         raise UserError(f"no split {split!r} in the household data; choose 'train' or 'test'")
-    return shipped("data") / "household" / f"{split}.jsonl"
+    return verified(shipped("data") / "household" / f"{split}.jsonl")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from safedpo.errors import UserError
+from safedpo.files import verified
 from safedpo.household.generate import Response, draw_pair
 from safedpo.household.parts import Request, requests
 from safedpo.household.score import Score, score
@@ -84,7 +85,9 @@ def read_readings(path: Path) -> list[dict]:
         f"reading_{reader}_{what}" for reader in READINGS for what in ("unsafe", "helpful_parts", "refusal")
     }
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(verified(path).read_text(encoding="utf-8").split("\n"), start=1):
+        if not line.strip():
+            continue
         try:
             rows.append(json.loads(line))
         except json.JSONDecodeError as error:

@@ -13,6 +13,7 @@ from safedpo.evaluate.table import read_rows
 from safedpo.files import shipped
 from safedpo.household import score
 from safedpo.show import explorer
+from tests.edited import edited
 
 HOME = shipped("data") / "results" / "household"
 
@@ -83,9 +84,7 @@ def test_results_of_other_data_are_refused(copied, part, says):
 
 def test_results_of_another_reference_are_refused(copied):
     file = copied / "adapters" / "sweep" / "delta-5" / "run.json"
-    about = json.loads(file.read_text())
-    about["fingerprints"]["reference"] = "feedfacefeedface"
-    file.write_text(json.dumps(about))
+    edited(file, fingerprints={"reference": "feedfacefeedface"})
     with pytest.raises(
         UserError, match="rests on the reference 3ec61a0ccbd7ad53, that of the adapter in .*delta-5 is feed"
     ):

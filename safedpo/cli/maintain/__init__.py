@@ -90,6 +90,16 @@ def live_hazards(
 
 
 @maintain.command()
+def sums() -> None:
+    """Write data/SHA256SUMS anew: after anything that is shipped was made again."""
+    from safedpo.files import shipped, write_sums
+
+    home = shipped("data")
+    write_sums(home, (path for path in home.rglob("*") if path.suffix != ".md"))
+    print(home / "SHA256SUMS")
+
+
+@maintain.command()
 def showcase(
     out: Annotated[Path, typer.Option(callback=folder_target, help="Folder of everything; started again, it goes on.")],
     stage: Annotated[

@@ -5,15 +5,14 @@
 Half the size of float32, and nothing is lost that matters: the adapter's rounding is far below what training moves.
 """
 
-import json
-import shutil
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 
 from safedpo.errors import UserError
-from safedpo.lm.models.download import file_sha256
+from safedpo.files import file_sha256, read_json, write_json
+from safedpo.lm.models.adapters import adapter_run, refuse_changed
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 USE = """## Responsible use
@@ -28,22 +27,26 @@ def export_adapter(run: Path, target: Path, *, title: str, what: str, command: s
     `command` is what made the run; it cannot be found out afterwards, so it is given. Raises `UserError` where
     `run` holds no finished adapter.
     """
-    about = run / "run.json"
-    if not (run / WEIGHTS).exists() or json.loads(about.read_text()).get("status") != "finished":
+    about = adapter_run(run)
+    if not (run / WEIGHTS).exists() or about.get("status") != "finished":
         raise UserError(f"{run} holds no finished LoRA run; give the output directory of safedpo train or safedpo sft")
+    refuse_changed(run, about)
     target.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.to(torch.bfloat16) for name, tensor in load_file(run / WEIGHTS).items()}
     save_file(tensors, target / WEIGHTS, metadata={"format": "pt"})
-    shutil.copyfile(about, target / "run.json")
-    config = json.loads((run / CONFIG).read_text()) | {
-        "base_model_name_or_path": json.loads(about.read_text())["model"]
-    }
-    (target / CONFIG).write_text(json.dumps(config, indent=2) + "\n")  # a path would be that of one machine
+    config = read_json(run / CONFIG) | {"base_model_name_or_path": about["model"]}  # a path: of one machine
+    write_json(target / CONFIG, config)
+    write_json(target / "run.json", about | {"files": sums(target)}, seal=True)
     (target / "README.md").write_text(_card(target, title, what, command), encoding="utf-8")
 
 
+def sums(folder: Path) -> dict[str, str]:
+    """The sha256 of an adapter's two files, as `run.json` notes them."""
+    return {name: file_sha256(folder / name) for name in (CONFIG, WEIGHTS)}
+
+
 def _card(folder: Path, title: str, what: str, command: str) -> str:
-    about = json.loads((folder / "run.json").read_text())
+    about = adapter_run(folder)
     metrics = ", ".join(f"{name} {value:.4g}" for name, value in about["metrics"].items())
     weights = folder / WEIGHTS
     return f"""# {title}

@@ -15,7 +15,6 @@ off, whatever it is. The result is `live_hazards.json` beside `sweep.json`.
 how far it is from Python.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,7 +23,7 @@ import torch
 from safedpo.errors import UserError
 from safedpo.evaluate.generation import Decoding, generate
 from safedpo.evaluate.scorers import scorer_for
-from safedpo.files import write_json
+from safedpo.files import read_json, write_json
 from safedpo.lm.blending.blend import Blend
 from safedpo.lm.blending.load import load_adapters
 from safedpo.lm.models.adapters import adapter_run
@@ -32,7 +31,7 @@ from safedpo.lm.models.load import LoadedModel, load_model
 from safedpo.lm.rows.logprobs import token_logps
 from safedpo.lm.rows.packing import pack
 from safedpo.lm.rows.tokens import prompt_token_ids, tokenize_response
-from safedpo.lm.training.on_disk.run_folder import versions
+from safedpo.lm.training.on_disk.about import versions
 
 AT_ONCE = 8  # seeds tried at once, for each prompt that has none yet
 
@@ -81,7 +80,7 @@ def find_hazards(
     results = Path(results)
     if not (results / "sweep.json").exists():
         raise UserError(f"{results} holds no sweep.json; give the output directory of a sweep")
-    sweep = json.loads((results / "sweep.json").read_text(encoding="utf-8"))
+    sweep = read_json(results / "sweep.json")
     prompts, length = sweep["shown_prompts"], sweep["settings"]["decoding"]["max_new_tokens"]
     folders = {adapter_run(file.parent)["settings"]["delta"]: file.parent for file in Path(adapters).glob("*/run.json")}
     loaded = load_model(sweep["settings"]["model"], dtype="float32")

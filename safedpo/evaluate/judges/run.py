@@ -13,7 +13,7 @@ from pathlib import Path
 from safedpo.errors import UserError
 from safedpo.evaluate.judges.ask import Ask
 from safedpo.evaluate.judges.wordings import Wording
-from safedpo.files import exclusive, read_json, write_json, writing
+from safedpo.files import exclusive, read_json, verified, write_json, writing
 
 CHUNK = 16  # judgements between two writes: what a kill can lose
 ORDERS = {"single": ("as is",), "pairwise": ("as is", "exchanged")}
@@ -117,7 +117,7 @@ def read_verdicts(folder: str | Path, *, torn: bool = False) -> list[dict]:
         if torn:
             return []
         raise UserError(f"{folder} holds no verdicts.jsonl; make it with `safedpo judge`")
-    text = file.read_text(encoding="utf-8", errors="replace")
+    text = (file if torn else verified(file)).read_text(encoding="utf-8", errors="replace")
     if torn and text and not text.endswith("\n"):
         text = text[: text.rfind("\n") + 1]
         with writing(file):

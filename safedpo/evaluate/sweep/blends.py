@@ -10,7 +10,6 @@ by prompt. The result is `blends.json` beside `sweep.json`.
                                                 "minus_trained": {metric: interval}}, ...]}
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from safedpo.evaluate.generation import Decoding, generate
 from safedpo.evaluate.intervals import Interval, difference_interval
 from safedpo.evaluate.report import METRICS, SAMPLE_FIELD, Sample, judge, judged
 from safedpo.evaluate.scorers import scorer_for
+from safedpo.evaluate.stored import read_samples
 from safedpo.evaluate.sweep import SweepRun
 from safedpo.evaluate.sweep.folder import read
 from safedpo.files import write_json
@@ -27,7 +27,7 @@ from safedpo.lm.blending.load import load_adapters
 from safedpo.lm.models.adapters import adapter_run
 from safedpo.lm.models.load import load_model
 from safedpo.lm.training.data import data_fingerprint
-from safedpo.lm.training.on_disk.run_folder import versions
+from safedpo.lm.training.on_disk.about import versions
 from safedpo.records import read_records
 
 
@@ -80,7 +80,7 @@ def measure_blends(
         )
     blend.model.unload()
     content = {"command": command, "versions": versions(), "seed": seed, "blends": found}
-    write_json(Path(results) / "blends.json", content, indent=None)
+    write_json(Path(results) / "blends.json", content, indent=None, seal=True)
     return content
 
 
@@ -107,5 +107,5 @@ def _stored(results: Path, run: SweepRun) -> list[Sample]:
     file = run.folder(results) / "samples-policy.jsonl"
     if not file.exists():
         raise UserError(f"{file} is missing; the sweep has not measured {run.name}, seed {run.seed}")
-    samples = [Sample(**json.loads(line)) for line in file.read_text(encoding="utf-8").splitlines()]
+    samples = [Sample(**row) for row in read_samples(file)]
     return [sample for sample in samples if not sample.greedy]

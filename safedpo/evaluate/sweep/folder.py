@@ -7,7 +7,7 @@ from safedpo.errors import UserError, brief
 from safedpo.evaluate.stored import read_report, read_samples
 from safedpo.files import exclusive, leftover, read_json, write_json, writing
 
-SWEEP = "sweep.json"
+SWEEP, SAMPLES = "sweep.json", "samples-reference.jsonl"
 
 
 def claim_folder(home: Path, about: dict) -> None:
@@ -66,10 +66,17 @@ def _assemble(home: Path, about: dict) -> dict:
     content = about | {
         "commands": sorted({run.pop("command") for run in runs}),
         "reference": _reference(home, files, about["shown_prompts"]),
+        "files": _sums(files),
         "runs": runs,
     }
-    write_json(home / SWEEP, content, indent=None)
+    write_json(home / SWEEP, content, indent=None, seal=True)
     return content
+
+
+def _sums(files: Sequence[Path]) -> dict[str, str]:
+    """The sha256 of the reference's samples, as the evaluation of a run noted it; nothing while no run is finished."""
+    noted = read_json(files[0].parent / "evaluation.json").get("files", {}) if files else {}
+    return {name: noted[name] for name in (SAMPLES,) if name in noted}
 
 
 def _points(file: Path) -> dict:
@@ -87,7 +94,7 @@ def _reference(home: Path, files: Sequence[Path], prompts: Sequence[str]) -> dic
         return None
     metrics = read_report(files[0].parent / "evaluation.json")["reference"]
     responses: dict[str, dict] = {prompt: {} for prompt in prompts}
-    for sample in read_samples(home / "samples-reference.jsonl"):
+    for sample in read_samples(home / SAMPLES, _sums(files).get(SAMPLES)):
         if sample["prompt"] in responses:
             responses[sample["prompt"]].setdefault("greedy" if sample["greedy"] else "sampled", sample["response"])
     return metrics | {"responses": [{"prompt": prompt, **texts} for prompt, texts in responses.items()]}

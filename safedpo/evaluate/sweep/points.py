@@ -16,9 +16,8 @@ from transformers import TrainerCallback
 from safedpo.evaluate.generation import Decoding, generate
 from safedpo.evaluate.report import METRICS, Evaluation, evaluate, judge
 from safedpo.evaluate.scorers import Scorer
-from safedpo.files import write_json, writing
+from safedpo.files import file_sha256, write_json, writing
 from safedpo.lm.models.adapters import load_adapter, write_portable_config
-from safedpo.lm.models.download import file_sha256
 from safedpo.lm.models.load import LoadedModel
 from safedpo.lm.rows.logprobs import token_logps
 from safedpo.lm.rows.packing import pack
@@ -48,7 +47,7 @@ class KeepAdapters(TrainerCallback):
                 write_portable_config(kept)
                 (kept / "README.md").unlink(missing_ok=True)
             names = ("adapter_config.json", "adapter_model.safetensors")
-            write_json(kept / "run.json", {"files": {name: file_sha256(kept / name) for name in names}})
+            write_json(kept / "run.json", {"files": {name: file_sha256(kept / name) for name in names}}, seal=True)
 
 
 def adapter_folder(run: Path, pairs: int, budgets: Sequence[int]) -> Path:

@@ -25,7 +25,8 @@ from safedpo.files import check_writable, exclusive, write_json
 from safedpo.lm.models.adapters import adapter_run
 from safedpo.lm.models.load import LoadedModel, load_model
 from safedpo.lm.training.data import Prepared, data_fingerprint, prepare_pairs, shipped_data
-from safedpo.lm.training.on_disk.run_folder import tidy, versions
+from safedpo.lm.training.on_disk.about import versions
+from safedpo.lm.training.on_disk.run_folder import tidy
 from safedpo.lm.training.recipes import RECIPES
 from safedpo.lm.training.run import train
 from safedpo.lm.training.settings import BOUNDS, number_within
@@ -148,7 +149,7 @@ def sweep(settings: SweepSettings, output_dir: str | Path, *, command: str = "")
                 if not (folder / "points.json").exists():  # another process may have measured it meanwhile
                     points = _measure(folder, settings, loaded, held_out, scorer, decoding, bar)
                     content = {**asdict(run), "command": command, "points": points}
-                    write_json(folder / "points.json", content, indent=None)
+                    write_json(folder / "points.json", content, indent=None, seal=True)
             assemble(home, about)
     return assemble(home, about)
 
@@ -231,8 +232,7 @@ def _prepared(settings: SweepSettings, records: Records, loaded: LoadedModel) ->
     prepared, labels = {}, records.noise.to_json() | {"bad_rows": len(records.problems)}
     for rule in settings.rules:
         prepared[rule] = prepare_pairs((records.records, records.source, labels), loaded.tokenizer, rule=rule)
-        pairs = len(prepared[rule].tokens.items)
-        if pairs < settings.budgets[-1]:
+        if (pairs := len(prepared[rule].tokens.items)) < settings.budgets[-1]:
             raise UserError(
                 f"{records.source} leaves {pairs} pairs under the rule {rule}, fewer than the last budget "
                 f"{settings.budgets[-1]}; lower the budgets"

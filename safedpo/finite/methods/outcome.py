@@ -4,6 +4,7 @@ The step size is not tuned: it is 1/L, with L the largest curvature that the los
 eigenvalue of the weighted Laplacian of the pair graph, times the curvature of one pair).
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,11 +14,13 @@ from typing import TypedDict, Unpack
 import torch
 from torch import Tensor
 
+from safedpo.errors import UserError
 from safedpo.finite.fit import DivergedError, NotConvergedError, fit, one_thread
 from safedpo.finite.pair_table import PairTable
 from safedpo.finite.pairs import Pairs
 from safedpo.finite.slopes import Slope
 from safedpo.finite.world import FiniteWorld
+from safedpo.losses import check_beta
 
 STEPS = 4000
 TOLERANCE = 1e-3  # of the largest gradient the pairs could have
@@ -79,6 +82,7 @@ def logistic(beta: float) -> Shape:
     >>> logistic(0.5)
     Shape(slope=0.5, curvature=0.0625)
     """
+    check_beta(beta)
     return Shape(beta, beta**2 / 4)
 
 
@@ -88,6 +92,7 @@ def squared(beta: float) -> Shape:
     >>> squared(0.5)
     Shape(slope=2.0, curvature=2.0)
     """
+    check_beta(beta)
     return Shape(1 / beta, 2.0)
 
 
@@ -100,6 +105,8 @@ def step_size(world: FiniteWorld, pairs: Pairs, curvature: float) -> float:
     """
     table = PairTable(world, [pairs])
     laplacian = table.incidence.mT @ (table.incidence * table.weight)  # (P, A, A)
+    if not 0 < curvature < math.inf:
+        raise UserError(f"curvature is {curvature}; it must be greater than 0 and finite")
     return 1 / (curvature * torch.linalg.eigvalsh(laplacian).max().item())
 
 
@@ -233,4 +240,7 @@ def sample_answers(logps: Tensor, samples: int, draw: torch.Generator) -> Tensor
     >>> sample_answers(torch.tensor([[0.0, -torch.inf]]), 3, torch.Generator())
     tensor([[0, 0, 0]])
     """
-    return torch.multinomial(logps.exp(), samples, replacement=True, generator=draw)
+    probabilities = logps.exp()
+    if samples < 1 or not probabilities.isfinite().all():
+        raise UserError(f"samples is {samples}; at least one is drawn, from log-probabilities that are no NaN")
+    return torch.multinomial(probabilities, samples, replacement=True, generator=draw)

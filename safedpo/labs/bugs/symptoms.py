@@ -51,8 +51,7 @@ def word_by_word(model, tokenizer, prompt: str, response: str) -> float:
     >>> round(math.exp(word_by_word(kitchen.model, kitchen.tokenizer, "the sink smells", "sorry")), 6)  # not a sentence
     0.0
     """
-    so_far = tokenizer(f"<ask> {prompt} <answer>")["input_ids"]
-    found = 0.0
+    so_far, found = tokenizer(f"<ask> {prompt} <answer>")["input_ids"], 0.0
     for token in [*tokenizer(response)["input_ids"], tokenizer.eos_token_id]:
         with torch.no_grad():
             logits = model(input_ids=torch.tensor([so_far])).logits[0, -1].double()
@@ -130,7 +129,6 @@ CHECKS = {
     check.__name__: check
     for check in (brute_force, truth_table, step_zero, golden_values, reference_stands_still, micro_batches)
 }
-
 
 # ---- the figure ---------------------------------------------------------------------------------------------------
 

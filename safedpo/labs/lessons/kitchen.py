@@ -1,6 +1,5 @@
 """The runs of notebook 06: the kitchen's optima as bars, the trainer beside the bare loop, and measured runs."""
 
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -9,7 +8,7 @@ import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
-from safedpo.files import shipped
+from safedpo.files import read_json, shipped
 from safedpo.finite import FiniteWorld, expected_reward, optimal_policy, unsafe_mass
 from safedpo.show import curves, policies
 
@@ -90,7 +89,7 @@ def trainer_losses(pairs: Sequence, ref_logps: Tensor, *, steps: int, **changes:
 
 def stored_runs() -> dict:
     """The stored long runs: the sharp optimum and the ranks."""
-    return json.loads((shipped("data") / "sentences" / "runs.json").read_text(encoding="utf-8"))
+    return read_json(shipped("data") / "sentences" / "runs.json", way_out="install safedpo again")
 
 
 def along(paths: Mapping[str, Measured], titles: Mapping[str, str], *, log: Sequence[str] = ()) -> tuple:

@@ -12,9 +12,8 @@ from safetensors import safe_open
 from transformers import PreTrainedModel
 
 from safedpo.errors import UserError, brief
-from safedpo.files import read_json, write_json
+from safedpo.files import file_sha256, read_json, verified, write_json
 from safedpo.lm.launch import from_first, is_sharded
-from safedpo.lm.models.download import file_sha256
 from safedpo.lm.models.fingerprint import weights_fingerprint
 from safedpo.lm.models.gate.outside import refuse_not_finite, refuse_other_adapters
 from safedpo.lm.models.loading import loading
@@ -24,8 +23,6 @@ _PEFT_NOISE = (
     "`is_gradient_checkpointing` is deprecated|Found missing adapter keys|The following (rank|alpha)_pattern keys did not match"
     "|fan_in_fan_out is set to False"
 )
-
-
 # All that these adapters need of PEFT's configuration, under names that every version of it knows.
 CONFIG_KEYS = (
     "base_model_name_or_path",
@@ -67,8 +64,7 @@ def write_portable_config(folder: Path) -> None:
     ...     set(json.loads((Path(home) / "adapter_config.json").read_text())) == set(CONFIG_KEYS)
     True
     """
-    file = folder / "adapter_config.json"
-    if not file.is_file():
+    if not (file := folder / "adapter_config.json").is_file():
         return  # full training writes no adapter
     config, usual = json.loads(file.read_text(encoding="utf-8")), LoraConfig().to_dict()
     harmless = usual | {"peft_version": config.get("peft_version"), "inference_mode": config.get("inference_mode")}
@@ -179,6 +175,7 @@ def load_adapter(
     for file in ("adapter_config.json", "adapter_model.safetensors"):
         if not (folder / file).is_file():
             raise UserError(f"{folder} holds no LoRA adapter: {file} is missing")
+        verified(folder / file)
     refuse_other_adapters(folder / "adapter_config.json")
     run = adapter_run(folder)
     refuse_changed(folder, run)

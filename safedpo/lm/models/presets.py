@@ -1,5 +1,6 @@
 """The models that have a name: each made once on this machine, as a plain folder in the cache."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,9 @@ from transformers import (
 )
 
 from safedpo.errors import UserError
-from safedpo.files import shipped
+from safedpo.files import SUMS, file_sha256, shipped, write_sums
 from safedpo.lm.models.adapters import load_adapter
-from safedpo.lm.models.download import GGUF_SHA256, cache_dir, fetch_gguf, file_sha256, made_whole
+from safedpo.lm.models.download import GGUF_SHA256, cache_dir, fetch_gguf, is_whole, made_whole
 from safedpo.lm.models.gguf import llama_tensors, read_gguf
 from safedpo.lm.models.loading import quiet, read_model
 
@@ -34,6 +35,14 @@ def _smollm2() -> Path:
             facts, tensors = read_gguf(file)
             model, tokenizer = _llama(facts, llama_tensors(facts, tensors)), _tokenizer(facts)
             _keep_only_plain_folder(unfinished, model, tokenizer)
+    return _with_sums(folder)
+
+
+def _with_sums(folder: Path) -> Path:
+    """The folder of a preset; one of an earlier version gets its list of sums, where it can be written."""
+    if not (folder / SUMS).exists() and is_whole(folder):
+        with suppress(OSError):
+            write_sums(folder)
     return folder
 
 
@@ -111,7 +120,7 @@ def _household() -> Path:
                 model, tokenizer = read_model(base, torch.float32)
             policy = load_adapter(model, adapter)
             _keep_only_plain_folder(unfinished, policy.double().merge_and_unload().float(), tokenizer)
-    return folder
+    return _with_sums(folder)
 
 
 def _keep_only_plain_folder(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -122,6 +131,7 @@ def _keep_only_plain_folder(folder: Path, model: PreTrainedModel, tokenizer: Pre
     tokenizer.save_pretrained(folder)
     for file in folder.iterdir():
         file.chmod(0o644)  # safetensors are written for the owner alone; a class may share one cache
+    write_sums(folder)
 
 
 PRESETS = {"smollm2-135m": _smollm2, "smollm2-135m-household": _household}  # name -> the function that gives its folder

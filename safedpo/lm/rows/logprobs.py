@@ -50,8 +50,11 @@ def response_sums(per_token: Tensor, batch: TokenBatch) -> Tensor:
     >>> response_sums(torch.tensor([-1.0, -2.0, -4.0]), pack([(1, 2)], [(0, (3,)), (0, (4, 5))])).tolist()
     [-1.0, -6.0]
     """
+    if per_token.shape != batch.owners.shape or not per_token.is_floating_point():
+        found = f"{per_token.dtype} {tuple(per_token.shape)}"
+        raise UserError(f"the values are {found}; give one for each of the {len(batch.owners)} response tokens")
     sums = torch.zeros(batch.n_responses, dtype=torch.float32, device=per_token.device)
-    return sums.index_add(0, batch.owners, per_token)
+    return sums.index_add(0, batch.owners, per_token.float())
 
 
 def token_logps(model, batch: TokenBatch, *, chunk: int = CHUNK) -> Tensor:
@@ -145,6 +148,11 @@ def head_logps(hidden: Tensor, head: torch.nn.Linear, targets: Tensor, *, chunk:
     >>> torch.allclose(head_logps(h, head, y, chunk=2), naive, atol=1e-6)
     True
     """
+    if hidden.ndim != 2 or targets.shape != hidden.shape[:1] or chunk < 1 or not hidden.is_floating_point():
+        raise UserError(
+            f"hidden is {hidden.dtype} {tuple(hidden.shape)}, targets {tuple(targets.shape)}, chunk {chunk}; give (T, H), (T,) "
+            "and a chunk of at least 1"
+        )
     plain = isinstance(head, torch.nn.Linear) and type(head).forward is torch.nn.Linear.forward  # no adapter on it
     if plain and not any(p.requires_grad for p in head.parameters()):
         return _called(head, lambda h: _FrozenHead.apply(h, head.weight, head.bias, targets, chunk), hidden)

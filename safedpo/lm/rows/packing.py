@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from safedpo.errors import UserError
 from safedpo.lm.rows.tokens import TokenExample, TokenPair
 
 
@@ -65,6 +66,8 @@ class TokenBatch:
 def pack(prompts: Sequence, responses: Sequence[tuple[int, Sequence[int]]]) -> TokenBatch:
     """Pack prompts (token ids) and responses (index of the prompt, token ids) into one row, in the order given.
 
+    Raises `UserError` for an empty prompt or response, and for a response of no prompt.
+
     >>> batch = pack([(7, 8)], [(0, (5, 6)), (0, (9,))])   # one prompt, two responses
     >>> batch.input_ids.tolist(), batch.position_ids.tolist()
     ([[7, 8, 5, 6, 9]], [[0, 1, 2, 3, 2]])
@@ -73,6 +76,7 @@ def pack(prompts: Sequence, responses: Sequence[tuple[int, Sequence[int]]]) -> T
     >>> batch.mask()[0, 0].int().tolist()[4]               # the second response sees the prompt and itself
     [1, 1, 0, 0, 1]
     """
+    _refuse_empty(prompts, responses)
     ids: list[int] = []
     positions: list[int] = []
     prompt_of: list[int] = []
@@ -98,6 +102,17 @@ def pack(prompts: Sequence, responses: Sequence[tuple[int, Sequence[int]]]) -> T
         owners=torch.tensor([r for r, (_, tokens) in enumerate(responses) for _ in tokens]),
         n_responses=len(responses),
     )
+
+
+def _refuse_empty(prompts: Sequence, responses: Sequence[tuple[int, Sequence[int]]]) -> None:
+    """A response without a prompt before it would be predicted from the end of another prompt's response."""
+    for p, prompt in enumerate(prompts):
+        if not len(prompt):
+            raise UserError(f"prompt {p} is empty; a response is predicted from the token before it")
+    for r, (owner, tokens) in enumerate(responses):
+        if not len(tokens) or not 0 <= owner < len(prompts):
+            reason = "is empty" if not len(tokens) else f"belongs to prompt {owner} of {len(prompts)}"
+            raise UserError(f"response {r} {reason}; give each response its tokens and the index of its prompt")
 
 
 def pack_pairs(pairs: Sequence[TokenPair]) -> TokenBatch:
@@ -159,6 +174,8 @@ def group_examples(examples: Sequence[TokenExample], size: int) -> list[tuple[To
     >>> [len(group) for group in group_examples([a, b, a, a], size=2)]
     [2, 1, 1]
     """
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        raise UserError(f"size is {size}; a group holds a whole number of at least 1")
     by_prompt: dict[tuple[int, ...], list[TokenExample]] = {}
     for example in examples:
         by_prompt.setdefault(example.prompt_ids, []).append(example)

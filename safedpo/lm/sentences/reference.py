@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from safedpo.errors import UserError
-from safedpo.files import shipped
+from safedpo.files import shipped, verified
 from safedpo.lm.models.fingerprint import weights_fingerprint
 from safedpo.lm.models.load import LoadedModel
 from safedpo.lm.models.loading import quiet
@@ -39,6 +39,8 @@ def load_kitchen(folder: str | Path | None = None, *, masked: bool = True) -> Lo
     folder = shipped("data") / "sentences" if folder is None else Path(folder)
     if not (folder / "model.safetensors").is_file():
         raise UserError(f"{folder} holds no sentence model; make it with safedpo maintain sentences reference {folder}")
+    for name in ("config.json", "generation_config.json", "model.safetensors"):
+        verified(folder / name)
     with quiet():
         model = SentenceLM.from_pretrained(folder, masked=masked).eval()
     return LoadedModel(

@@ -6,8 +6,7 @@ from pathlib import Path
 from tqdm.auto import tqdm
 from transformers import TrainerCallback
 
-from safedpo.errors import UserError, brief
-from safedpo.files import write_text
+from safedpo.files import read_json, read_lines, write_text
 
 SHOWN = {"loss": "loss", "rewards/margins": "margin", "SU/rewards/margins": "SU", "rewards/accuracies": "acc"}
 
@@ -44,7 +43,7 @@ def log_text(history: list[dict]) -> str:
 
 
 def read_log(folder: Path) -> list[dict]:
-    """The rows of `log.jsonl`: one a logged step.
+    """The rows of `log.jsonl`, one a logged step; `UserError` where its bytes are not those that `run.json` notes.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as home:
@@ -52,13 +51,10 @@ def read_log(folder: Path) -> list[dict]:
     ...     read_log(Path(home))
     [{'step': 1}]
     """
-    file = folder / "log.jsonl"
-    try:
-        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror or error}; it is written by a run that logs") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{file} is damaged ({brief(str(error))}); make the run again") from error
+    file, run = folder / "log.jsonl", folder / "run.json"
+    noted = read_json(run).get("files") if run.exists() else None
+    sha256 = noted.get(file.name) if isinstance(noted, dict) else None
+    return read_lines(file, way_out="it is written by a run that logs; make the run again", sha256=sha256)
 
 
 class LogFile(TrainerCallback):

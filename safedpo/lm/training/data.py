@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from safedpo.errors import UserError, visible
-from safedpo.files import shipped
+from safedpo.files import shipped, verified
 from safedpo.lm.rows.tokens import Tokenized, tokenize_pairs
 from safedpo.records import LabelNoise, Record, Records, read_records, settle_records
 
@@ -19,7 +19,7 @@ def shipped_data(source: str | Path) -> str | Path:
     ('test.jsonl', 'mine.jsonl')
     """
     if source in ("household-train", "household-test"):
-        return shipped("data") / "household" / f"{str(source).removeprefix('household-')}.jsonl"
+        return verified(shipped("data") / "household" / f"{str(source).removeprefix('household-')}.jsonl")
     return source
 
 

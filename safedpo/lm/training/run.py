@@ -30,8 +30,9 @@ from safedpo.lm.rows.turns import with_template_args
 from safedpo.lm.training.callbacks import LogFile
 from safedpo.lm.training.config import SafeDPOConfig
 from safedpo.lm.training.data import Prepared, data_fingerprint, draw, labels_settled, prepare_pairs, sft_rows, usable
+from safedpo.lm.training.on_disk.about import about_run
 from safedpo.lm.training.on_disk.carry_out import Run, carry_out, resume_point, wait_for_all
-from safedpo.lm.training.on_disk.run_folder import about_run, claim_folder, dtype_of_run, held, note
+from safedpo.lm.training.on_disk.run_folder import claim_folder, dtype_of_run, held, note
 from safedpo.lm.training.recipes import RECIPES, SFT
 from safedpo.lm.training.reference import reference_identity, reference_logps
 from safedpo.lm.training.settings import check_names, check_own
@@ -180,8 +181,7 @@ def sft(
     records, source = settled.records, settled.source
     loaded = _loaded(model, dtype_of_run(output_dir, dtype), device)
     with_template_args(loaded.tokenizer, config.template_args)
-    rows = sft_rows(records, responses)
-    tokens = tokenize_examples(rows, loaded.tokenizer, max_length=max_length, template=template)
+    tokens = tokenize_examples(sft_rows(records, responses), loaded.tokenizer, max_length=max_length, template=template)
     examples = draw(usable(tokens, source, "response", f"responses={responses}"), max_examples, seed)
     groups = group_examples(examples, RESPONSES_A_PROMPT)
     checked = from_first(lambda: _gated(loaded, groups, config, full))

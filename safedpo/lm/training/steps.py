@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from safedpo.errors import UserError
 from safedpo.lm.rows.packing import TokenBatch
 
 
@@ -50,6 +51,10 @@ class StepSampler:
     """
 
     def __init__(self, lengths: Sequence[int], *, batch_size: int, seed: int, rank: int = 0, world: int = 1):
+        if batch_size < 1 or not 0 <= rank < world:
+            raise UserError(
+                f"batch_size is {batch_size}, rank {rank} of {world}; a step holds at least 1, ranks are 0 to {world - 1}"
+            )
         self.lengths, self.batch_size, self.seed = lengths, batch_size * world, seed
         self.rank, self.world, self.epoch = rank, world, 0
 

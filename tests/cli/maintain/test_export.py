@@ -8,8 +8,10 @@ from safetensors.torch import load_file
 
 from safedpo.cli.maintain.export import export_adapter
 from safedpo.errors import UserError
-from safedpo.lm.models.download import file_sha256
+from safedpo.files import file_sha256
+from safedpo.lm.models.adapters import load_adapter
 from safedpo.lm.training.run import sft
+from tests.edited import edited
 
 QUICK = {"device": "cpu", "disable_tqdm": True, "save_strategy": "no", "lora_r": 2}
 
@@ -19,12 +21,13 @@ def first_run(loaded, records, tmp_path):
     return sft(loaded(), records, tmp_path / "first", max_steps=4, learning_rate=0.05, **QUICK)
 
 
-def test_a_shipped_adapter_is_half_the_size_and_says_what_made_it(first_run, tmp_path):
+def test_a_shipped_adapter_is_half_the_size_and_says_what_made_it(first_run, loaded, tmp_path):
     target = tmp_path / "shipped"
     export_adapter(first_run.folder, target, title="Title", what="What it is.", command="safedpo sft --seed 0")
     before = load_file(first_run.folder / "adapter_model.safetensors")
     after = load_file(target / "adapter_model.safetensors")
     assert all(torch.equal(after[name], before[name].bfloat16()) for name in before) and after.keys() == before.keys()
+    load_adapter(loaded().model, target)  # its own sums, not those of the run
     card = (target / "README.md").read_text()
     assert "safedpo sft --seed 0" in card and file_sha256(target / "adapter_model.safetensors") in card
     assert json.loads((target / "run.json").read_text())["fingerprints"]["reference"] in card
@@ -33,8 +36,7 @@ def test_a_shipped_adapter_is_half_the_size_and_says_what_made_it(first_run, tmp
 
 
 def test_an_unfinished_run_is_not_shipped(first_run, tmp_path):
-    about = first_run.folder / "run.json"
-    about.write_text(json.dumps(json.loads(about.read_text()) | {"status": "running"}))
+    edited(first_run.folder / "run.json", status="running")
     with pytest.raises(UserError, match="holds no finished LoRA run"):
         export_adapter(first_run.folder, tmp_path / "shipped", title="", what="", command="")
 

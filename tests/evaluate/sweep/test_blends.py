@@ -12,9 +12,11 @@ from safedpo.errors import UserError
 from safedpo.evaluate import Decoding, generate, judge, scorer_for
 from safedpo.evaluate.sweep import SweepSettings, blends, sweep
 from safedpo.evaluate.sweep.blends import differences, measure_blends
+from safedpo.files import read_json
 from safedpo.lm.models.load import load_model
 from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
 from safedpo.records import read_records
+from tests.edited import edited
 
 
 def row(prompt: str, i: int) -> dict:
@@ -94,7 +96,7 @@ def by_hand(place, weights):
 
 def test_a_blend_is_measured_as_the_weights_added_by_hand(place, compared):
     found = measure(place, command="python -m ...")
-    assert json.loads((place / "sweep/blends.json").read_text()) == found
+    assert read_json(place / "sweep/blends.json") == found
     (one,) = found["blends"]
     assert (found["command"], found["seed"], one["delta"]) == ("python -m ...", 0, 4.0)
     share = torch.log(torch.tensor(5.0)) / torch.log(torch.tensor(21.0))  # linear in log(1 + delta)
@@ -121,7 +123,7 @@ def test_neighbours_that_are_the_trained_policy_itself_make_no_difference(place,
         settings = json.loads((place / f"adapters/{delta}/run.json").read_text())
         shutil.copytree(place / "adapters/4", place / f"adapters/{delta}", dirs_exist_ok=True)
         files = json.loads((place / "adapters/4/run.json").read_text())["files"]
-        (place / f"adapters/{delta}/run.json").write_text(json.dumps(settings | {"files": files}))
+        edited(place / f"adapters/{delta}/run.json", **settings | {"files": files})
     (one,) = measure(place)["blends"]
     ((these, those),) = compared
     assert list(these) == those and len(those) == 12

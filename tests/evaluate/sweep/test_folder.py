@@ -7,6 +7,7 @@ import pytest
 from safedpo.errors import UserError
 from safedpo.evaluate.report import METRICS
 from safedpo.evaluate.sweep.folder import assemble, claim_folder, read
+from safedpo.files import sealed
 
 ABOUT = {
     "settings": {"dtype": "float32", "beta": 0.1, "budgets": [4]},
@@ -41,7 +42,7 @@ def finished(home, rule, delta, seed, *, value=0.5):
 def test_a_new_folder_is_claimed_once_and_again_by_the_same_sweep(tmp_path):
     assert read(tmp_path / "sweep") is None
     claim_folder(tmp_path / "sweep", ABOUT)
-    assert read(tmp_path / "sweep") == ABOUT | {"commands": [], "reference": None, "runs": []}
+    assert read(tmp_path / "sweep") == ABOUT | {"commands": [], "reference": None, "files": {}, "runs": []}
     claim_folder(tmp_path / "sweep", ABOUT | {"versions": {"torch": "another"}})  # says nothing of the result
 
 
@@ -74,7 +75,8 @@ def test_runs_stand_in_one_order_however_they_came(tmp_path):
     content = assemble(tmp_path, ABOUT)
     assert [(run["rule"], run["delta"], run["seed"]) for run in content["runs"]] == order
     assert content["commands"] == ["sweep 0", "sweep 10"] and all("command" not in run for run in content["runs"])
-    assert read(tmp_path) == json.loads((tmp_path / "sweep.json").read_text()) == content
+    stored = json.loads((tmp_path / "sweep.json").read_text())
+    assert read(tmp_path) == content and sealed(content) == stored
 
 
 def test_the_references_first_response_of_each_kind_stands_beside_the_shown_prompts(tmp_path):

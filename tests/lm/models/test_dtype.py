@@ -11,6 +11,7 @@ from safedpo.lm.models.tiny import tiny_model
 from safedpo.lm.training.config import SafeDPOConfig
 from safedpo.lm.training.metrics import QUANTITIES, GroupSums
 from safedpo.lm.training.run import train
+from tests.edited import edited
 
 
 @pytest.fixture
@@ -146,7 +147,7 @@ def test_an_interrupted_run_goes_on_in_its_own_dtype(monkeypatch, tmp_path, reco
     about = json.loads((run.folder / "run.json").read_text())
     assert about["dtype"] == "bfloat16" and run.policy.get_base_model().dtype == torch.bfloat16
     with pytest.raises(UserError, match="differs in dtype"):
-        (run.folder / "run.json").write_text(json.dumps(about | {"status": "running"}))
+        edited(run.folder / "run.json", status="running")
         train(source, records, tmp_path / "run", dtype="float32", **settings)  # what is asked for is never changed
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from safedpo.errors import UserError
 from safedpo.finite.optimum import expectation
 from safedpo.finite.world import FiniteWorld
+from safedpo.losses import check_beta
 
 SAFE_RLHF_MAX = 5.0  # Safe RLHF keeps lambda at or below 5
 
@@ -108,6 +109,7 @@ def largest_dual_curvature(world: FiniteWorld, beta: float) -> float:
     >>> largest_dual_curvature(six_answers(), 0.5)  # (2.5 + 1.5)^2 / 2
     8.0
     """
+    check_beta(beta)
     cost = torch.where(world.ref_logps.isneginf(), torch.nan, world.cost)
     spread = torch.where(cost.isnan(), -torch.inf, cost).amax(-1) - torch.where(cost.isnan(), torch.inf, cost).amin(-1)
     return (spread**2).mean().item() / (4 * beta)

@@ -9,6 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from safedpo.errors import UserError
 from safedpo.finite.fit import NotConvergedError
 from safedpo.finite.methods.expected_cost.dual import (
     SAFE_RLHF_MAX,
@@ -35,6 +36,8 @@ def relabel(pairs: Pairs, scores: Tensor) -> Pairs:
     >>> round(both.weight.sum().item(), 9)
     15.0
     """
+    if scores.ndim != 2 or not bool((pairs.prompt < len(scores)).all()):
+        raise UserError(f"scores has shape {tuple(scores.shape)}; give (P, A) of the world that the pairs are from")
     wins = (scores[pairs.prompt, pairs.chosen] - scores[pairs.prompt, pairs.rejected]).sigmoid()
     swapped = pairs.swapped(torch.ones(len(pairs), dtype=torch.bool))
     return concatenate([replace(pairs, weight=pairs.weight * wins), replace(swapped, weight=pairs.weight * (1 - wins))])

@@ -13,7 +13,7 @@ from safedpo.finite.methods.expected_cost.lagrangian import relabel
 from safedpo.finite.methods.learned import learned_world
 from safedpo.finite.methods.outcome import STEPS, TOLERANCE, Costs, Outcome, dpo, logistic, sample_answers, train
 from safedpo.finite.pairs import Pairs
-from safedpo.finite.world import FiniteWorld
+from safedpo.finite.world import FiniteWorld, same_shape
 
 
 def mocan(
@@ -101,6 +101,7 @@ def implicit_models(world: FiniteWorld, helpful: Tensor, safe: Tensor, beta: flo
     >>> implicit_models(world, world.ref_logps, world.ref_logps, 0.5).cost.abs().max().item()
     0.0
     """
+    same_shape(world, helpful=helpful, safe=safe)
     never = world.ref_logps.isneginf()
     reward, cost = (
         beta * torch.where(never, 0.0, logps - world.ref_logps) * sign for logps, sign in ((helpful, 1), (safe, -1))

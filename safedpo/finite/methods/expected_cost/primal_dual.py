@@ -1,14 +1,18 @@
 """PD-DPO: two stages as SACPO's, and a multiplier that moves until a limit on P(unsafe) holds (arXiv 2510.05703)."""
 
+import math
+
 import torch
 from torch import Tensor
 
+from safedpo.errors import UserError
 from safedpo.finite.fit import NotConvergedError
 from safedpo.finite.methods.expected_cost.dual import InfeasibleLimitError, lagrangian_policy
 from safedpo.finite.methods.outcome import Costs, FitSettings, Outcome, dpo, sample_answers
 from safedpo.finite.optimum import unsafe_mass
 from safedpo.finite.pairs import Pairs
 from safedpo.finite.world import FiniteWorld
+from safedpo.losses import check_beta
 
 
 def pd_dpo(
@@ -80,6 +84,12 @@ def pd_dpo_loss(
     >>> torch.allclose(loss, dpo_loss(*t(-2.0, -3.0, -2.5, -2.0), beta=0.25))
     True
     """
+    check_beta(beta)
+    if not 0 < lam < math.inf:
+        raise UserError(f"lambda is {lam}; it must be greater than 0 and finite")
+    columns = (costlier_logps, cheaper_logps, helpful_costlier, helpful_cheaper, ref_costlier, ref_cheaper)
+    if len({tuple(column.shape) for column in columns}) > 1:
+        raise UserError(f"the log-probabilities have shapes {[tuple(c.shape) for c in columns]}; give six of one")
     costlier = beta * (helpful_costlier - ref_costlier) - beta * (costlier_logps - ref_costlier)
     cheaper = beta * (helpful_cheaper - ref_cheaper) - beta * (cheaper_logps - ref_cheaper)
     return -torch.nn.functional.logsigmoid((costlier - cheaper) / lam)

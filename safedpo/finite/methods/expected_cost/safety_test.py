@@ -67,6 +67,10 @@ def safety_test(
     >>> safety_test(world, optimal_policy(world, 0.5), limit=0.0).passed, safety_test(world, world.ref_logps, limit=0.0).passed
     (True, False)
     """
+    if samples < 1:
+        raise UserError(f"samples is {samples}; give at least 1")
+    if logps.shape != world.cost.shape:
+        raise UserError(f"the policy has shape {tuple(logps.shape)}; give one of shape {tuple(world.cost.shape)}")
     draw = torch.Generator().manual_seed(seed)
     prompts = torch.randint(world.prompts, (samples,), generator=draw)
     answers = sample_answers(logps[prompts], 1, draw)[:, 0]

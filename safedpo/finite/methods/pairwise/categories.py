@@ -21,6 +21,8 @@ def category_step(delta: Tensor, rate: Tensor, target: float, eta: float) -> Ten
     >>> category_step(torch.tensor([1.0, 0.0]), torch.tensor([0.5, 0.0]), target=0.1, eta=2.0).tolist()
     [1.7999999523162842, 0.0]
     """
+    if delta.shape != rate.shape:
+        raise UserError(f"delta has shape {tuple(delta.shape)}, rate {tuple(rate.shape)}; give one number a category")
     return (delta + eta * (rate - target)).clamp(min=0.0)
 
 

@@ -7,7 +7,7 @@ from safedpo.errors import UserError
 from safedpo.finite.methods.outcome import TOLERANCE, Costs, Outcome, cautious_step, descend, logistic
 from safedpo.finite.methods.pairwise.orderings import LABELS
 from safedpo.finite.pairs import Pairs, pairs_loss, population
-from safedpo.finite.world import FiniteWorld
+from safedpo.finite.world import FiniteWorld, same_shape
 
 ITERATIONS = 500  # at most; each moves a logit by at most LARGEST_STEP nats
 LARGEST_STEP = 2.0
@@ -91,7 +91,13 @@ def stable_po_optimum(world: FiniteWorld, *, beta: float, gamma: float = 0.1) ->
         spread = torch.diag_embed(policy) - policy[:, :, None] * policy[:, None]
         hessian = torch.diag_embed(curved.sum(-1)) - curved + gamma * total[..., None] * spread
         # A common shift of a prompt's logits changes nothing: the ones give it a curvature of its own.
-        step = torch.linalg.solve(hessian + torch.ones_like(hessian), gradient)
+        try:
+            step = torch.linalg.solve(hessian + torch.ones_like(hessian), gradient)
+        except torch.linalg.LinAlgError as error:  # the curvature of some answer is below rounding
+            raise UserError(
+                f"beta is {beta} and gamma {gamma}: the loss is flat to rounding, so its minimum cannot be found; "
+                "give larger ones"
+            ) from error
         if not step.abs().max() > 1e-13:
             break
         ratio = ratio - step * (LARGEST_STEP / step.abs().amax(-1, keepdim=True).clamp(min=LARGEST_STEP))
@@ -116,6 +122,7 @@ def winner_loss(world: FiniteWorld, logps: Tensor) -> Tensor:
     >>> round((winner_loss(six_answers(), uniform) / 15).exp().item(), 6)  # 15 pairs, log 6 each
     6.0
     """
+    same_shape(world, logps=logps)
     return -(winner_weight(world, population(world)) * logps).sum()
 
 

@@ -72,6 +72,41 @@ def refuse_config(config: dict, where: str) -> None:
             )
 
 
+def refuse_hostile_adapter(config: dict, where: str) -> None:
+    """Raise `UserError` for an adapter's configuration that imports a module, scales by no finite number, or has
+    patterns that PEFT could compare with names for ever: it reads them as regular expressions.
+
+    >>> refuse_hostile_adapter({"target_modules": "((a+)+)+x"}, "adapter_config.json")
+    Traceback (most recent call last):
+    ...
+    safedpo.errors.UserError: adapter_config.json: target_modules is '((a+)+)+x', a pattern that could take for ever; ...
+    """
+    if odd := [name for name in _MORE_THAN_LORA if config.get(name)]:
+        raise UserError(f"{where}: {odd[0]} is set, which is more than plain LoRA, or code; take that line out")
+    alphas = config.get("alpha_pattern") or {}
+    for alpha in (config.get("lora_alpha", 8), *(alphas.values() if isinstance(alphas, dict) else ())):
+        if not is_number(alpha, 0, 1e6):
+            raise UserError(f"{where} is damaged (an alpha is {brief(repr(alpha), 60)}); copy it once more")
+    for name in ("target_modules", "exclude_modules", "layers_pattern", "target_parameters", *_BY_PATTERN):
+        value = config.get(name)
+        if name in _BY_PATTERN and not isinstance(value or {}, dict):
+            raise UserError(f"{where}: {name} is {brief(repr(value), 60)}; a mapping from layers was expected")
+        patterns = [value] if isinstance(value, str) else list(value) if isinstance(value, list | dict) else []
+        for pattern in patterns:
+            if isinstance(pattern, str) and (
+                len(pattern) > 500 or _REPEATED.search(pattern) or len(_ANY.findall(pattern)) > 4
+            ):
+                raise UserError(
+                    f"{where}: {name} is {brief(repr(pattern), 60)}, a pattern that could take for ever; name the layers "
+                    "themselves, as PEFT writes them"
+                )
+
+
+_MORE_THAN_LORA = ("megatron_config", "auto_mapping", "alora_invocation_tokens", "arrow_config")
+_BY_PATTERN = ("rank_pattern", "alpha_pattern")
+_REPEATED, _ANY = re.compile(r"\)\s*[*+{]"), re.compile(r"[*+{]")  # a group that is repeated; any repetition
+
+
 def refuse_other_adapters(file: Path) -> None:
     """Raise `UserError` for an `adapter_config.json` that is more than LoRA on a base that stays as it is.
 
@@ -86,6 +121,7 @@ def refuse_other_adapters(file: Path) -> None:
     safedpo.errors.UserError: ...: its peft_type is IA3, and only LORA adapters are read; train a LoRA adapter
     """
     config = read_json(file, way_out="copy the adapter once more, or train it again")
+    refuse_hostile_adapter(config, str(file))
     for rank in [config.get("r", 8), *(config.get("rank_pattern") or {}).values()]:
         if not (is_number(rank, 1, 100_000) and isinstance(rank, int)):
             raise UserError(

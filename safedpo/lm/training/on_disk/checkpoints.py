@@ -9,8 +9,7 @@ import re
 import shutil
 from pathlib import Path
 
-from safedpo.files import read_json
-from safedpo.lm.models.download import file_sha256
+from safedpo.files import file_sha256, read_json
 
 MANIFEST = "manifest.json"
 NAME = re.compile(r"checkpoint-([0-9]{1,9})")

@@ -1,26 +1,23 @@
 """The folder of a run: whose it is, and how a finished run is put into it without half-written files."""
 
-import json
-import math
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from safedpo.errors import UserError, brief
-from safedpo.files import exclusive, leftover, read_json, remove_leftovers, write_json, writing
+from safedpo.errors import UserError
+from safedpo.files import (
+    exclusive,
+    file_sha256,
+    leftover,
+    read_json,
+    remove_leftovers,
+    write_json,
+    writing,
+)
 from safedpo.lm.models.adapters import write_portable_config
-from safedpo.lm.models.download import file_sha256
-from safedpo.lm.rows.tokens import resolve_template
-from safedpo.lm.rows.turns import template_date
-from safedpo.lm.training.config import honoured_arguments
+from safedpo.lm.training.on_disk.about import differences, plain, versions
 from safedpo.lm.training.on_disk.checkpoints import UNFINISHED, checkpoints, last_good
-
-VERSIONS = ("safedpo", "torch", "transformers", "peft", "accelerate")
-IDENTITY = ("kind", "model", "data", "dtype", "fingerprints", "settings")  # what makes it the same run
-# How many processes share a step does not; how many pairs a step has in all of them does.
-SHARED_OUT = ("per_device_train_batch_size", "gradient_accumulation_steps", "ddp_backend", "ddp_timeout")
 
 
 @contextmanager
@@ -77,13 +74,13 @@ def claim_folder(config, about: dict) -> dict:
     Traceback (most recent call last):
     safedpo.errors.UserError: ...holds another run (it differs in ...
     """
-    folder, about, found = Path(config.output_dir), _plain(about), None
+    folder, about, found = Path(config.output_dir), plain(about), None
     if config.should_save:
         found = _found(folder)
         if found is None:
             remove_leftovers(folder)
-            write_json(folder / "run.json", about | {"status": "running", "versions": versions()})
-        elif different := _differences(found, about):
+            write_json(folder / "run.json", about | {"status": "running", "versions": versions()}, seal=True)
+        elif different := differences(found, about):
             raise UserError(
                 f"{folder} holds another run (it differs in {'; '.join(different)}); give another output_dir, "
                 "or delete that folder"
@@ -130,51 +127,7 @@ def note(config, **facts) -> None:
     """
     if config.should_save:
         file = Path(config.output_dir) / "run.json"
-        write_json(file, read_json(file) | _plain(facts))
-
-
-def about_run(kind: str, loaded, source: str, config, tokens, **own) -> dict:
-    """What a run says about itself in `run.json`; what of it makes it the same run is named in `IDENTITY`.
-
-    >>> import torch
-    >>> from safedpo.lm.models.load import LoadedModel
-    >>> from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
-    >>> from safedpo.lm.rows.tokens import Tokenized
-    >>> from safedpo.lm.training.config import SafeDPOConfig
-    >>> tiny = LoadedModel(tiny_model(), tiny_tokenizer(), "tiny", "cpu", torch.float32, "asked for", "")
-    >>> about = about_run("train", tiny, "mine.jsonl", SafeDPOConfig("run", use_cpu=True), Tokenized(), lora_r=4)
-    >>> about["template"], about["dtype"], about["settings"]["lora_r"], "output_dir" in about["settings"]
-    ('chat', 'float32', 4, False)
-    """
-    settings = {name: getattr(config, name) for name in sorted(honoured_arguments() - {"output_dir", "local_rank"})}
-    if kind == "sft":
-        settings = {k: v for k, v in settings.items() if k not in ("beta", "delta", "loss", "rule")}
-    return {
-        "kind": kind,
-        "model": loaded.source,
-        "data": source,
-        "dtype": str(loaded.dtype).removeprefix("torch."),
-        "dtype_reason": loaded.dtype_reason,
-        "device": loaded.device,
-        "counts": tokens.counts(),
-        "template": resolve_template(loaded.tokenizer, config.template),
-        "template_date": template_date(loaded.tokenizer),
-        "processes": config.world_size,
-        "settings": settings | own,
-    }
-
-
-def items_a_step(run: dict) -> int | None:
-    """Pairs (or prompts) in a step of a run, over accumulation and all its processes; None where `run.json` does not say.
-
-    >>> items_a_step({"settings": {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}, "processes": 2})
-    16
-    """
-    settings = run.get("settings")
-    known = settings if isinstance(settings, dict) else {}
-    numbers = [*(known.get(name) for name in SHARED_OUT[:2]), run.get("processes", 1)]
-    whole = [n for n in numbers if isinstance(n, int)]
-    return math.prod(whole) if len(whole) == len(numbers) else None
+        write_json(file, read_json(file) | plain(facts), seal=True)
 
 
 def _found(folder: Path) -> dict | None:
@@ -187,17 +140,6 @@ def _found(folder: Path) -> dict | None:
             )
         return None
     return read_json(file, way_out=f"delete {folder} or give another output_dir")
-
-
-def _differences(found: dict, about: dict) -> list[str]:
-    pairs = [(name, found.get(name), about.get(name)) for name in IDENTITY if not isinstance(about.get(name), dict)]
-    for group in ("settings", "fingerprints"):
-        old, new = found.get(group), about.get(group, {})
-        old = old if isinstance(old, dict) else {}  # of a damaged file
-        names = sorted((old.keys() | new.keys()) - {*SHARED_OUT})
-        pairs += [(name, old.get(name), new.get(name)) for name in names]
-    pairs.append(("items a step", items_a_step(found), items_a_step(about)))
-    return [f"{name}: there {brief(repr(old))}, here {brief(repr(new))}" for name, old, new in pairs if old != new][:5]
 
 
 def finish(model, tokenizer, folder: Path, about: dict, weights: dict | None = None) -> None:
@@ -227,7 +169,7 @@ def finish(model, tokenizer, folder: Path, about: dict, weights: dict | None = N
         (staged / name).replace(folder / name)
     log = {"log.jsonl": file_sha256(folder / "log.jsonl")} if (folder / "log.jsonl").exists() else {}
     end = {"status": "finished", "files": files | log, "versions": versions()}
-    write_json(folder / "run.json", _plain(about) | end)
+    write_json(folder / "run.json", plain(about) | end, seal=True)
     tidy(folder)
 
 
@@ -245,22 +187,3 @@ def tidy(folder: Path) -> None:
     for checkpoint in checkpoints(folder):
         shutil.rmtree(checkpoint, ignore_errors=True)
     remove_leftovers(folder)
-
-
-def versions() -> dict[str, str]:
-    """The installed versions that results depend on.
-
-    >>> sorted(versions()) == sorted(VERSIONS)
-    True
-    """
-    found = {}
-    for name in VERSIONS:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:  # run from a clone that was not installed
-            found[name] = "not installed"
-    return found
-
-
-def _plain(content: dict) -> dict:
-    return json.loads(json.dumps(content, default=str))

@@ -9,16 +9,15 @@
 Nothing of it is converted, so the page's numbers are those of the very files that Python reads.
 """
 
-import json
 import shutil
 from importlib.resources import as_file, files
 from pathlib import Path
 
 from safedpo import __version__
 from safedpo.errors import UserError
-from safedpo.files import shipped, write_json
+from safedpo.files import file_sha256, read_json, shipped, write_json
 from safedpo.household.portable import portable_scorer
-from safedpo.lm.models.download import GGUF, file_sha256
+from safedpo.lm.models.download import GGUF
 from safedpo.show.pages.live_model.engine import PACKAGE, PACKED, PLAIN, engine_folder, packed_name
 from safedpo.show.pages.live_model.graph import Shape, build_graph
 from safedpo.show.pages.live_model.parts import ShippedAdapter, model_file, read_adapter, sweep_adapters
@@ -90,8 +89,7 @@ def stored_measurements(results: Path, adapter: ShippedAdapter) -> dict:
     """What the page tells from stored measurements: beta, prompts, errors of blends, and hazards found by sampling."""
     try:
         sweep, blends, hazards = (
-            json.loads((results / name).read_text(encoding="utf-8"))
-            for name in ("sweep.json", "blends.json", "live_hazards.json")
+            read_json(results / name) for name in ("sweep.json", "blends.json", "live_hazards.json")
         )
     except (OSError, ValueError) as error:
         raise UserError(f"the live page shows stored measurements, and one is missing or damaged: {error}") from error

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from safedpo.errors import UserError
+from safedpo.files import read_json
 from safedpo.lm.models.download import GGUF, GGUF_SHA256, cache_dir, fetch_gguf, made_whole
 from safedpo.show.pages.live_model.graph import Adapter
 
@@ -42,8 +43,8 @@ def model_file() -> Path:
 def read_adapter(folder: Path) -> ShippedAdapter:
     """An adapter that the page can use: plain LoRA in bfloat16, with the `run.json` that says what it stands on."""
     try:
-        config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        config = read_json(folder / "adapter_config.json")
+        run = read_json(folder / "run.json")
         types = _types(folder / "adapter_model.safetensors")
         lora = Adapter(config["r"], config["lora_alpha"] / config["r"])
         found = ShippedAdapter(folder, lora, run["fingerprints"]["reference"], run["settings"])

@@ -9,21 +9,11 @@ import torch
 from safetensors.torch import load_file
 
 from safedpo.errors import UserError
+from safedpo.files import file_sha256
 from safedpo.lm.models.adapters import add_lora
-from safedpo.lm.models.download import file_sha256
 from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
-from safedpo.lm.rows.tokens import Tokenized
-from safedpo.lm.training.config import SafeDPOConfig
-from safedpo.lm.training.on_disk.run_folder import (
-    about_run,
-    claim_folder,
-    dtype_of_run,
-    finish,
-    held,
-    note,
-    tidy,
-    versions,
-)
+from safedpo.lm.training.on_disk.about import versions
+from safedpo.lm.training.on_disk.run_folder import claim_folder, dtype_of_run, finish, held, note, tidy
 
 ABOUT = {
     "kind": "train",
@@ -143,14 +133,3 @@ def test_a_run_goes_on_in_the_dtype_in_which_it_began(config, run):
     assert dtype_of_run(run.folder, "auto") == "auto"
     (run.folder / "run.json").write_text("{")
     assert dtype_of_run(run.folder, "auto") == "auto"
-
-
-def test_what_is_said_of_a_run_holds_every_setting_but_where_it_lies(tmp_path, loaded):
-    config = SafeDPOConfig(str(tmp_path), use_cpu=True, beta=0.25)
-    about = about_run("train", loaded(), "pairs.jsonl", config, Tokenized(), lora_r=4)
-    assert about["settings"]["beta"] == 0.25 and about["settings"]["lora_r"] == 4
-    assert "output_dir" not in about["settings"] and about["data"] == "pairs.jsonl"
-    assert {"beta", "delta", "loss", "rule"}.isdisjoint(
-        about_run("sft", loaded(), "d", config, Tokenized())["settings"]
-    )
-    json.dumps(about, default=str)

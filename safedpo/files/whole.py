@@ -1,7 +1,8 @@
-"""Where the project's own files are, and how files are read and written: whole, by one program at a time, or not at all."""
+"""Files written whole or not at all, read with their damage noticed, and a disk's refusal in one sentence."""
 
 import errno
 import glob
+import hashlib
 import json
 import math
 import os
@@ -12,22 +13,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from safedpo.errors import UserError, brief
+from safedpo.files.sums import SEAL, opened, sealed, verified
 
-PACKAGE = Path(__file__).resolve().parent
 _UNFINISHED = re.compile(r"\.(.+)\.unfinished-(\d+)")  # what a killed `whole_file` leaves behind
-
-
-def shipped(name: str) -> Path:
-    """The folder `data` or `notebooks` that came with this copy of the package: beside it in a clone, inside it in a wheel.
-
-    >>> (shipped("data") / "household").name
-    'household'
-    """
-    beside, inside = PACKAGE.parent / name, PACKAGE / f"_{name}"
-    for folder in (inside, beside):
-        if folder.is_dir():
-            return folder
-    raise UserError(f"{name}/ was found neither in {inside} nor in {beside}; install safedpo again")
 
 
 @contextmanager
@@ -113,8 +101,8 @@ def refusal_of_the_disk(error: BaseException) -> str | None:
     return text if by_name or (isinstance(error, RuntimeError) and by_text) else None
 
 
-def write_json(path: Path, content: object, *, indent: int | None = 2) -> None:
-    """Write `content` as one whole JSON file.
+def write_json(path: Path, content: object, *, indent: int | None = 2, seal: bool = False) -> None:
+    """Write `content` as one whole JSON file; with `seal`, a dict gets its own sha256, which `read_json` compares.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as home:
@@ -122,6 +110,8 @@ def write_json(path: Path, content: object, *, indent: int | None = 2) -> None:
     ...     (Path(home) / "a.json").read_text().split()
     ['{', '"delta":', '10', '}']
     """
+    if seal and isinstance(content, dict):
+        content = sealed(content)
     write_text(path, json.dumps(content, indent=indent, ensure_ascii=False) + "\n")
 
 
@@ -131,8 +121,9 @@ def write_text(path: Path, text: str) -> None:
         unfinished.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
-def read_json(path: Path, kind: type = dict, *, way_out: str = "delete it, or make it again"):
-    """The content of a JSON file, which must be a `kind`; `UserError` with `way_out` for a file that is anything else.
+def read_json(path: Path, kind: type = dict, *, way_out: str = "delete it, or make it again", seal: bool = False):
+    """The content of a JSON file, which must be a `kind`; `UserError` with `way_out` for a file that is anything else, and
+    for one whose own sha256 (`write_json`, `seal`) is not that of its content; with `seal` one must be there.
 
     Deep nesting and numbers of thousands of digits are damage like any other, and so is a number that is not finite.
 
@@ -145,7 +136,9 @@ def read_json(path: Path, kind: type = dict, *, way_out: str = "delete it, or ma
     safedpo.errors.UserError: ...run.json is damaged (it holds a list, not a dict); delete it, or make it again
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(verified(path).read_text(encoding="utf-8"))
+    except UserError:
+        raise
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}; {way_out}") from error
     except (ValueError, RecursionError, MemoryError) as error:
@@ -153,7 +146,33 @@ def read_json(path: Path, kind: type = dict, *, way_out: str = "delete it, or ma
     if not isinstance(content, kind):
         found, wanted = type(content).__name__, kind.__name__
         raise UserError(f"{path} is damaged (it holds a {found}, not a {wanted}); {way_out}")
-    return content
+    if seal and isinstance(content, dict) and SEAL not in content:
+        raise UserError(f"{path} is damaged or of an earlier version (it has no {SEAL}); {way_out}")
+    return opened(content, path, way_out) if isinstance(content, dict) else content
+
+
+def read_lines(path: Path, *, way_out: str = "make it again", sha256: str | None = None) -> list[dict]:
+    """The objects of a JSON Lines file that the kit wrote; `sha256`: what its bytes must have, where that is known.
+
+    >>> read_lines(Path("nowhere.jsonl"))
+    Traceback (most recent call last):
+    ...
+    safedpo.errors.UserError: cannot read nowhere.jsonl: No such file or directory; make it again
+    """
+    try:
+        content = verified(path).read_bytes()
+        rows = [json.loads(line) for line in content.decode("utf-8").split("\n") if line.strip()]
+    except UserError:
+        raise
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}; {way_out}") from error
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise UserError(f"{path} is damaged ({brief(str(error)) or type(error).__name__}); {way_out}") from error
+    odd = next((number for number, row in enumerate(rows, start=1) if not isinstance(row, dict)), None)
+    if odd or (sha256 is not None and hashlib.sha256(content).hexdigest() != sha256):
+        reason = f"its line {odd} is no object" if odd else "its sha256 is not the one noted beside it"
+        raise UserError(f"{path} is damaged ({reason}); {way_out}")
+    return rows
 
 
 def is_number(value: object, low: float = -math.inf, high: float = math.inf) -> bool:
@@ -197,51 +216,3 @@ def check_writable(folder: Path) -> None:
         there = next((one for one in (folder, *folder.absolute().parents) if one.exists()), folder)
         with tempfile.TemporaryFile(dir=there) as probe:  # nameless where the system allows it: killed, it is gone
             probe.write(b"?")
-
-
-@contextmanager
-def exclusive(folder: Path, *, wait: bool = False) -> Iterator[None]:
-    """Let one program at a time into `folder`; a second one waits, or is refused by `UserError`.
-
-    The lock lies on the folder itself, so that nothing is left in it, and ends with the process that holds it, however
-    that ends. Where the file system cannot lock a folder, a file `.lock` in it serves.
-
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as home, exclusive(Path(home)), exclusive(Path(home)):
-    ...     pass
-    Traceback (most recent call last):
-    safedpo.errors.UserError: another program is at work in ...; wait until it ends, or give another folder
-    """
-    busy = UserError(f"another program is at work in {folder}; wait until it ends, or give another folder")
-    try:
-        import fcntl
-
-        handle = os.open(folder, os.O_RDONLY)
-    except (ImportError, PermissionError):
-        with _lock_file(folder, wait, busy):
-            yield
-        return
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            raise busy from None
-        except OSError:
-            with _lock_file(folder, wait, busy):
-                yield
-            return
-        yield
-    finally:
-        os.close(handle)
-
-
-@contextmanager
-def _lock_file(folder: Path, wait: bool, busy: UserError) -> Iterator[None]:
-    from filelock import FileLock, Timeout
-
-    try:
-        held = FileLock(folder / ".lock", thread_local=False).acquire(timeout=-1 if wait else 0)
-    except Timeout:
-        raise busy from None
-    with held:
-        yield

@@ -2,16 +2,17 @@
 
 import pytest
 
-from safedpo import UserError, files
+from safedpo import UserError
+from safedpo.files import places
 
 
 def test_the_wheels_own_folder_comes_first(tmp_path, monkeypatch):
     package = tmp_path / "site-packages" / "safedpo"
     package.mkdir(parents=True)
-    monkeypatch.setattr(files, "PACKAGE", package)
+    monkeypatch.setattr(places, "PACKAGE", package)
     with pytest.raises(UserError, match="data/ was found neither in"):
-        files.shipped("data")
+        places.shipped("data")
     (package.parent / "data").mkdir()
-    assert files.shipped("data") == package.parent / "data"
+    assert places.shipped("data") == package.parent / "data"
     (package / "_data").mkdir()
-    assert files.shipped("data") == package / "_data"
+    assert places.shipped("data") == package / "_data"

@@ -1,0 +1,31 @@
+"""Lines are those that were written, whatever characters a model puts into them."""
+
+import json
+
+import pytest
+
+from safedpo.errors import UserError
+from safedpo.files import file_sha256, read_lines, write_text
+
+
+@pytest.mark.parametrize("sign", ["\u2028", "\x85", "\x0b", "\x1c", "\r", "\ud800", "\x00"])
+def test_a_sign_that_ends_a_line_elsewhere_ends_none_here(tmp_path, sign):
+    rows = [{"response": f"one{sign}two"}, {"response": "three"}]
+    write_text(tmp_path / "rows.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    assert read_lines(tmp_path / "rows.jsonl") == rows
+
+
+@pytest.mark.parametrize("text", ["[1]\n", "{", "null\n", "[" * 100_000, '{"a": ' + "9" * 5000 + "}"])
+def test_what_is_no_object_is_refused_by_name(tmp_path, text):
+    (tmp_path / "rows.jsonl").write_text(text)
+    with pytest.raises(UserError, match="rows.jsonl is damaged"):
+        read_lines(tmp_path / "rows.jsonl")
+
+
+def test_other_bytes_than_noted_are_refused(tmp_path):
+    (tmp_path / "rows.jsonl").write_text('{"a": 1}\n')
+    noted = file_sha256(tmp_path / "rows.jsonl")
+    assert read_lines(tmp_path / "rows.jsonl", sha256=noted) == [{"a": 1}]
+    (tmp_path / "rows.jsonl").write_text('{"a": 2}\n')
+    with pytest.raises(UserError, match="sha256 is not the one noted"):
+        read_lines(tmp_path / "rows.jsonl", sha256=noted)
