@@ -3,7 +3,8 @@
 import csv
 import json
 
-from tests.cli.test_cli import mistake, safedpo  # noqa: F401  (fixtures)
+from tests.cli.command import safedpo  # noqa: F401  (fixture)
+from tests.cli.test_cli import mistake  # noqa: F401  (fixture)
 from tests.evaluate.judges.stub_server import stub
 from tests.evaluate.responses import request_pair
 
