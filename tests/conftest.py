@@ -1,11 +1,16 @@
 """A tiny model, a byte tokenizer and made-up records: no network, no files outside the test's own folder."""
 
+import hypothesis
 import pytest
 
 from safedpo.lm.models.fingerprint import weights_fingerprint
 from safedpo.lm.models.load import LoadedModel
 from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
 from safedpo.records import Record
+
+# A deadline for each example measures the machine and what runs beside the test, not the code.
+hypothesis.settings.register_profile("kit", deadline=None)
+hypothesis.settings.load_profile("kit")
 
 
 @pytest.fixture

@@ -94,7 +94,8 @@ def in_two_steps(function: Callable) -> str | None:
         calls.append((reference, (reference + scores / beta).log_softmax(-1)))
         return calls[-1][1]
 
-    space = getattr(inspect.unwrap(function), "__globals__", {})
+    function = inspect.unwrap(function)  # what stands around it looks for calls of the kit, and finds our own
+    space = getattr(function, "__globals__", {})
     with patch.dict(space, {"dpo_optimum": watched}):
         function(*(a.clone() if isinstance(a, Tensor) else a for a in TABLES[0]))
     if len(calls) != 2 or calls[1][0] is not calls[0][1]:

@@ -20,6 +20,7 @@ def changed(tmp_path, name: str, change):
     file = tmp_path / "delta-10" / name
     content = json.loads(file.read_text())
     change(content)
+    content.pop("content_sha256", None)
     file.write_text(json.dumps(content))
     return tmp_path
 
