@@ -33,6 +33,13 @@ def main() -> None:
         if reason is None:
             raise
         _say(f"a file cannot be read or written: {reason}; check that it exists, its permissions, and the free space")
+    finally:
+        if "WORLD_SIZE" in os.environ and not isinstance(
+            sys.exc_info()[1], Exception
+        ):  # else others may wait for this one
+            from safedpo.lm.launch import leave_launch
+
+            leave_launch()
 
 
 def _say(message: str) -> None:

@@ -36,6 +36,15 @@ def from_first(compute: Callable[[], Any]) -> Any:
     return found[0]
 
 
+def leave_launch() -> None:
+    """Leave the group of processes that this one belongs to: one that ends without it may be aborted at its very end.
+
+    >>> leave_launch()  # of one process there is no group
+    """
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
 def is_sharded() -> bool:
     """Whether `accelerate launch --use_fsdp` started this process: then every process holds a share of the weights.
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from safedpo.errors import UserError
-from safedpo.lm.launch import from_first, is_sharded, refuse_launch
+from safedpo.lm.launch import from_first, is_sharded, leave_launch, refuse_launch
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
@@ -38,3 +38,9 @@ def test_sharding_on_gpus_passes_and_has_the_first_process_read_the_weights(monk
 
 def test_one_process_asks_itself():
     assert not is_sharded() and from_first(lambda: 3) == 3
+
+
+def test_a_group_is_left(tmp_path):
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'met'}", rank=0, world_size=1)
+    leave_launch()
+    assert not torch.distributed.is_initialized()

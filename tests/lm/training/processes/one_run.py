@@ -12,6 +12,7 @@ import torch
 from transformers import TrainerCallback
 
 from safedpo.errors import UserError
+from safedpo.lm.launch import leave_launch
 from safedpo.lm.models import loading
 from safedpo.lm.models.fingerprint import weights_fingerprint
 from safedpo.lm.models.load import LoadedModel
@@ -76,3 +77,5 @@ if __name__ == "__main__":
         main(sys.argv[1], **json.loads(sys.argv[2]))
     except UserError as error:
         sys.exit(str(error))
+    finally:
+        leave_launch()
