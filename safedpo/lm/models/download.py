@@ -58,16 +58,18 @@ def own_cache() -> Path:
 
 
 def made_models(cache: Path) -> list[str]:
-    """The names of the preset models' folders in a cache; unfinished ones begin with a point and are left out.
+    """The names of the preset models' folders in a cache; unfinished ones begin with a point and are left out, and so is
+    the folder of the bare GGUF file that the live page takes.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as home:
-    ...     for name in ("smollm2-135m-1", ".smollm2-135m-2", "reference"):
+    ...     for name in ("smollm2-135m-1", ".smollm2-135m-2", "smollm2-135m-gguf-1", "reference"):
     ...         (Path(home) / name).mkdir()
     ...     made_models(Path(home))
     ['smollm2-135m-1']
     """
-    return sorted(path.name for path in cache.glob("smollm2-*") if path.is_dir()) if cache.is_dir() else []
+    folders = [path.name for path in cache.glob("smollm2-*") if path.is_dir()] if cache.is_dir() else []
+    return sorted(name for name in folders if "-gguf-" not in name)
 
 
 def is_whole(folder: Path) -> bool:
