@@ -27,9 +27,6 @@ def test_each_exercise_is_a_test_that_calls_the_judge(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif("SAFEDPO_GRADERS" not in os.environ, reason="not yet seen green: set SAFEDPO_GRADERS=1")
-@pytest.mark.skipif(
-    "SAFEDPO_OTTER" not in os.environ, reason="not yet seen green as a whole: set SAFEDPO_OTTER=1 to run it"
-)
 def test_otter_gives_the_points_that_we_give(tmp_path):
     python = environment("otter-grader==7.0.0", sees_ours=True)
     submissions = class_of_five(short_source(STEM))
