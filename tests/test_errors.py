@@ -77,4 +77,4 @@ def test_a_web_page_is_told_from_every_file_of_ours(tmp_path, page):
 )
 def test_what_is_none_passes(tmp_path, text):
     (tmp_path / "file").write_bytes(text)
-    refuse_web_page(tmp_path / "file")
+    assert refuse_web_page(tmp_path / "file") is None

@@ -254,7 +254,7 @@ assert max(each[margin_10]) < min(each[margin_0]) and max(each[margin_0]) < min(
 # roughly $\Delta$. But the *chosen* responses, which gain without a margin, lose with it. To make one response so much less
 # likely than another, the run makes both less likely (likelihood displacement). Where their probability goes is not measured
 # here; notebook 06 measures it in a model whose answers can be listed. Read the responses above and in notebook 08: some are
-# broken sentences. The last column counts them. A sixth of the reference's own sentences is broken, and no more without a margin;
+# broken sentences. The column `broken` counts them. A sixth of the reference's own sentences is broken, and no more without a margin;
 # at $\Delta = 10$ it is a quarter.
 
 # %%
