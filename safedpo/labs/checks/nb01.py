@@ -9,6 +9,7 @@ from torch import Tensor
 
 from safedpo.labs.checking import Exercise
 from safedpo.labs.checks.exercises import nb01 as further
+from safedpo.labs.checks.exercises import numbers
 from safedpo.labs.checks.exercises.mistakes import nb01 as mistakes
 from safedpo.labs.checks.exercises.numbers import log_sigmoid
 from safedpo.labs.predictions import Question
@@ -126,6 +127,7 @@ EXERCISES = {
         gives="one reward for each answer, shaped like logps",
         cases=REWARDS,
         right=reward_by_division,
+        draw=numbers.implicit_reward,
         mistakes=mistakes.IMPLICIT_REWARD,
         hints=(
             "Take the logarithm of π*(y) = π_ref(y) exp(r(y)/β) / Z and solve for r(y).",
@@ -137,6 +139,7 @@ EXERCISES = {
         gives="one loss for each pair, (B,)",
         cases=COLUMNS,
         right=loss_by_numbers,
+        draw=numbers.pair_columns,
         mistakes=mistakes.DPO_LOSS,
         hints=(
             "Bradley-Terry says P(chosen beats rejected) = sigmoid(reward of chosen − reward of rejected). "
@@ -150,6 +153,7 @@ EXERCISES = {
         gives="two gradients, with respect to chosen_logps and to rejected_logps, each (B,)",
         cases=COLUMNS,
         right=slope_by_differences,
+        draw=numbers.pair_columns,
         mistakes=mistakes.DPO_GRADIENT,
         hints=(
             "The derivative of −log sigmoid(m) with respect to m is −sigmoid(−m). Then the chain rule.",

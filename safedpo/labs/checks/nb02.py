@@ -8,6 +8,7 @@ from torch import Tensor
 
 from safedpo.labs.checking import Exercise
 from safedpo.labs.checks.exercises import nb02 as further
+from safedpo.labs.checks.exercises import numbers
 from safedpo.labs.predictions import Question
 
 INF = math.inf
@@ -95,6 +96,7 @@ EXERCISES = {
         gives="log-probabilities, (P, A)",
         cases=TABLES,
         right=policy_by_numbers,
+        draw=numbers.safe_policy,
         mistakes={
             "Safety is ignored: this is the optimum of DPO. Unsafe answers must get probability exactly 0.": lambda q, r, h, b: (
                 _tilt(q, r, b).log_softmax(-1)
@@ -143,6 +145,7 @@ EXERCISES = {
         gives="one number, the penalty C",
         cases=PARTITIONS,
         right=penalty_by_bisection,
+        draw=numbers.needed_penalty,
         mistakes={
             "Beta is missing in front: C/β is what the exponent sees.": lambda s, u, b, t: torch.tensor(
                 max(0.0, u - s + math.log((1 - t) / t))

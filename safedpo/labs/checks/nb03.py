@@ -5,6 +5,7 @@ from torch import Tensor
 
 from safedpo.labs.checking import Exercise, Values
 from safedpo.labs.checks.exercises import nb03 as further
+from safedpo.labs.checks.exercises import numbers
 from safedpo.labs.checks.exercises.mistakes import nb03 as mistakes
 from safedpo.labs.checks.exercises.numbers import log_sigmoid
 from safedpo.labs.checks.nb01 import COLUMNS, _t, margins, right_gradients
@@ -89,6 +90,7 @@ EXERCISES = {
         gives="chosen (N,) in {0, 1} and keep (N,) bool",
         cases=LABELS,
         right=order_by_cases,
+        draw=numbers.order_pairs,
         normalise=kept_order,
         mistakes=mistakes.ORDER_PAIRS,
         hints=(
@@ -101,6 +103,7 @@ EXERCISES = {
         gives="one loss for each pair, (B,)",
         cases=PAIRS,
         right=loss_by_numbers,
+        draw=numbers.flagged_pair_columns,
         mistakes=mistakes.SAFEDPO_LOSS,
         hints=(
             "Start from your DPO loss of notebook 01: only what stands inside the log-sigmoid changes.",
@@ -113,6 +116,7 @@ EXERCISES = {
         gives="one weight for each pair, (B,) in (0, 1)",
         cases=WEIGHTS,
         right=weight_by_differences,
+        draw=numbers.gradient_weight,
         mistakes=mistakes.GRADIENT_WEIGHT,
         hints=(
             "The loss is softplus(ΔI − m). What is the derivative of softplus?",
@@ -124,6 +128,7 @@ EXERCISES = {
         gives="the edited reference log-probabilities, (N,)",
         cases=REFERENCES,
         right=shift_by_numbers,
+        draw=numbers.shift_reference,
         mistakes=mistakes.SHIFT_REFERENCE,
         hints=(
             "You want β[(c − rc) − (r − rr′)] = m − Δ for a pair whose rejected response is unsafe. What is rr′?",

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from safedpo.labs.checking import Exercise
 from safedpo.labs.checks.exercises import nb04 as further
+from safedpo.labs.checks.exercises import numbers
 from safedpo.labs.predictions import Question
 
 # flip rate of a bit, and the probability that the safe answer is also the more helpful one
@@ -73,6 +74,7 @@ EXERCISES = {
         gives="three shares of all truly mixed pairs: surviving T, wrongly ordered, wrongly ordered with a margin",
         cases=NOISE,
         right=noise_by_enumeration,
+        draw=numbers.t_under_noise,
         mistakes={
             "These are shares of the pairs that survive; give shares of *all* truly mixed pairs.": lambda e, p: _three(
                 _survive(e), (e * e + e * (1 - e) * (1 - p)) / _survive(e), e * e / _survive(e)

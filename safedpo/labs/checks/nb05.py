@@ -11,6 +11,7 @@ from torch import Tensor
 
 from safedpo.labs.checking import Exercise
 from safedpo.labs.checks.exercises import nb05 as further
+from safedpo.labs.checks.exercises import numbers
 from safedpo.labs.predictions import Question
 
 # lambda, estimated cost, limit, eta: rising, falling, cut at 0, standing at 0 while infeasible by its measure
@@ -111,6 +112,7 @@ EXERCISES = {
         gives="the new lambda and the length of its step over eta",
         cases=STEPS,
         right=step_by_cases,
+        draw=numbers.dual_update,
         mistakes={
             "The sign: λ is the price of cost, so it *rises* where the cost is above its limit.": lambda m, c, d, e: (
                 _two(_up(m - e * (c - d)), abs(_up(m - e * (c - d)) - m) / e)
@@ -153,6 +155,7 @@ EXERCISES = {
         gives="log-probabilities of the policy after both steps, (P, A)",
         cases=TABLES,
         right=tilt_by_numbers,
+        draw=numbers.sacpo_steps,
         mistakes={
             "The second temperature is β/λ, not β: λ is missing.": lambda q, r, c, b, m: _tilt(q, (r - c) / b),
             "The second temperature is inverted: a larger λ must cost more. It is β/λ.": lambda q, r, c, b, m: _tilt(

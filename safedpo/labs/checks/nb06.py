@@ -1,6 +1,7 @@
 """Notebook 06: a response's log-probability from padded logits, the distance to pi*, a step in pieces, a silent bug."""
 
 import math
+import random
 from collections.abc import Callable
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from safedpo.labs.checking import Exercise
 from safedpo.labs.checks.exercises import nb06 as further
+from safedpo.labs.checks.exercises import numbers
 from safedpo.labs.checks.exercises.mistakes import nb06 as mistakes
 from safedpo.labs.checks.exercises.mistakes.nb06 import kl_in_loops
 from safedpo.labs.predictions import Question
@@ -33,6 +35,13 @@ def _masked(logits, ids, starts, ends):
 
 PADDED = (_padded(0, [(3, 2), (2, 5), (4, 4)]), _padded(1, [(2, 3), (5, 6)]), _masked(*_padded(3, [(2, 4), (3, 5)])))
 PADDED[2][1][0, -1] = 1  # what stands behind the response is a word that the model may not give
+
+
+def _draw_padded(draw: random.Random) -> tuple:
+    """Rows of drawn lengths; in every second case the model may give only every second word."""
+    lengths = [(draw.randint(2, 5), draw.randint(1, 5)) for _ in range(draw.randint(2, 5))]
+    case = _padded(draw.randrange(10**6), lengths)
+    return _masked(*case) if draw.random() < 0.5 else case
 
 
 def logps_in_loops(logits: Tensor, ids: Tensor, starts: Tensor, ends: Tensor) -> Tensor:
@@ -96,6 +105,7 @@ EXERCISES = {
         gives="log π of each response, (B,)",
         cases=PADDED,
         right=logps_in_loops,
+        draw=_draw_padded,
         mistakes=mistakes.RESPONSE_LOGPS,
         hints=(
             "logits[:, t] predicts ids[:, t + 1]. So logits[:, :-1] and ids[:, 1:] belong together.",
@@ -108,6 +118,7 @@ EXERCISES = {
         gives="KL(π*‖π) of each prompt, (P,)",
         cases=TABLES,
         right=kl_in_loops,
+        draw=numbers.kl_to_optimum,
         mistakes=mistakes.KL_TO_OPTIMUM,
         hints=(
             "KL(π*‖π) = Σ π* (log π* − log π), over the answers.",
@@ -119,6 +130,7 @@ EXERCISES = {
         gives="the loss of the step, one number",
         cases=STEPS,
         right=step_pair_by_pair,
+        draw=numbers.step_loss,
         mistakes=mistakes.STEP_LOSS,
         hints=(
             "How much should one pair weigh? The same, wherever the step was cut.",

@@ -6,6 +6,7 @@ import torch
 
 from safedpo.labs.checking import Exercise
 from safedpo.labs.checks.exercises import nb07 as further
+from safedpo.labs.checks.exercises import numbers
 from safedpo.labs.checks.exercises.numbers import log_sigmoid
 from safedpo.labs.predictions import Question
 
@@ -51,6 +52,7 @@ EXERCISES = {
         gives="one number, the mean loss",
         cases=MIXES,
         right=step_zero_pair_by_pair,
+        draw=numbers.step_zero_loss,
         mistakes={
             "That is log 2 for every pair. It is right only where the margin does not act: a safe-over-unsafe pair "
             "starts at softplus(delta).": lambda e, m, d: torch.tensor(LOG2),
@@ -90,6 +92,7 @@ EXERCISES = {
         gives="one number",
         cases=SHAPES,
         right=numbers_of_real_adapters,
+        draw=numbers.lora_parameters,
         mistakes={
             "That is the size of the layers themselves, in * out. LoRA adds two thin matrices beside each.": lambda s, r: (
                 torch.tensor(float(sum(i * o for i, o in s)))

@@ -6,6 +6,7 @@ import torch
 
 from safedpo.labs.checking import Exercise
 from safedpo.labs.checks.exercises import nb08 as further
+from safedpo.labs.checks.exercises import numbers
 from safedpo.labs.predictions import Question
 
 # (prompts, responses to each): all responses to a prompt alike, none alike, and shares between.
@@ -60,6 +61,7 @@ EXERCISES = {
         gives="one number, the standard error of the mean",
         cases=SCORES,
         right=standard_error_by_pairs,
+        draw=numbers.error_over_prompts,
         mistakes={
             "You counted every response as its own draw. Responses to one prompt resemble one another: take the mean "
             "of each prompt first.": lambda s: s.std() / math.sqrt(s.numel()),
@@ -93,6 +95,7 @@ EXERCISES = {
         gives="log-probabilities, one for each answer",
         cases=SCALINGS,
         right=scaled_by_numbers,
+        draw=numbers.scaled_policy,
         mistakes={
             "It does not sum to one: divide by its sum (log_softmax does).": lambda q, p, x: (1 - x) * q + x * p,
             "You exchanged the two: strength 0 is the reference, strength 1 the trained policy.": lambda q, p, x: (

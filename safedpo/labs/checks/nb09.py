@@ -1,4 +1,4 @@
-"""Notebook 09: what a count of harmful responses proves, and agreement beyond chance."""
+"""Notebook 09: what a count of harmful responses proves, agreement beyond chance, a check of evaluations."""
 
 import math
 
@@ -6,6 +6,8 @@ import torch
 from scipy.special import betaincinv
 
 from safedpo.labs.checking import Exercise
+from safedpo.labs.checks.exercises import numbers
+from safedpo.labs.checks.exercises.planted.evaluations import EVALUATION_IS_BROKEN
 from safedpo.labs.predictions import Question
 
 # (harmful responses, responses, risk alpha)
@@ -70,6 +72,7 @@ EXERCISES = {
         gives="one number, the largest rate of harm that is left possible",
         cases=COUNTS,
         right=bound_by_beta,
+        draw=numbers.harm_bound,
         mistakes={
             "That is the rate that was seen. Zero harmful responses do not prove a rate of zero.": lambda k, n, a: (
                 k / n
@@ -112,6 +115,7 @@ EXERCISES = {
         gives="one number",
         cases=TABLES,
         right=kappa_by_pairs,
+        draw=numbers.cohen_kappa,
         mistakes={
             "That is the share on which both say the same. Two judges who always say safe share everything.": lambda c: (
                 _shares(c)[1]
@@ -141,6 +145,7 @@ EXERCISES = {
             "(p_o - p_e) / (1 - p_e), with p_o = shares.trace() and p_e = (shares.sum(0) * shares.sum(1)).sum().",
         ),
     ),
+    "evaluation_is_broken": EVALUATION_IS_BROKEN,
 }
 
 QUESTIONS = {

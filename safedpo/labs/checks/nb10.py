@@ -7,6 +7,7 @@ from scipy.optimize import brentq
 from torch import Tensor
 
 from safedpo.labs.checking import Exercise
+from safedpo.labs.checks.exercises import numbers
 from safedpo.labs.predictions import Question
 
 
@@ -84,6 +85,7 @@ EXERCISES = {
         gives="one price for each prompt, (P,)",
         cases=CASES,
         right=prices_by_brent,
+        draw=numbers.prompt_prices,
         mistakes={
             "That is one price for all prompts: it meets the limit on the mean. RePO wants it in each prompt.": _one_price,
             "The reference is forgotten: the tilt multiplies π_ref.": lambda q, r, c, b, d: _with(
@@ -128,6 +130,7 @@ EXERCISES = {
         gives="a whole number",
         cases=WIDTHS,
         right=_width,
+        draw=numbers.samples_needed,
         mistakes={
             "The range of the costs is missing: the width grows with high − low.": lambda a, b, w, p: _up(
                 math.log(1 / p) / (2 * w**2)

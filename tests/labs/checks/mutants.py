@@ -18,8 +18,8 @@ from tests.mutation.mutants import mutants as plain_mutants
 SECONDS = 2.0  # for one mutant: one that does not end is no answer
 SAME = ("item", "clone", "tolist", "long", "to")  # methods that may be left out of a right answer
 # Functions for which the order of two arguments does not matter.
-EITHER_WAY = ("max", "min", "torch.minimum", "torch.allclose", "torch.nn.functional.softplus")
-EXPERIMENT = ("loss_is_broken", "optimum_is_broken", "dual_is_broken", "logps_are_broken")
+EITHER_WAY = ("max", "min", "math.isclose", "torch.minimum", "torch.allclose", "torch.nn.functional.softplus")
+EXPERIMENT = ("loss_is_broken", "optimum_is_broken", "dual_is_broken", "logps_are_broken", "evaluation_is_broken")
 TRAINED_THROUGH = ("dpo_loss", "safedpo_loss", "response_logps")  # where a detached result is a mistake
 
 

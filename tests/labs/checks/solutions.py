@@ -11,13 +11,12 @@ import torch
 
 from safedpo.labs.build import BEGIN
 from safedpo.labs.checks import modules
-from safedpo.labs.grading.hidden import HIDDEN
 from safedpo.labs.grading.notebook import checks_of
 
 SOURCES = sorted((Path(__file__).parents[3] / "notebooks" / "source").glob("*.py"))
 
 # Exercise -> what draws a case for it.
-DRAWERS = HIDDEN | {name: one.draw for module in modules() for name, one in module.EXERCISES.items() if one.draw}
+DRAWERS = {name: one.draw for module in modules() for name, one in module.EXERCISES.items() if one.draw}
 
 
 class Solution(NamedTuple):

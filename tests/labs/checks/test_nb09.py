@@ -49,7 +49,7 @@ WRONG = [
 @pytest.mark.parametrize("name", RIGHT)
 def test_three_different_right_answers_are_accepted(name, capsys):
     assert accepted(name, RIGHT[name], capsys) == len(RIGHT[name]) == 3
-    assert set(RIGHT) == set(nb09.EXERCISES)
+    assert set(RIGHT) == set(nb09.EXERCISES) - {"evaluation_is_broken"}
 
 
 @pytest.mark.parametrize(("name", "answer", "word"), WRONG)

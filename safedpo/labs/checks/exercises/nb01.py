@@ -12,7 +12,6 @@ from torch.nn.functional import softplus
 from safedpo.labs.checking import Exercise
 from safedpo.labs.checks.exercises.numbers import t
 from safedpo.labs.checks.exercises.planted.losses import LOSS_IS_BROKEN
-from safedpo.labs.checks.exercises.planted.making import one_of
 
 REFERENCE = t(0.4, 0.3, 0.2, 0.1).log()
 WINS = t([0, 3, 1, 5], [2, 0, 4, 0], [6, 1, 0, 2], [0, 7, 1, 0])
@@ -223,6 +222,5 @@ DRAWS = {
     "train_table": _loop_case,
     "gibbs_terms": _terms_case,
     "beta_for_kl": _distance_case,
-    "loss_is_broken": one_of(EXERCISES["loss_is_broken"]),
 }
-EXERCISES = {name: replace(exercise, draw=DRAWS[name]) for name, exercise in EXERCISES.items()}
+EXERCISES = {name: replace(exercise, draw=DRAWS.get(name, exercise.draw)) for name, exercise in EXERCISES.items()}

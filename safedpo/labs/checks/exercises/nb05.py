@@ -11,7 +11,6 @@ from torch import Tensor
 from safedpo.labs.checking import Exercise
 from safedpo.labs.checks.exercises.numbers import t
 from safedpo.labs.checks.exercises.planted.duals import DUAL_IS_BROKEN
-from safedpo.labs.checks.exercises.planted.making import one_of
 
 _FOUR = (t(0.4, 0.3, 0.2, 0.1).log(), t(1.0, -0.5, 2.0, 0.3), t(-0.5, -1.0, 1.5, 0.4))
 LOOPS = (
@@ -229,6 +228,5 @@ DRAWS = {
     ),
     "at_one_limit": _draw_limit,
     "pareto_front": lambda draw: tuple(t(*(draw.randint(0, 6) / 6 for _ in range(8))) for _ in range(2)),
-    "dual_is_broken": one_of(EXERCISES["dual_is_broken"]),
 }
-EXERCISES = {name: replace(exercise, draw=DRAWS[name]) for name, exercise in EXERCISES.items()}
+EXERCISES = {name: replace(exercise, draw=DRAWS.get(name, exercise.draw)) for name, exercise in EXERCISES.items()}

@@ -13,7 +13,6 @@ from torch.nn.functional import softplus
 from safedpo.labs.checking import Exercise
 from safedpo.labs.checks.exercises.numbers import t
 from safedpo.labs.checks.exercises.planted.logps import LOGPS_ARE_BROKEN
-from safedpo.labs.checks.exercises.planted.making import one_of
 
 
 def small_model(seed: int, pairs: int, micro: int, answers: int = 5) -> tuple[Tensor, Callable]:
@@ -229,6 +228,5 @@ DRAWS = {
     "loop_in_pieces": _pieces,
     "where_mass_went": _masses,
     "hazard_mass": _sentences,
-    "logps_are_broken": one_of(EXERCISES["logps_are_broken"]),
 }
-EXERCISES = {name: replace(exercise, draw=DRAWS[name]) for name, exercise in EXERCISES.items()}
+EXERCISES = {name: replace(exercise, draw=DRAWS.get(name, exercise.draw)) for name, exercise in EXERCISES.items()}

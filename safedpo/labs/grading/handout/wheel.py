@@ -12,8 +12,8 @@ from safedpo.files.archives import members
 from safedpo.labs.grading.handout.language import MESSAGES, translated_code
 from safedpo.labs.grading.handout.seal import SEALED, seal, sealed_sources
 
-# Of the drawn cases the seed is what is hidden; `watch` tells the student at once what the grader would tell later.
-KEPT_OF_GRADING = tuple(f"safedpo/labs/grading/{name}.py" for name in ("__init__", "hidden", "watch"))
+# `watch` tells the student at once what the grader would tell later.
+KEPT_OF_GRADING = tuple(f"safedpo/labs/grading/{name}.py" for name in ("__init__", "watch"))
 LEFT_OUT = ("safedpo/_notebooks/", "safedpo/labs/grading/", *(f"safedpo/{folder}/" for folder in SEALED))
 
 

@@ -39,7 +39,7 @@ def brought_up() -> dict:
     """Every function of the labs and of the library's formulas within reach of an import."""
     things = {}
     labs = [found.name for found in pkgutil.iter_modules(safedpo.labs.__path__, "safedpo.labs.")]
-    for name in (*labs, "safedpo.labs.grading.hidden", *(f"safedpo.{module}" for module in LIBRARY)):
+    for name in (*labs, *(f"safedpo.{module}" for module in LIBRARY)):
         module = importlib.import_module(name)
         things |= {id(one): one for value in list(vars(module).values()) for one in within(value) if callable(one)}
     ours = ("safedpo.labs.checks", *(f"safedpo.{module}" for module in LIBRARY))

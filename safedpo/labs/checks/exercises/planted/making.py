@@ -1,6 +1,5 @@
 """Exercises in which the learner writes a check: it must pass every sound thing and notice every planted fault."""
 
-import random
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
@@ -14,6 +13,7 @@ def detective(
     faults: Mapping[str, Callable],
     weak: Mapping[str, Callable],
     hints: tuple[str, ...],
+    hidden: tuple[Sequence[Callable], Mapping[str, Callable]] = ((), {}),
 ) -> Exercise:
     """The exercise whose answer is a check: `check(thing) -> bool`, True where the thing is broken.
 
@@ -21,8 +21,11 @@ def detective(
         sound: things that are right, each written in another way.
         faults: what is wrong -> a thing with that fault.
         weak: words of the refusal -> a check that is too weak, or too strict.
+        hidden: more that is sound and more faults, which are only drawn, beside the shown ones.
     """
-    names = {id(thing): name for name, thing in faults.items()}
+    names = {id(thing): name for name, thing in [*faults.items(), *hidden[1].items()]}
+    cases = tuple((thing,) for thing in (*sound, *faults.values()))
+    pool = cases + tuple((thing,) for thing in (*hidden[0], *hidden[1].values()))
 
     def right(thing: Callable) -> Tensor:
         return torch.tensor(_number(thing) in names)
@@ -40,17 +43,13 @@ def detective(
 
     return Exercise(
         gives="True where it is broken, False where it is sound",
-        cases=tuple((thing,) for thing in (*sound, *faults.values())),
+        cases=cases,
         right=right,
         mistakes=dict(weak),
         hints=hints,
         verify=verify,
+        draw=lambda draw: draw.choice(pool),  # the order in which they come must not matter
     )
-
-
-def one_of(exercise: Exercise) -> Callable[[random.Random], tuple]:
-    """Draws one of the exercise's things: the order in which they come must not matter."""
-    return lambda draw: draw.choice(exercise.cases)
 
 
 def _number(thing: Callable) -> int:

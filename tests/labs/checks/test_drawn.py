@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from safedpo.labs.checking import find
-from tests.labs.checks.solutions import DRAWERS as HIDDEN
+from tests.labs.checks.solutions import DRAWERS
 
 
-@pytest.mark.parametrize("name", sorted(name for name in HIDDEN if not find(name).score))
+@pytest.mark.parametrize("name", sorted(name for name in DRAWERS if not find(name).score))
 def test_a_drawn_case_has_a_right_answer_and_depends_on_the_seed(name):
     exercise, values = find(name), []
     for seed in range(20):
-        case = HIDDEN[name](random.Random(seed))
+        case = DRAWERS[name](random.Random(seed))
         assert len(case) == len(exercise.cases[0])
         right = exercise.right(*case)
         parts = right if isinstance(right, tuple) else (right,)
