@@ -15,7 +15,7 @@ from safedpo.labs.checking import Unfinished, examine, find, on_drawn_cases
 from tests.labs.checks.solutions import Solution
 from tests.mutation.mutants import mutants as plain_mutants
 
-SECONDS = 2.0  # for one mutant: one that does not end is no answer
+SECONDS = 2.0  # of the processor for one mutant: one that does not end is no answer
 SAME = ("item", "clone", "tolist", "long", "to")  # methods that may be left out of a right answer
 # Functions for which the order of two arguments does not matter.
 EITHER_WAY = ("max", "min", "math.isclose", "torch.minimum", "torch.allclose", "torch.nn.functional.softplus")
@@ -46,8 +46,8 @@ def mutants(solution: Solution) -> Iterator[tuple[str, ast.Module]]:
 def survives(solution: Solution, tree: ast.Module) -> bool:
     """Is this mutant accepted, as a submission is: on the shown cases and on drawn ones?"""
     exercise = find(solution.exercise)
-    signal.signal(signal.SIGALRM, _stop)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    signal.signal(signal.SIGVTALRM, _stop)
+    signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
     try:
         with contextlib.redirect_stdout(None):
             answer = solution.run(tree)
@@ -56,7 +56,7 @@ def survives(solution: Solution, tree: ast.Module) -> bool:
     except (Unfinished, TooLong, Exception):
         return False
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 
 
 def _stop(*_: object) -> None:
