@@ -25,7 +25,7 @@ from safedpo.errors import UserError
 from safedpo.files.whole import refuse_odd_kind
 from safedpo.labs.checks import modules
 from safedpo.labs.grading.judge import ANSWER
-from safedpo.labs.grading.kernel import MEMORY_VARIABLE
+from safedpo.labs.grading.kernel import JUDGE, MEMORY_VARIABLE
 
 GRACE = 10  # seconds between the interrupt and the end of a kernel that ignores it
 JUDGING = 90  # and all of them
@@ -211,22 +211,16 @@ def _judge(client: NotebookClient, asked: dict, seed: int, tmp: Path, incidents:
     """Let the kernel judge what it holds, exercise by exercise: an answer that never returns costs the others nothing."""
     verdicts: list[dict] = []
     for name, expression in asked.items():
-        told = _ask(client, f"_judge(globals(), { ({name: expression})!r}, seed={seed!r})", tmp, incidents)
+        told = _ask(client, {name: expression}, seed, tmp, incidents)
         message = "not judged: " + (incidents[-1] if incidents else "the kernel gave no verdict")
         verdicts += told or [{"exercise": name, "points": 0, "of": 1, "message": message}]
-    return verdicts, _ask(client, "_committed()", tmp, incidents) or {}
+    return verdicts, _ask(client, {}, seed, tmp, incidents) or {}
 
 
-def _ask(client: NotebookClient, expression: str, tmp: Path, incidents: list[str]):
-    """The value of an expression in the kernel, or None: through a file, because a student may print, or have a `print`."""
+def _ask(client: NotebookClient, asked: dict, seed: int, tmp: Path, incidents: list[str]):
+    """The kernel's verdicts on these exercises (on none: the predictions), or None; through a file, for students print."""
     file = tmp / secrets.token_hex(16)
-    code = (
-        "import json as _json, pathlib as _pathlib\n"
-        "from safedpo.labs.grading.judge import judge as _judge\n"
-        "from safedpo.labs.predictions import committed as _committed\n"
-        f"_ = _pathlib.Path({str(file)!r}).write_text(_json.dumps({expression}))"
-    )
-    cell = nbformat.v4.new_code_cell(code)
+    cell = nbformat.v4.new_code_cell(JUDGE + json.dumps({"asked": asked, "seed": seed, "file": str(file)}))
     client.nb.cells.append(cell)
     client.timeout = ANSWER
     try:
@@ -243,4 +237,10 @@ def _ask(client: NotebookClient, expression: str, tmp: Path, incidents: list[str
         incidents.append(f"the answers could not be judged ({type(error).__name__}): the kernel no longer answers")
     finally:
         client.nb.cells.pop()
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+    if not file.is_file():
+        return None
+    found = json.loads(file.read_text(encoding="utf-8"))
+    if found["changed"]:
+        names = ", ".join(found["changed"][:3]) + (" and more" if len(found["changed"]) > 3 else "")
+        incidents.append(f"the notebook changed {names}; that was undone before its answers were judged")
+    return found["told"]

@@ -1,6 +1,7 @@
 """An answer that calls the checker instead of computing is noticed while it runs."""
 
 import sys
+import threading
 from collections.abc import Callable
 from functools import update_wrapper
 from pathlib import Path
@@ -42,21 +43,26 @@ def watched(answer: Callable, exercise: str = "") -> Callable:
         given = {code for one in arguments for code in _codes(one)}
         found: list[str] = []
 
-        def notice(frame: FrameType, event: str, _: object) -> None:
+        def notice(frame: FrameType, event: str, called: object) -> None:
             code, caller = frame.f_code, frame.f_back
-            if event == "call" and code.co_name in solutions and code.co_filename.startswith(PACKAGE):
+            if event == "c_call" and called is sys.setprofile:
+                found.append("sys.setprofile, the watch")
+            elif event == "call" and code.co_name in solutions and code.co_filename.startswith(PACKAGE):
                 found.append(code.co_name)
             elif event == "call" and _of_checkers(code) and code not in given and caller is not None:
                 found.extend([code.co_name] * (caller.f_code is run.__code__ or not _of_checkers(caller.f_code)))
 
         before = sys.getprofile()
         sys.setprofile(notice)
+        threading.setprofile(notice)  # of the threads that the answer starts
         try:
             values = answer(*arguments)
         finally:
+            noticed = found[:]  # before we take the watch off ourselves
+            threading.setprofile(None)
             sys.setprofile(before)
-        if found:
-            raise CallsTheKit(f"it calls {found[0]} of the kit; write the computation yourself")
+        if noticed:
+            raise CallsTheKit(f"it calls {noticed[0]} of the kit; write the computation yourself")
         return values
 
     return update_wrapper(run, answer)

@@ -110,6 +110,50 @@ def test_a_notebook_that_misbehaves_is_graded_as_what_it_is(tmp_path, cell, inci
     assert points(graded)["dpo_loss"] == (1 if survived else 0)
 
 
+TRICKS = (
+    "import safedpo.labs.grading.judge as j\nj.examine = j.on_drawn_cases = lambda *a, **k: None",
+    "import builtins\nold = builtins.__import__\nbuiltins.__import__ = lambda *a, **k: old(*a, **k)",
+    "import sys\nsys.modules['safedpo.labs.grading.judge'] = sys",
+    'print(\'[{"exercise": "dpo_loss", "points": 1, "of": 1, "message": "right"}]\')',
+)
+
+
+def test_changed_checkers_are_put_back_and_named_and_every_answer_is_graded_as_what_it_is(tmp_path):
+    wrong = SOLVED["dpo_loss"].replace("softplus(-m)", "softplus(m)")
+    graded = grade(submission(tmp_path, SOLVED["implicit_reward"], wrong, *TRICKS))
+    assert points(graded) == {"implicit_reward": 1, "dpo_loss": 0, "dpo_gradient": 0}
+    assert "The sign is wrong" in message(graded, "dpo_loss")
+    (told,) = (incident for incident in graded.incidents if "that was undone" in incident)
+    assert "judge.examine" in told and "and more" in told
+
+
+ATTEMPTS = {
+    "open('x', 'w')\nimport os; os.rename('x', {outside!r} + '/x')": "outside the folder",
+    "import os; os.truncate({outside!r} + '/kept', 0)": "outside the folder",
+    "import os; os.chmod({outside!r} + '/kept', 0o777)": "outside the folder",
+    "import os; os.link({outside!r} + '/kept', 'link')": "outside the folder",
+    "import sqlite3; sqlite3.connect({outside!r} + '/db')": "outside the folder",
+    "import os; os.kill(os.getppid(), 0)": "no signals",
+    "from safedpo.files import shipped; open(shipped('notebooks') / '01_from_preferences_to_dpo.ipynb')": "solutions",
+    "import inspect; from safedpo.labs.checking import find; inspect.getsource(find('dpo_loss').right)": "OSError",
+    "input('the answer?')": "input",
+    "import sys; sys.exit(3)": "SystemExit",
+}
+
+
+@pytest.mark.slow
+def test_every_attempt_ends_its_own_cell_and_costs_the_answers_nothing(tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").write_text("kept")
+    graded = grade(submission(tmp_path, *SOLVED.values(), *(text.format(outside=str(outside)) for text in ATTEMPTS)))
+    assert points(graded) == {"implicit_reward": 1, "dpo_loss": 1, "dpo_gradient": 0}
+    assert len(graded.incidents) == len(ATTEMPTS) + 1  # and the answer that is missing
+    for words, incident in zip(ATTEMPTS.values(), graded.incidents, strict=False):
+        assert words in incident
+    assert [one.name for one in outside.iterdir()] == ["kept"] and (outside / "kept").read_text() == "kept"
+
+
 @pytest.mark.slow
 def test_a_student_may_write_beside_the_notebook_and_delete_and_rename_cells(tmp_path):
     book = nbformat.v4.new_notebook(

@@ -23,9 +23,11 @@ def detective(
         weak: words of the refusal -> a check that is too weak, or too strict.
         hidden: more that is sound and more faults, which are only drawn, beside the shown ones.
     """
-    names = {id(thing): name for name, thing in [*faults.items(), *hidden[1].items()]}
-    cases = tuple((thing,) for thing in (*sound, *faults.values()))
-    pool = cases + tuple((thing,) for thing in (*hidden[0], *hidden[1].values()))
+    faulty = {name: _faceless(thing) for name, thing in [*faults.items(), *hidden[1].items()]}
+    names = {id(thing): name for name, thing in faulty.items()}
+    right_ones = tuple(map(_faceless, (*sound, *hidden[0])))
+    cases = tuple((thing,) for thing in (*right_ones[: len(sound)], *(faulty[name] for name in faults)))
+    pool = cases + tuple((thing,) for thing in (*right_ones[len(sound) :], *(faulty[name] for name in hidden[1])))
 
     def right(thing: Callable) -> Tensor:
         return torch.tensor(_number(thing) in names)
@@ -50,6 +52,15 @@ def detective(
         verify=verify,
         draw=lambda draw: draw.choice(pool),  # the order in which they come must not matter
     )
+
+
+def _faceless(thing: Callable) -> Callable:
+    """Under one name, with one signature: what it computes tells a fault from a sound one, and nothing else does."""
+
+    def given(*arguments, **named):
+        return thing(*arguments, **named)
+
+    return given
 
 
 def _number(thing: Callable) -> int:
