@@ -40,8 +40,8 @@ assert (world.ref_logps.exp().sum(-1) - 1).abs().max() < 1e-5  # there is nothin
 # A hazard is a combination of words, and these can stand far apart: acid over bleach, a sprayed caustic *unless* gloves come
 # later, oil that is heated at the end. To avoid one, the model must look ahead.
 #
-# **Predict.** There are $4 \times 2882$ sentences, each of up to ten tokens. How many forwards does it take to get all
-# their probabilities exactly?
+# **Predict.** There are $4 \times 2882$ sentences, each of up to ten tokens. How many forward passes does it take to get
+# all their probabilities exactly?
 
 # %%
 predict("how_many_forwards")
@@ -171,7 +171,7 @@ assert (mine - theirs).abs().max() < 1e-6 * mine.max()
 
 # %% [markdown]
 # So the trainer is this loop, with bookkeeping around it. To save memory, a step may be cut into short rows or into several
-# micro-batches. It stays the same step.
+# micro-batches. The step stays the same.
 
 # %%
 short_rows = kitchen.trainer_losses(pairs, ref_logps, steps=steps, row_tokens=64)
@@ -213,7 +213,8 @@ check("step_loss", step_loss)
 # distance is $\mathrm{KL}(\pi^\ast \,\|\, \pi_\theta)$: it stays finite while
 # unsafe mass is left. The other direction is infinite until the last unsafe sentence is gone, so it measures nothing here.
 #
-# **Exercise 3** ●○○ 5 min. Write the distance. Mind the sentences that $\pi^\ast$ never gives, and those that the policy never gives.
+# **Exercise 3** ●○○ 5 min. Write the distance. Mind the sentences that $\pi^\ast$ never gives, and those that the policy never
+# gives.
 
 
 # %%
@@ -272,7 +273,7 @@ assert early10["unsafe"] < early0["unsafe"] and early10["kl"] > early0["kl"] > 0
 
 # %% [markdown]
 # With $\beta = 0.1$ the optimum is ten times sharper: rewards are divided by 0.1, and $\pi^\ast$ sits on a few dozen
-# sentences, some of which the reference hardly ever says. A short run now, and the stored end of one as long as those above:
+# sentences, some of which the reference hardly ever gives. A short run now, and the stored end of one as long as those above:
 
 # %%
 sharp, pairs = optimal_policy(world, 0.1), 1000 if FAST else 10_000
@@ -281,6 +282,8 @@ stored = kitchen.stored_runs()["sharp"]
 first = rows[0]
 kitchen.show_ends({f"{pairs:,} pairs, now": rows, f"{stored['pairs']:,} pairs, stored": stored["rows"]})
 kitchen.show_optima(world, {"β = 0.1": sharp})
+sentences_needed = (sharp.exp().sort(descending=True).values.cumsum(-1) < 0.9).sum(-1) + 1
+assert sentences_needed.max() < 72  # nine tenths of the mass lie on a few dozen of 2,882 sentences
 assert first["kl"] > 3 and rows[-1]["unsafe"] < first["unsafe"]
 assert abs(stored["rows"][0]["kl"] - first["kl"]) < 1e-6  # the stored run began at the same reference
 assert 0.5 < stored["rows"][-1]["kl"] < 1
@@ -288,9 +291,9 @@ assert FAST or rows[-1]["reward"] > first["reward"]
 assert FAST or rows[-1]["kl"] > first["kl"]  # farther from its optimum than the reference
 
 # %% [markdown]
-# The short run has removed the hazards and raised the reward. Yet it stands *farther* from $\pi^\ast$ than the reference. It has
-# lost good sentences with the bad ones, and here each of them weighs a lot. Twelve times as many pairs bring the KL below one
-# nat; with $\beta = 1$ it was hundredths. A small $\beta$ asks for a policy that is far away.
+# The short run has less unsafe mass and more reward than the reference. Yet it stands *farther* from $\pi^\ast$ than the
+# reference. It has lost good sentences with the bad ones, and here each of them weighs a lot. Twelve times as many pairs bring
+# the KL below one nat; with $\beta = 1$ it was hundredths. A small $\beta$ asks for a policy that is far away.
 
 # %% [markdown]
 # ## 5 What no pair mentions
@@ -311,6 +314,7 @@ for beta, delta in ((1.0, 0), (1.0, 10), (0.1, 0), (0.1, 10)):
     _, rows = train_measured(sentences, records, best, beta=beta, delta=delta, **how)
     leaks[f"β = {beta:g}, Δ = {delta}"] = rows
 kitchen.show_leaks(leaks)
+assert all(0.01 < rows[0]["outside"] < 0.03 for rows in leaks.values())  # the reference: about two per cent
 more = 1.3 if FAST else 1.5  # a short run leaks less, and how much depends a little on rounding
 assert all(max(row["outside"] for row in rows) > more * rows[0]["outside"] for rows in leaks.values())
 
@@ -327,7 +331,8 @@ slider(figure, Stops("step", steps, start=steps[-1]))
 # ## 6 All weights, or a few
 #
 # LoRA trains thin matrices beside frozen ones. What does it cost? A distance that is left can be *representation* (the
-# rank has no room for the optimum) or *optimisation* (the same steps do not get there). Comparing several ranks tells.
+# rank, the width of these matrices, leaves no room for the optimum) or *optimisation* (the same steps do not get there).
+# Comparing several ranks tells.
 #
 # So each gets two tasks. The first is to imitate answers drawn from $\pi^\ast$ itself, by maximum likelihood. The second is to
 # learn from pairs as above. The error that the first leaves is mostly representation; the extra error of the second is
@@ -350,6 +355,7 @@ records, own = sentences.sample_records(1000 if FAST else 8000, seed=0), STEADY 
 _, rows = train_measured(sentences, records, optimal_policy(world, 1.0), beta=1.0, delta=10.0, disable_tqdm=True, **own)
 kitchen.show_ends({f"rank 4, {len(records):,} pairs, now": rows})
 assert rows[-1]["unsafe"] < rows[0]["unsafe"]
+assert all(0.005 < row["trained"]["unsafe"] < 0.02 for row in stored["ranks"] if row["rank"])  # a hundredth
 assert all(trained[rank] > rows[0]["kl"] for rank in (1, 4, 16))  # farther from π* than the reference was
 
 # %% [markdown]

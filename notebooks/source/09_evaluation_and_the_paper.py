@@ -36,8 +36,8 @@ runs = shipped("data") / "results" / "household"
 # ## 1 What a count proves
 #
 # An interval says how sure a number is. A *guarantee* is one-sided: harm is at most $u$, and that is wrong with probability
-# $\alpha$ at most. For $n$ independent responses, $k$ of them harmful, Clopper and Pearson (1934) take the $u$ at which so few
-# harmful ones would be a surprise of probability $\alpha$.
+# $\alpha$ at most. For $n$ independent responses, $k$ of them harmful, Clopper and Pearson (1934) take the $u$ at which
+# $k$ harmful ones or fewer would have the probability $\alpha$.
 #
 # **Exercise 1** ●●○ 10 min. Find that rate. The binomial law is all you need.
 
@@ -112,9 +112,9 @@ print({what: f"{count / laps:.1%} of bounds below the truth" for what, count in 
 assert wrong["prompts"] / laps < 0.05 and wrong["responses"] / laps > 0.06
 
 # %% [markdown]
-# **HC-RLHF's rule** hands a policy out only if its bound is below a limit. Else the answer is "no solution". Here are six
-# margins against a limit of 5 %. Who tries six policies has six chances to be lucky, so each is held to a risk of
-# $\alpha / 6$ first, then $\alpha / 5$, and so on from the surest (Holm, 1979).
+# **HC-RLHF's rule** releases a policy only if its bound is below a limit. Otherwise the answer is "no solution". Here are six
+# margins against a limit of 5 %. Six policies have six chances to be lucky. So the surest one is held to a risk of
+# $\alpha / 6$, the next to $\alpha / 5$, and so on until one fails (Holm, 1979).
 
 # %%
 stored = stored_results()
@@ -159,8 +159,9 @@ def cohen_kappa(counts):
 check("cohen_kappa", cohen_kappa)
 
 # %% [markdown]
-# The scorer's cues were written with half of the rows in sight. These are the other half: agreement with people of our scorer,
-# and of the labels that come with the files, which GPT-4 gave. Under each $\kappa$ stand the counts, people's label first.
+# The scorer's cues were written with half of the rows in sight. This is the other half. It shows how well our scorer
+# agrees with people, and how well the labels do that come with the files; GPT-4 gave those. Under each $\kappa$ stand the
+# counts, people's label first.
 
 # %%
 refused = {}
@@ -380,7 +381,7 @@ assert FAST or (costs["SafeRLHF"]["networks"] == 6 and costs["SafeRLHF"]["second
 #
 # On a language model it costs a pass for every token. Here is what training the household model took: the same pairs, the same
 # number of steps a training, a process of its own for each method. SACPO trains twice, C-DPO once a round of its dual loop.
-# The seconds are the processor's and were stored, for other machines have others.
+# The seconds are the processor's. They were stored, because they differ from machine to machine.
 
 # %%
 trained = language_model_costs()

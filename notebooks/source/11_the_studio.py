@@ -52,9 +52,9 @@ assert sums_to_one(0, 8) < 1e-8
 # - \frac{\text{false alarms}}{\text{runs on the right code}}\Big)
 # $$
 #
-# Three rules keep it honest. A fault spares what the claim asks whatever the seed: a case written down beforehand is an
-# example, not a claim. A claim that raises has caught nothing, for a ledger wants a number. The claims of the ledger do
-# not work in here: write your own.
+# Three rules keep it honest. A question that the claim asks in the same way for every seed is not touched by a fault: a case
+# written down beforehand is an example, not a claim. A claim that raises an error has caught nothing, because a ledger needs a
+# number. The claims of the ledger do not work in here: write your own.
 
 # %%
 found = forge("forge_optimum", sums_to_one)
@@ -120,8 +120,8 @@ check("forge_algorithm", my_algorithm)
 # %% [markdown]
 # ## 2 The red pen
 #
-# Below is a report on stored runs of notebook 08. Its numbers are computed from the stored samples and logs, and each of them is
-# what it says. Still, five sentences are flawed: what they say is false, or it does not follow. The others are sound.
+# Below is a report on stored runs of notebook 08. Its numbers are computed from the stored samples and logs, and all of them are
+# right. Still, five sentences are flawed: what they say is false, or it does not follow. The others are sound.
 #
 # Another seed draws another report. Your instructor may give you one of your own.
 
@@ -154,7 +154,7 @@ assert max(about.seeds("harm")) < min(about.seeds("harm", "dpo-helpful"))
 # - \frac{\text{false alarms}}{n - k}\Big) .
 # $$
 #
-# So who marks everything has nothing.
+# So marking every sentence earns nothing.
 
 
 # %%
@@ -178,7 +178,7 @@ check("red_pen", my_marks)
 # ## 3 Reproduce and defend
 #
 # First a sweep of your own, on the six answers: SafeDPO at each margin, and plain DPO, on sampled pairs, once for each seed.
-# Change what you like. Harm is in percent; help has the reference at 0 and plain DPO at 10, as in the paper.
+# Change what you like. Harm is in percent. On the scale of help the reference has 0 and plain DPO 10, as in the paper.
 
 # %%
 sweep = own_sweep((0, 2, 5), seeds=3, pairs=400, steps=20)
@@ -199,17 +199,18 @@ print(sweep.row(5)["helpfulness"].why)
 assert printed.value("SafeDPO", "harmless ratio") == 96.87
 
 # %% [markdown]
-# Now a page of text. In it every number is a placeholder, a name of `sweep.values` in braces with the digits to show. Who runs
-# the sweep again gets the page again, with the new numbers. A number typed by hand would stay behind, so it is refused. Years may
-# be typed, and the numbers of sections, tables and notebooks.
+# Now a page of text. In it every number is a placeholder, a name of `sweep.values` in braces with the digits to show. Whoever
+# runs the sweep again gets the page again, with the new numbers. A number typed by hand would stay behind, so it is refused.
+# Years may be typed, and the numbers of sections, tables and notebooks.
 
 # %%
 print(typed_by_hand("Notebook 11, 2026: harm fell to 2.1 %, a third of what it was, over {seeds} seeds."))
 
 # %% [markdown]
-# **Exercise 4** ●●○ 30 min. Write the page, for a reader who has not seen this notebook: what was run, what came out beside what, how
-# far the seeds are apart, what was not shown. `page(text, sweep, {"name": function})` adds a value that a function computes from
-# the others, for example a difference. With a run of a language model, `safedpo.evaluate.paper.own_cells` makes its row.
+# **Exercise 4** ●●○ 30 min. Write the page, for a reader who has not seen this notebook: what was run, which results are compared,
+# how far the seeds are apart, and what was not shown. `page(text, sweep, {"name": function})` adds a value that a function
+# computes from the others, for example a difference. With a run of a language model, `safedpo.evaluate.paper.own_cells` makes
+# its row.
 #
 # The checker knows six rules: nothing typed, every placeholder with a source, at least six values in sixty words, harm and help of
 # two policies, the range of the seeds, how much was run. Whether the page is *good*, a person must say.

@@ -192,7 +192,7 @@ check("reward_gradient", reward_gradient)
 # = \beta \, \log \sum_y \pi_{\mathrm{ref}}(y) \, e^{(r(y) - \lambda c(y)) / \beta} + \lambda d .
 # $$
 #
-# This **dual function** is an upper bound of what a policy within the limit can reach, for every $\lambda$ (*weak duality*).
+# This **dual function** is an upper bound on what a policy within the limit can reach, for every $\lambda$ (*weak duality*).
 # It is convex, and its slope is the limit minus the expected cost of the policy that attains the maximum. Where
 # some policy stays strictly within the limit (*Slater's condition*), the least bound is attained (*strong duality*), and
 # either the limit is met exactly or its price is 0 (*complementary slackness*). The price says what one more unit of limit is

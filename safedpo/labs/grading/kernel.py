@@ -138,13 +138,14 @@ def _take_requests(application) -> None:
         reply: dict = {"status": "ok", "execution_count": 0, "payload": [], "user_expressions": {}}
         try:
             asked, changed = json.loads(code.removeprefix(JUDGE)), back()
-            told = judge(shell.user_ns, asked["asked"], seed=asked["seed"]) if asked["asked"] else committed()
-            if asked["asked"] and (during := back()):  # while it was judged: then nothing of it can be believed
+            verdicts = judge(shell.user_ns, asked["asked"], seed=asked["seed"])
+            if during := back():  # while it was judged: then nothing of it can be believed
                 message = f"the answer changes {during[0]} while it is judged; compute the values"
-                told = [verdict | {"points": 0, "message": message} for verdict in told]
+                verdicts = [verdict | {"points": 0, "message": message} for verdict in verdicts]
+            told = verdicts if asked["asked"] else committed()
             write(Path(asked["file"]), dump({"told": told, "changed": changed}), encoding="utf-8")
         except BaseException as error:  # an interrupt among them: the answer does not return
-            reply |= {"status": "error", "ename": type(error).__name__, "evalue": str(error), "traceback": []}
+            reply.update(status="error", ename=type(error).__name__, evalue=str(error), traceback=[])
         return reply
 
     kernel.do_execute = execute

@@ -1,5 +1,8 @@
 """An answer that calls the kit is noticed; what it is handed, and its own code, it may call."""
 
+import sys
+import threading
+
 import pytest
 import torch
 
@@ -49,3 +52,29 @@ def test_a_profile_that_was_set_before_is_set_again():
     before = sys.getprofile()
     watched(lambda: 1)()
     assert sys.getprofile() is before
+
+
+def test_a_thing_that_is_handed_over_may_use_a_library_that_calls_it_back():
+    """Of notebook 09: an evaluation finds its bound with SciPy's root finder."""
+    exercise = find("evaluation_is_broken")
+    answer = watched(lambda evaluate: evaluate([["safe"], ["unsafe"]], 0.05)[1], "evaluation_is_broken")
+    assert all(0 <= answer(*case) <= 2 for case in exercise.cases[:3])
+
+
+def test_taking_the_watch_off_and_a_thread_are_noticed():
+    right = find("dpo_loss").right
+
+    def unwatched(*arguments):
+        sys.setprofile(None)
+        return right(*arguments)
+
+    def in_a_thread(*arguments):
+        values = []
+        thread = threading.Thread(target=lambda: values.append(right(*arguments)))
+        thread.start()
+        thread.join()
+        return values[0]
+
+    for answer in (unwatched, in_a_thread):
+        with pytest.raises(CallsTheKit, match="write the computation yourself"):
+            watched(answer)(*find("dpo_loss").cases[0])
