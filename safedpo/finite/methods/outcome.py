@@ -16,6 +16,7 @@ from torch import Tensor
 
 from safedpo.errors import UserError
 from safedpo.finite.fit import DivergedError, NotConvergedError, fit, one_thread
+from safedpo.finite.methods.checked import checked
 from safedpo.finite.pair_table import PairTable
 from safedpo.finite.pairs import Pairs
 from safedpo.finite.slopes import Slope
@@ -96,6 +97,7 @@ def squared(beta: float) -> Shape:
     return Shape(1 / beta, 2.0)
 
 
+@checked
 def step_size(world: FiniteWorld, pairs: Pairs, curvature: float) -> float:
     """1 / L: L is `curvature` times the largest eigenvalue of the pair graph's weighted Laplacian.
 
@@ -110,6 +112,7 @@ def step_size(world: FiniteWorld, pairs: Pairs, curvature: float) -> float:
     return 1 / (curvature * torch.linalg.eigvalsh(laplacian).max().item())
 
 
+@checked
 def cautious_step(world: FiniteWorld, pairs: Pairs, curvature: float) -> float:
     """1 / (2 `curvature` w), w the largest total weight of the pairs at one answer: for losses that see more than gaps.
 

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from safedpo.finite.fit import NotConvergedError
+from safedpo.finite.methods.checked import checked
 from safedpo.finite.methods.expected_cost.dual import best_multiplier, check_limit
 from safedpo.finite.methods.expected_cost.lagrangian import relabel
 from safedpo.finite.methods.learned import learned_world
@@ -13,6 +14,7 @@ from safedpo.finite.pairs import Pairs
 from safedpo.finite.world import FiniteWorld
 
 
+@checked
 def prompt_multipliers(world: FiniteWorld, beta: float, limit: float) -> Tensor:
     """lambda_x for each prompt, (P,): the least price at which that prompt's own expected cost is within `limit`.
 
@@ -29,6 +31,7 @@ def prompt_multipliers(world: FiniteWorld, beta: float, limit: float) -> Tensor:
     return torch.tensor(found, dtype=torch.float64)
 
 
+@checked
 def repo(
     world: FiniteWorld,
     pairs: Pairs,
@@ -76,6 +79,7 @@ def repo(
     raise NotConvergedError("RePO's loop over prices", rounds, still, tolerance)
 
 
+@checked
 def repo_optimum(world: FiniteWorld, *, beta: float, limit: float = 0.0) -> Tensor:
     """pi_ref exp((r - lambda_x c) / beta) / Z, (P, A), with each prompt's least price [derived].
 
