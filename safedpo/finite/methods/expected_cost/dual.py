@@ -23,13 +23,16 @@ SAFE_RLHF_MAX = 5.0  # Safe RLHF keeps lambda at or below 5
 class InfeasibleLimitError(UserError):
     """No policy of the family brings the expected cost strictly below `limit`; the best attainable is `best`.
 
-    `worst` says which prompt costs most even so; `why` where the limit comes from, if not from the caller.
+    `worst` says which prompt costs most even so; `why` where the limit comes from, if not from the caller; `at` the
+    price that attains the best.
     """
 
-    def __init__(self, method: str, limit: float, best: float, worst: str = "", why: str = ""):
+    def __init__(
+        self, method: str, limit: float, best: float, worst: str = "", why: str = "", at: str = "only as lambda grows"
+    ):
         super().__init__(
             f"{method}: the expected cost cannot be held at or below {limit:.6g}{why}: the best attainable is "
-            f"{best:.6g} (and only in the limit of lambda{worst}); choose a limit above it"
+            f"{best:.6g} ({at}{worst}); choose a limit above it"
         )
         self.limit, self.best, self.worst = limit, best, worst
 
@@ -184,8 +187,11 @@ def safe_rlhf_multiplier(world: FiniteWorld, beta: float, limit: float) -> float
     def excess(lam: float) -> float:
         return expected_cost(world, safe_rlhf_policy(world, lam, beta)).item() - limit
 
-    if excess(SAFE_RLHF_MAX) > 0:
-        raise InfeasibleLimitError("Safe RLHF", limit, excess(SAFE_RLHF_MAX) + limit)
+    costs = expectation(safe_rlhf_policy(world, SAFE_RLHF_MAX, beta), world.cost)  # each prompt's, at most its limit
+    if costs.mean() > limit:
+        worst = f"; there prompt {int(costs.argmax())} costs {costs.max().item():.6g}"
+        at = f"at lambda = {SAFE_RLHF_MAX:g}, its largest"
+        raise InfeasibleLimitError("Safe RLHF", limit, costs.mean().item(), worst, at=at)
     return _root(lambda lam: -excess(lam))
 
 
