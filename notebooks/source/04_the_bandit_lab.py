@@ -202,6 +202,7 @@ counted, exact = (
     bandit.shares_under_noise(law, law.weight),
 )
 print(f"counted {counted}, exact {exact}")
+assert exact == [0.91, 0.073, 0.01] and 4.9e8 < 1 / math.erfc(6 / math.sqrt(2)) < 5.1e8  # what the text above says
 assert all(abs(a - b) < 6 * math.sqrt(b * (1 - b) / n) for a, b in zip(counted, exact, strict=True))
 
 # %% [markdown]
