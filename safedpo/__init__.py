@@ -22,6 +22,7 @@ Importing this package is instant: torch is imported when a name that needs it i
 
 import importlib
 import os
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 # The warning about forked tokenizers would reach every notebook; nothing here tokenizes in worker processes.
@@ -66,11 +67,21 @@ _HOME = {
 __all__ = [*_HOME, "__version__"]
 
 
-def __getattr__(name):
-    if name not in _HOME:
-        raise AttributeError(f"module 'safedpo' has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+def names_on_demand(package: str, home: Mapping[str, str]) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
+    """A package's `__getattr__` and `__dir__`: each name is imported from its home, a module below, when it is first used.
+
+    Example:
+        >>> on_demand, listed = names_on_demand("safedpo", {"Record": "records"})
+        >>> on_demand("Record").__module__.startswith("safedpo.records"), listed()
+        (True, ['Record'])
+    """
+
+    def get(name: str) -> object:
+        if name not in home:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(f"{package}.{home[name]}"), name)
+
+    return get, lambda: sorted(home)
 
 
-def __dir__():
-    return sorted(__all__)
+__getattr__, __dir__ = names_on_demand(__name__, _HOME)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import safedpo
+from tests.sparing import slow_but
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "safedpo"
@@ -79,7 +80,10 @@ def test_the_core_stands_on_torch_alone():
         assert {".".join(n.split(".")[:2]) for n in found} <= ours
 
 
-@pytest.mark.parametrize("module", MODULES)
+LENGTHY = "safedpo.lm.sentences.measured"  # its examples train
+
+
+@pytest.mark.parametrize("module", slow_but([name for name in MODULES if name != LENGTHY], MODULES))
 def test_every_module_imports_and_its_examples_run(module, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # an example that names a folder leaves none in the tree
     result = doctest.testmod(

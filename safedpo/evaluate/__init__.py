@@ -15,8 +15,9 @@ paper        the paper's tables and figures beside what was reproduced here
 Names are imported when they are first used: what was measured can be read without the libraries that measure.
 """
 
-import importlib
 from typing import TYPE_CHECKING
+
+from safedpo import names_on_demand
 
 if TYPE_CHECKING:  # the same names for type checkers and editors
     from safedpo.evaluate.generation import Decoding as Decoding
@@ -52,12 +53,4 @@ _HOME = {
 }
 __all__ = [*_HOME]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = names_on_demand(__name__, _HOME)

@@ -10,8 +10,9 @@
 Names are imported when they are first used.
 """
 
-import importlib
 from typing import TYPE_CHECKING
+
+from safedpo import names_on_demand
 
 if TYPE_CHECKING:  # the same names for type checkers and editors
     from safedpo.lm.logprobs import plain_response_logps as plain_response_logps
@@ -71,12 +72,4 @@ _HOME = {
 }
 __all__ = [*_HOME]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = names_on_demand(__name__, _HOME)

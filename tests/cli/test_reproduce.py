@@ -13,6 +13,7 @@ from safedpo.records import as_row, read_records
 from tests.cli.command import safedpo  # noqa: F401  (fixture)
 from tests.cli.test_cli import mistake  # noqa: F401  (fixture)
 from tests.evaluate.paper.reproduce.made import stand_ins
+from tests.sparing import slow_but
 from tests.stop_at import StopAt
 
 CAPS = ("--max-steps", 3, "--limit", 6, "--max-new-tokens", 6)
@@ -27,7 +28,7 @@ def options(given: dict) -> list[str]:
     return [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", value)]
 
 
-@pytest.mark.parametrize("tier", TIERS)
+@pytest.mark.parametrize("tier", slow_but(["24gb"], list(TIERS)))
 def test_the_plan_names_every_command_and_starts_nothing(safedpo, tmp_path, tier):  # noqa: F811
     code, out, err = safedpo("reproduce", "--tier", tier, "--output-dir", tmp_path / "r", "--json", tmp_path / "p.json")
     assert code == 0 and not err and "Nothing was started" in out and not (tmp_path / "r").exists()

@@ -164,6 +164,7 @@ def kept_or_sampled(kept: Path):
     return lambda: _kept(kept, asked, decoding) or again
 
 
+@pytest.mark.slow
 def test_every_shipped_file(tmp_path, monkeypatch):
     home = tmp_path / "data"
     shutil.copytree(shipped("data"), home)

@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakSet
 
 import pytest
+from tqdm import tqdm
 
 from safedpo.cli import main
 from safedpo.errors import UserError
@@ -43,6 +45,8 @@ class Cage:
         monkeypatch.syspath_prepend(folder)
         monkeypatch.chdir(folder)
         monkeypatch.setattr(socket.socket, "connect", lambda _, address: self.asked.append(address))
+        # A bar that an earlier test left open would move ours a line down, which steers the terminal.
+        monkeypatch.setattr(tqdm, "_instances", WeakSet())
 
     def attempt(self, work: Callable[[], object]) -> Outcome:
         """Do `work`; fails the test if it hangs, executes the canary, asks for an address, or ends in anything but a sentence."""

@@ -6,8 +6,9 @@ answer; `reference` loads its trained weights. `enumeration` turns prompts, answ
 `FiniteWorld`: the only door between the two worlds. `measured` trains a policy and measures its distance to the optimum.
 """
 
-import importlib
 from typing import TYPE_CHECKING
+
+from safedpo import names_on_demand
 
 if TYPE_CHECKING:  # the same names for type checkers and editors
     from safedpo.lm.sentences.enumeration import Sentences as Sentences
@@ -31,8 +32,4 @@ _HOME = {
 }
 __all__ = [*_HOME]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__, __dir__ = names_on_demand(__name__, _HOME)

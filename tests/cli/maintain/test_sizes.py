@@ -48,6 +48,7 @@ def test_one_cell_comes_out_again():
         assert again[name] == pytest.approx(stored[name], rel=0.02), name
 
 
+@pytest.mark.slow
 def test_what_is_measured_is_kept_and_other_settings_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("safedpo.cli.maintain.sizes.WIDTHS", (64,))
     monkeypatch.setattr("safedpo.cli.maintain.sizes.DELTAS", (0.0,))

@@ -357,6 +357,7 @@ def test_the_defaults_of_command_and_settings_are_those_of_the_recipe():
     assert all(getattr(settings, name) == value for name, value in recipe.items() if name != "max_pairs")
 
 
+@pytest.mark.slow
 def test_the_command_makes_the_folder_and_prints_the_table(safedpo, model, data, prompts, tmp_path):
     home = tmp_path / "sweep"
     typed = f"--deltas 0,10 --seeds 2 --budgets 4,8 --samples 1 --max-new-tokens 4 --dtype float32 --model {model} --data {data}"

@@ -62,6 +62,7 @@ def test_right_and_wrong_stand_side_by_side_and_the_mistake_is_named(tmp_path):
     assert "not defined" in message(graded, "dpo_gradient") and message(graded, "dpo_loss") != "right"
 
 
+@pytest.mark.slow
 def test_an_answer_fitted_to_the_shown_numbers_is_caught_by_drawn_ones(tmp_path):
     table = """
 from safedpo.labs.checks.nb01 import COLUMNS
@@ -109,6 +110,7 @@ def test_a_notebook_that_misbehaves_is_graded_as_what_it_is(tmp_path, cell, inci
     assert points(graded)["dpo_loss"] == (1 if survived else 0)
 
 
+@pytest.mark.slow
 def test_a_student_may_write_beside_the_notebook_and_delete_and_rename_cells(tmp_path):
     book = nbformat.v4.new_notebook(
         cells=[

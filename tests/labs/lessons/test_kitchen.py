@@ -8,6 +8,7 @@ from safedpo.finite import unsafe_mass
 from safedpo.labs.lessons.kitchen import KINDS, along, by_kind, listed
 
 
+@pytest.mark.slow
 def test_the_bars_add_up_each_answer_once_and_the_hazards_are_the_unsafe_mass():
     _, sentences, world = listed()
     figure, sentence = by_kind(sentences, 1.0, prompt=1)

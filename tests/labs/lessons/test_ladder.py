@@ -24,6 +24,7 @@ from safedpo.lm.models.memory import memory_estimate
 from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
 from safedpo.records import read_records
 from safedpo.show import explorer
+from tests.sparing import slow_but
 from tests.stop_at import StopAt
 
 
@@ -92,7 +93,7 @@ def test_the_numbers_are_those_of_the_memory_estimate_and_of_the_arithmetic():
         assert tier.minutes == pytest.approx(arithmetic / tier.rate / 60)
 
 
-@pytest.mark.parametrize("run", ["24gb", "80gb"])
+@pytest.mark.parametrize("run", slow_but(["24gb"], ["24gb", "80gb"]))
 def test_what_the_plan_says_is_of_the_settings_that_are_run(monkeypatch, gpu, run, tmp_path):
     """The settings that `train` gets, put into the memory estimate by hand: the number that "look" prints."""
     gpu(90)
@@ -194,7 +195,7 @@ def test_the_t4_tier_is_a_sweep_that_resumes_and_feeds_the_explorer(gpu, stand_i
     assert "run this cell again and it goes on" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("run, gigabytes", [("24gb", 24), ("80gb", 85)])
+@pytest.mark.parametrize("run, gigabytes", [("24gb", 24), pytest.param("80gb", 85, marks=pytest.mark.slow)])
 def test_a_7b_tier_is_a_capped_run_that_resumes_and_is_then_left_alone(gpu, stand_in, run, gigabytes, capsys):
     gpu(gigabytes)
     small = stand_in | {"template": "auto", "batch_size": 2, "gradient_accumulation_steps": 1, "max_steps": 3}
@@ -212,6 +213,7 @@ def test_a_7b_tier_is_a_capped_run_that_resumes_and_is_then_left_alone(gpu, stan
     assert "holds a finished run; it is left as it is" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_drive_that_goes_away_in_the_middle_is_said_and_what_was_computed_is_kept(gpu, stand_in, monkeypatch):
     """Colab's Drive is a mounted network folder: when the runtime is cut off, writing there fails from then on."""
     gpu(24)

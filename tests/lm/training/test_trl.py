@@ -106,6 +106,7 @@ def assert_same_gradients(a, b):
             )
 
 
+@pytest.mark.slow
 def test_with_delta_0_and_the_helpful_rule_ten_steps_are_trls(records, tmp_path):
     mine, theirs = Gradients(), Gradients()
     losses = ours(records, "helpful", tmp_path / "a", mine, delta=0.0)
