@@ -46,6 +46,7 @@ safer = safer_by_cost(world, pairs)  # with "safer" labels that follow Bradley-T
 # %%
 three = random_world(7, prompts=3, answers=5)
 done = METHODS["RePO"](three, population(three), beta=beta, seed=0, limit=0.1, models=three, samples=None)
+ran = {"RePO": done}  # one run of each method of this field; section 7 counts what they used
 spent, far = expectation(done.logps, three.cost), tv(done.logps, OPTIMA["RePO"](three, beta=beta, limit=0.1))
 print(f"costs {spent.numpy().round(3)} at the limit 0.1; TV to its optimum at most {far.max():.3f}")
 assert (spent < 0.1 + 0.1).all() and far.max() < 0.05
@@ -114,7 +115,7 @@ loops = {
 }
 for name, own in loops.items():
     models = {} if name == "PeCAN" else {"models": world}
-    done = METHODS[name](world, safer, beta=beta, seed=0, limit=limit, **own, **models)
+    ran[name] = done = METHODS[name](world, safer, beta=beta, seed=0, limit=limit, **own, **models)
     used, far = done.costs, tv(done.logps, aim).item()
     print(
         f"{name:8} TV to C-DPO's optimum {far:.3f}; {used.tables} tables, {used.samples:,} samples, {used.steps:,} steps"
@@ -158,6 +159,9 @@ for name, own in (("SafeDPO", {}), ("C-DPO", {"limit": -0.3}), ("DPO-helpful", {
         f"{name:12} mean {test.mean:+.3f}, at most {test.bound:+.3f} with 95 %: {'passes' if test.passed else 'no solution'}"
     )
     assert test.passed == (name != "DPO-helpful")
+ran["HC-RLHF"] = done = METHODS["HC-RLHF"](world, pairs, beta=beta, seed=0, limit=0.0, steps=100)
+print(f"HC-RLHF hands out a policy: expected cost {expected_cost(world, done.logps).item():+.3f}, limit 0")
+assert expected_cost(world, done.logps) < 0 and done.history[-1]["bound"] <= 0
 assert ledger_row("method-hc-rlhf").holds
 
 # %% [markdown]
@@ -303,9 +307,9 @@ assert all(ledger_row(claim).holds for claim in ("method-stable-po", "method-apo
 # %%
 
 four = random_world(5, prompts=4, answers=2)
-ended = {
-    sign: METHODS["B-DPO"](four, population(four), beta=1.0, seed=0, sign=sign, tolerance=1.0).logps for sign in (1, -1)
-}
+b_dpo = {sign: METHODS["B-DPO"](four, population(four), beta=1.0, seed=0, sign=sign, tolerance=1.0) for sign in (1, -1)}
+ended = {sign: one.logps for sign, one in b_dpo.items()}
+ran |= {"Stable PO": stable, "APO": apo, "B-DPO": b_dpo[1]}
 print("information of prompt and answer:", pointwise_information(four)[:, 0].numpy().round(2))
 print("the two signs end", tv(ended[1], ended[-1]).numpy().round(3), "apart")
 assert tv(ended[1], ended[-1]).max() > 0.01 and ledger_row("method-b-dpo").holds
@@ -354,6 +358,16 @@ done = METHODS["Cat-DPO"](
 for step in done.history[:8]:
     print(f"margins {step['least']:.2f} to {step['most']:.2f}: unsafe mass {step['unsafe_mass']:.1e}")
 assert len(done.history) > 2 and done.history[-1]["unsafe_mass"] < 0.002 and ledger_row("method-cat-dpo").holds
+
+# %% [markdown]
+# What one run of each method used, counted. (These runs aim at different things: a count is no rank. Where reward and cost
+# were given, their two tables and their labels are not in it.)
+
+# %%
+ran |= {"BSO": METHODS["BSO"](world, pairs, beta=beta, seed=0, delta=5.0, steps=1000), "Cat-DPO": done}
+assert tv(ran["BSO"].logps, OPTIMA["BSO"](world, beta=beta)).item() < 1e-3 and ran.keys() == WIDER | {"C-DPO"}
+assert all(one.costs.samples == 0 for one in (ran["BSO"], stable, apo))  # pairs alone
+methods.counted(ran)
 
 # %% [markdown]
 # ## 8 Where each one ends, and why
