@@ -34,12 +34,16 @@ class DivergedError(UserError):
 
 
 class NotConvergedError(UserError):
-    """After the last step the gradient norm of some run is above the tolerance that was asked for."""
+    """After the last step the gradient norm of some run is above the tolerance that was asked for.
 
-    def __init__(self, run: str, steps: int, gradient_norm: float, tolerance: float):
+    A loop over rounds of training stops by another number, which `loop` names.
+    """
+
+    def __init__(self, run: str, steps: int, gradient_norm: float, tolerance: float, *, loop: str = ""):
+        each, what, other = ("rounds", loop, "tolerance") if loop else ("steps", "gradient norm", "lr")
         super().__init__(
-            f"{run} has not converged after {steps} steps: its gradient norm is {gradient_norm:.3g}, above "
-            f"{tolerance:.3g}; use more steps or another lr, and do not read its policy as an optimum"
+            f"{run} has not converged after {steps} {each}: its {what} is {gradient_norm:.3g}, above {tolerance:.3g}; "
+            f"use more {each} or another {other}, and do not read its policy as an optimum"
         )
         self.gradient_norm, self.tolerance = gradient_norm, tolerance
 

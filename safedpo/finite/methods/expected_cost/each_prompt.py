@@ -72,7 +72,7 @@ def repo(
                 source = "after arXiv 2410.19933 (the loop is derived)"
                 return Outcome("RePO", logps, costs, source, norm, lam.mean().item(), tuple(history), models)
             lam = moved
-    raise NotConvergedError("RePO's loop over prices", rounds, still, tolerance)
+    raise NotConvergedError("RePO's loop over prices", rounds, still, tolerance, loop="last step over eta")
 
 
 @checked

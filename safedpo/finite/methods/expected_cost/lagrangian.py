@@ -105,7 +105,7 @@ def c_dpo(
                 source = "arXiv 2403.02475 (derived)"
                 return Outcome("C-DPO", logps, costs, source, norm, lam, tuple(history), models)
             lam = moved
-    raise NotConvergedError(f"C-DPO's dual loop at eta={eta:.3g}", rounds, still, tolerance)
+    raise NotConvergedError(f"C-DPO's dual loop at eta={eta:.3g}", rounds, still, tolerance, loop="last step over eta")
 
 
 @checked

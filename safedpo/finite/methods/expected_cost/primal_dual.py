@@ -63,7 +63,8 @@ def pd_dpo(
             if abs(moved - lam) / eta <= tolerance:
                 return Outcome("PD-DPO", logps, costs, "arXiv 2510.05703 (derived)", norm, lam, tuple(history))
             lam = moved
-    raise NotConvergedError(f"PD-DPO's loop over lambda (now {lam:.3g})", rounds, abs(unsafe - limit), tolerance)
+    off, title = abs(unsafe - limit), f"PD-DPO's loop over lambda (now {lam:.3g})"
+    raise NotConvergedError(title, rounds, off, tolerance, loop="distance to the limit")
 
 
 @checked

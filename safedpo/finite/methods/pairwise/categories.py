@@ -73,7 +73,7 @@ def cat_dpo(
             if rate.max() <= target:
                 return Outcome("Cat-DPO", logps, costs, SOURCE, norm, None, tuple(history))
             delta = category_step(delta, rate, target, eta)
-    raise NotConvergedError("Cat-DPO's loop over margins", rounds, rate.max().item(), target)
+    raise NotConvergedError("Cat-DPO's loop over margins", rounds, rate.max().item(), target, loop="largest rate")
 
 
 def _checked(world: FiniteWorld, categories: Tensor | None) -> Tensor:
