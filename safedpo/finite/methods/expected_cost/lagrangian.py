@@ -196,6 +196,7 @@ def _estimate(models: FiniteWorld, logps: Tensor, samples: int | None, draw: tor
     return models.cost.gather(1, answers).mean().item()
 
 
+@checked
 def policy_gradient(
     models: FiniteWorld,
     logps: Tensor,
