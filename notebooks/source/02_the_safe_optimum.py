@@ -243,7 +243,7 @@ slider(lambda beta, c: fined(world, beta, c), Stops("β", betas, start=0.5), Sto
 
 # %%
 def needed_penalty(log_z_safe, log_z_unsafe, beta, tau):
-    """The least C >= 0 with TV <= τ. All four are numbers; the partition functions come as logarithms."""
+    """The least C >= 0 with TV <= τ. All four are numbers; Z_s and Z_u come as logarithms."""
     ### BEGIN SOLUTION
     return max(0.0, beta * (log_z_unsafe - log_z_safe + math.log((1 - tau) / tau)))
     ### END SOLUTION

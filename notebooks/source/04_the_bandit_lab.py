@@ -197,11 +197,10 @@ check("t_under_noise", t_under_noise)
 n, rate, mixed = 100_000, 0.1, bandit.two_answers(0.3)  # one safe and one unsafe answer; p = 0.3
 drawn = bandit.with_wrong_bits(sample_pairs(mixed, n, seed=0), rate, seed=1).transform()
 law = flip_bits(population(mixed), rate).transform()  # the package's exact law of the same data
-counted, exact = (
-    bandit.shares_under_noise(drawn, torch.full((len(drawn),), 1 / n)),
-    bandit.shares_under_noise(law, law.weight),
-)
+weights = torch.full((len(drawn),), 1 / n), law.weight
+counted, exact = map(bandit.shares_under_noise, (drawn, law), weights)
 print(f"counted {counted}, exact {exact}")
+assert exact == [0.91, 0.073, 0.01] and 4.9e8 < 1 / math.erfc(6 / math.sqrt(2)) < 5.1e8  # what the text above says
 assert all(abs(a - b) < 6 * math.sqrt(b * (1 - b) / n) for a, b in zip(counted, exact, strict=True))
 
 # %% [markdown]

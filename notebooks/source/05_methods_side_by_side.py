@@ -83,9 +83,9 @@ assert rising(best_multiplier(world, beta, limit) for limit in (0.4, 0.0, -0.4, 
 methods.dual_by_price(world, beta, limits=(0.4, 0.0, -0.4, -0.8))
 
 # %% [markdown]
-# **Exercise 1** ●○○ 5 min. One step of the loop: raise the price where the estimated cost is above its limit, lower it where it
-# is below, never under 0. Return the new price, and how far it moved over $\eta$: the loop may stop when *that* is
-# small.
+# **Exercise 1** ●○○ 5 min. One step of the loop: raise the price where the estimated cost is above its limit, lower it where
+# it is below, never under 0 (a step cut off at the edge is called *projected*). Return the new price, and how far it moved
+# over $\eta$: the loop may stop when *that* is small.
 
 
 # %%
@@ -143,7 +143,8 @@ methods.rounds(exact)
 
 # %% [markdown]
 # There are two ways to ask for too much: a limit that no policy stays below, and a step so long that the loop swings for
-# ever. With $\eta < 2 / \sup g''$ it never does. Both raise an error instead of returning a policy.
+# ever. With $\eta < 2 / \sup g''$, the largest curvature of the dual, it never does. Both raise an error instead of returning
+# a policy.
 
 # %%
 half = FiniteWorld(torch.tensor([[0.5, 0.5]]).log(), [[0.0, 0.0]], torch.tensor([[False, True]]))
@@ -162,9 +163,9 @@ assert ledger_row("dual-hard-limit").holds and ledger_row("cdpo-to-safedpo").hol
 # %% [markdown]
 # ## 3 Safe RLHF: another optimum
 #
-# Safe RLHF learns reward and cost too, then climbs with policy gradients. An **advantage** says how far an answer is above
-# what the policy reaches on average: $A_r$ in reward, $A_c$ in cost. The method climbs along
-# $(A_r - \lambda A_c)/(1 + \lambda)$, while the KL term stays $-\beta\,\mathrm{KL}$.
+# Safe RLHF learns reward and cost too, then climbs with **policy gradients**: it draws answers from the policy and makes the
+# better ones likelier. An **advantage** says how far an answer is above what the policy reaches on average: $A_r$ in reward,
+# $A_c$ in cost. The method climbs along $(A_r - \lambda A_c)/(1 + \lambda)$, while the KL term stays $-\beta\,\mathrm{KL}$.
 #
 # **Predict.** With the same $\lambda$, where does it end, compared with C-DPO?
 
@@ -201,7 +202,8 @@ def same_price(lam):
 slider(same_price, Stops("λ", [0, 0.1, 0.2, 0.35, 0.5, 0.7, 1, 1.5, 2, 3, 4, 5], start=1))
 
 # %% [markdown]
-# Here is the method itself, with learned models and fresh samples at every step. Its $\lambda$ moves by
+# Here is the method itself, with learned models and fresh samples at every step. Two **critics** estimate those averages, one
+# of reward and one of cost. Its $\lambda$ moves by
 # $\log\lambda \leftarrow \log\lambda + \eta(\hat J_c - d)\lambda$, up to 5 at most:
 
 # %%
@@ -282,9 +284,10 @@ assert ledger_row("constraint-ladder").holds and ledger_row("method-repo").holds
 # %% [markdown]
 # ## 6 The Pareto figure
 #
-# Every method has its own curve. The first slider picks the method, the second moves along its own parameter. Helpfulness
-# is upwards, harm to the right (logarithmic; the left edge is "none"). These are exact optima, so the figure compares
-# *aims*. P-SACPO, MODPO, BFPO and SEE-DPO are defined in notebook 10.
+# A **Pareto figure** plots two aims against each other. A method is on its front if no other one is better in one aim without
+# being worse in the other. Every method has its own curve. The first slider picks the method, the second moves along its own
+# parameter. Helpfulness is upwards, harm to the right (logarithmic; the left edge is "none"). These are exact optima, so the
+# figure compares *aims*. P-SACPO, MODPO, BFPO and SEE-DPO are defined in notebook 10.
 
 # %%
 points, star = methods.trade_offs(world, beta), (0.0, expected_reward(world, optimal_policy(world, beta)).item())

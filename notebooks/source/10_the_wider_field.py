@@ -38,13 +38,15 @@ safer = safer_by_cost(world, pairs)  # with "safer" labels that follow Bradley-T
 # \qquad \lambda_x \ge 0 \text{ the least price that meets the limit at } x
 # $$
 #
-# (derived: one dual problem for each prompt). RePO itself trains with a rectified penalty. The loop that we run instead is
-# derived: C-DPO's, with a price for each prompt, $\lambda_x \leftarrow \max(\lambda_x + \eta_x(\hat J_c(x) - d), 0)$, where
+# (derived: one dual problem for each prompt). RePO itself trains with a penalty on what exceeds the limit. The loop that we
+# run instead is derived: C-DPO's, with a price for each prompt,
+# $\lambda_x \leftarrow \max(\lambda_x + \eta_x(\hat J_c(x) - d), 0)$, where
 # $\hat J_c(x)$ is the estimated cost at $x$.
 
 # %%
 three = random_world(7, prompts=3, answers=5)
 done = METHODS["RePO"](three, population(three), beta=beta, seed=0, limit=0.1, models=three, samples=None)
+ran = {"RePO": done}  # one run of each method of this field; section 7 counts what they used
 spent, far = expectation(done.logps, three.cost), tv(done.logps, OPTIMA["RePO"](three, beta=beta, limit=0.1))
 print(f"costs {spent.numpy().round(3)} at the limit 0.1; TV to its optimum at most {far.max():.3f}")
 assert (spent < 0.1 + 0.1).all() and far.max() < 0.05
@@ -113,7 +115,7 @@ loops = {
 }
 for name, own in loops.items():
     models = {} if name == "PeCAN" else {"models": world}
-    done = METHODS[name](world, safer, beta=beta, seed=0, limit=limit, **own, **models)
+    ran[name] = done = METHODS[name](world, safer, beta=beta, seed=0, limit=limit, **own, **models)
     used, far = done.costs, tv(done.logps, aim).item()
     print(
         f"{name:8} TV to C-DPO's optimum {far:.3f}; {used.tables} tables, {used.samples:,} samples, {used.steps:,} steps"
@@ -157,6 +159,9 @@ for name, own in (("SafeDPO", {}), ("C-DPO", {"limit": -0.3}), ("DPO-helpful", {
         f"{name:12} mean {test.mean:+.3f}, at most {test.bound:+.3f} with 95 %: {'passes' if test.passed else 'no solution'}"
     )
     assert test.passed == (name != "DPO-helpful")
+ran["HC-RLHF"] = done = METHODS["HC-RLHF"](world, pairs, beta=beta, seed=0, limit=0.0, steps=100)
+print(f"HC-RLHF hands out a policy: expected cost {expected_cost(world, done.logps).item():+.3f}, limit 0")
+assert expected_cost(world, done.logps) < 0 and done.history[-1]["bound"] <= 0
 assert ledger_row("method-hc-rlhf").holds
 
 # %% [markdown]
@@ -207,8 +212,8 @@ print({w: f"{value:.4f}" for w, value in harm.items()})
 # %% [markdown]
 # ## 5 Losses around DPO
 #
-# One table and one loss each. $m$ is the reward margin, $\text{gap} = m/\beta$, $\ell = -\log\sigma(m)$, and a bar or "mean" is over
-# the pairs. $e$ (the assumed rate of flipped labels), $\tau$, $\rho$ and $\gamma$ are settings of a method.
+# One table and one loss each. $m$ is the reward margin, $\text{gap} = m/\beta$, $\ell = -\log\sigma(m)$, and a bar or "mean"
+# is over the pairs. $e$ (the assumed rate of flipped labels), $\tau$, $\rho$ and $\gamma$ are settings of a method.
 #
 # | method | loss | optimum |
 # |---|---|---|
@@ -220,8 +225,9 @@ print({w: f"{value:.4f}" for w, value in harm.items()})
 # | WDPO | $\bar\ell + \rho\,(\text{mean } \lVert\nabla\ell\rVert^2)^{1/2}$ | DPO's, with exact labels |
 # | SEE-DPO | $-\log\sigma((\beta+\gamma)\,d - \beta\,d')$ | $\pi_{\mathrm{ref}}^{\beta/(\beta+\gamma)} e^{r/(\beta+\gamma)}$ |
 #
-# In the last line $d = \log\pi(y_w) - \log\pi(y_l)$, and $d'$ is the same under the reference. WDPO's gradient is taken in the
-# logits of our table.
+# An answer's mean win rate is its chance to beat another answer, averaged over all answers. A pair is **certain** if its
+# label is never the other way. Least squares finds the log-ratios whose gaps fit the targets best. In the last line
+# $d = \log\pi(y_w) - \log\pi(y_l)$, and $d'$ is the same under the reference. WDPO's gradient is taken in the logits of our table.
 #
 # Sources: arXiv 2310.12036 (IPO), 2408.15313 (BFPO; the targets $t$ are derived from its constants), 2403.00409 (robust),
 # 2502.01930 (KLDPO as in its code, WDPO as in its text), 2411.04712 (SEE-DPO, published for images, derived here for
@@ -248,9 +254,10 @@ assert ledger_row("methods-trained").holds and ledger_row("slope-of-loss").holds
 #
 # ## 6 Three that the literature lists beside SafeDPO
 #
-# **Stable PO** (arXiv 2507.07723) keeps the winner's own probability from falling: among the policies that fit the winners
-# nearly best, take the one with the least preference loss. As a penalty with weight $\gamma$ (its form as others report it; how
-# near "nearly" is, and the size of $\gamma$, are not public),
+# **Stable PO** (arXiv 2507.07723) keeps the winner's own probability from falling. SFT, supervised fine-tuning, makes the
+# winners as likely as it can, and its least loss is $L_{\text{SFT}}^\ast$. Among the policies that fit the winners nearly
+# best, Stable PO takes the one with the least preference loss. As a penalty with weight $\gamma$ (its form as others report
+# it; how near "nearly" is, and the size of $\gamma$, are not public),
 #
 # $$
 # \min_\pi \; L_{\text{DPO}}(\pi) + \gamma\,\big(L_{\text{SFT}}(\pi) - L_{\text{SFT}}^\ast\big), \qquad
@@ -258,7 +265,8 @@ assert ledger_row("methods-trained").holds and ledger_row("slope-of-loss").holds
 # $$
 #
 # **APO** (arXiv 2311.08045) is a game. The reward must rank human pairs *and* prefer the golden answers (here: the chosen ones)
-# to what the policy says today; the policy is the reward's best response. With $L_{\text{rank}} = -\sum \log\sigma(r(y_w) - r(y_l))$
+# to what the policy says today; the policy is the reward's **best response**, the optimum for that reward. With
+# $L_{\text{rank}} = -\sum \log\sigma(r(y_w) - r(y_l))$
 # and a weight $a$,
 #
 # $$
@@ -271,9 +279,10 @@ assert ledger_row("methods-trained").holds and ledger_row("slope-of-loss").holds
 # loss of supervised training. **The game is Stable PO with $\gamma = a\beta$.** Without the human pairs (the paper: without its
 # KL on the reward) only the second term is left, and the policy becomes the law of the golden answers.
 #
-# **B-DPO** (arXiv 2603.22829) weights the winner's and the loser's term by the mutual information of prompt and answer under the
-# reference, $\text{pmi} = \log \pi_{\mathrm{ref}}(y \mid x) - \log \pi_{\mathrm{ref}}(y)$, and has a scale $s$. Its formula is *not
-# public*, and two summaries disagree on the direction. So this is a family of ours, with both signs:
+# **B-DPO** (arXiv 2603.22829) weights the winner's and the loser's term by the mutual information of prompt and answer under
+# the reference, $\text{pmi} = \log \pi_{\mathrm{ref}}(y \mid x) - \log \pi_{\mathrm{ref}}(y)$, where $\pi_{\mathrm{ref}}(y)$
+# is the mean over the prompts, and has a scale $s$ and a temperature $\tau$. Its formula is *not public*, and two summaries
+# disagree on the direction. So this is a family of ours, with both signs:
 #
 # $$
 # -\log\sigma\big(s\,\beta\,(a_w D_w - a_l D_l)\big), \quad D = \log\tfrac{\pi}{\pi_{\mathrm{ref}}}, \quad
@@ -298,9 +307,9 @@ assert all(ledger_row(claim).holds for claim in ("method-stable-po", "method-apo
 # %%
 
 four = random_world(5, prompts=4, answers=2)
-ended = {
-    sign: METHODS["B-DPO"](four, population(four), beta=1.0, seed=0, sign=sign, tolerance=1.0).logps for sign in (1, -1)
-}
+b_dpo = {sign: METHODS["B-DPO"](four, population(four), beta=1.0, seed=0, sign=sign, tolerance=1.0) for sign in (1, -1)}
+ended = {sign: one.logps for sign, one in b_dpo.items()}
+ran |= {"Stable PO": stable, "APO": apo, "B-DPO": b_dpo[1]}
 print("information of prompt and answer:", pointwise_information(four)[:, 0].numpy().round(2))
 print("the two signs end", tv(ended[1], ended[-1]).numpy().round(3), "apart")
 assert tv(ended[1], ended[-1]).max() > 0.01 and ledger_row("method-b-dpo").holds
@@ -308,18 +317,18 @@ assert tv(ended[1], ended[-1]).max() > 0.01 and ledger_row("method-b-dpo").holds
 # %% [markdown]
 # ## 7 SafeDPO's own relatives
 #
-# **BSO** (arXiv 2605.12339) is one loss for every convex function $\varphi$, its *generator* (the paper's $h$, which is our bit).
-# On $T(D)$, with $\log R = -(m + C(h_w - h_l))$,
+# **BSO** (arXiv 2605.12339) is one loss for every convex function $\varphi$, its *generator* (the paper's $h$, which is our
+# bit). On $T(D)$, with $\log R = -(m + C(h_w - h_l))$,
 #
 # $$
 # \ell(R) = \varphi'(R)\,R - \varphi(R) - \varphi'(1/R) .
 # $$
 #
-# The logistic generator, $\varphi = \frac12 [R \log R - (1 + R) \log(1 + R)]$, gives $\log(1 + R)$: SafeDPO with $\Delta = C$, as
-# long as $\lvert \log R \rvert$ stays below the published clamp at 30. Where labels are *not* certain every generator has the
-# same optimum. $T$'s certain pairs need more: the **pull**, the slope of the loss in $\log R$, must vanish as $m$ grows. It does
-# for the logistic generator. The published one ("SBA", $\varphi = (R^{1.2} - R)/0.96$) pulls ever harder, like $e^{0.2 m}/4$.
-# Only its clamp at $\log R = -30$ lets it rest (derived).
+# The logistic generator, $\varphi = \frac12 [R \log R - (1 + R) \log(1 + R)]$, gives $\log(1 + R)$: SafeDPO with
+# $\Delta = C$, as long as $\lvert \log R \rvert$ stays below the published clamp at 30. Where labels are *not* certain every generator
+# has the same optimum. $T$'s certain pairs need more: the **pull**, the slope of the loss in $\log R$, must vanish as $m$
+# grows. It does for the logistic generator. The published one ("SBA", $\varphi = (R^{1.2} - R)/0.96$) pulls ever harder, like
+# $e^{0.2 m}/4$. Only its clamp at $\log R = -30$ lets it rest (derived).
 
 # %%
 m = [0.5 * k for k in range(-8, 81)]
@@ -337,9 +346,9 @@ def pull(at):
 slider(pull, Stops("m", list(range(0, 89, 4)), start=8, text=lambda at: f"{m[at]:g}"))
 
 # %% [markdown]
-# **Cat-DPO** (arXiv 2604.17299) has a margin for each category of harm, raised while that category is still too
-# frequent. Its rule could not be read; ours is $\Delta_k \leftarrow \max(\Delta_k + \eta(u_k - u^\ast), 0)$, with $u_k$ the unsafe
-# rate of category $k$ and $u^\ast$ a target. As in Prop. 4.4 no finite margins move the optimum, so all of them end at
+# **Cat-DPO** (arXiv 2604.17299) has a margin for each category of harm, raised while that category is still too frequent. Its
+# rule could not be read; ours is $\Delta_k \leftarrow \max(\Delta_k + \eta(u_k - u^\ast), 0)$, with $u_k$ the unsafe rate of
+# category $k$ and $u^\ast$ a target. As in Prop. 4.4 no finite margins move the optimum, so all of them end at
 # $\pi^\ast$: only the way there differs. (Here each unsafe answer is a category of its own.)
 
 # %%
@@ -349,6 +358,16 @@ done = METHODS["Cat-DPO"](
 for step in done.history[:8]:
     print(f"margins {step['least']:.2f} to {step['most']:.2f}: unsafe mass {step['unsafe_mass']:.1e}")
 assert len(done.history) > 2 and done.history[-1]["unsafe_mass"] < 0.002 and ledger_row("method-cat-dpo").holds
+
+# %% [markdown]
+# What one run of each method used, counted. (These runs aim at different things: a count is no rank. Where reward and cost
+# were given, their two tables and their labels are not in it.)
+
+# %%
+ran |= {"BSO": METHODS["BSO"](world, pairs, beta=beta, seed=0, delta=5.0, steps=1000), "Cat-DPO": done}
+assert tv(ran["BSO"].logps, OPTIMA["BSO"](world, beta=beta)).item() < 1e-3 and ran.keys() == WIDER | {"C-DPO"}
+assert all(one.costs.samples == 0 for one in (ran["BSO"], stable, apo))  # pairs alone
+methods.counted(ran)
 
 # %% [markdown]
 # ## 8 Where each one ends, and why
@@ -421,8 +440,8 @@ methods.clouds(measured)  # one dot for each of 20 samples
 
 # %% [markdown]
 # SafeDPO asks for two bits and one preference a pair, SACPO and MODPO for two preferences, C-DPO and Safe RLHF for all of
-# them. A table stands for a network. Distance to $\pi^\ast$ favours SafeDPO by construction, because $\pi^\ast$ is *its* aim, and
-# so does unsafe mass alone. Read unsafe mass and reward together.
+# them. A table stands for a network. Distance to $\pi^\ast$ favours SafeDPO by construction, because $\pi^\ast$ is *its* aim,
+# and so does unsafe mass alone. Read unsafe mass and reward together.
 
 # %% [markdown]
 # ## 10 The assumptions, with finite data
@@ -502,16 +521,17 @@ predict("premise_not_needed")
 # %%
 from safedpo.finite.walker import PREMISES, search
 
-for name, premise in PREMISES["Prop. 4.4"].items():
-    if FAST and name not in ("right bits", "the swap"):
-        continue
-    walk = search(premise, seed=0)
-    print(f"- without “{name}” ({premise.without}): {walk.sentence}")
-    assert walk.control <= 1e-9 and (walk.world is None) == (name in ("Δ ≥ 0", "on-policy pairs"))
+walks = [search(premise, seed=0) for premises in PREMISES.values() for premise in premises.values()]
+for walk in walks:
+    print(f"- {walk.statement} without “{walk.name}”: {walk.sentence}")
+    assert walk.control <= 1e-9 and walk.residual <= 1e-9
+without = [(walk.statement, walk.name) for walk in walks if walk.world is None]
+of_4_4 = [("Prop. 4.4", "Δ ≥ 0"), ("Prop. 4.4", "on-policy pairs")]
+assert without == [("Prop. 4.3", "pairs evenly drawn"), *of_4_4]
 
 # %% [markdown]
-# The stored results of all four statements, one slider each. Bars on the left are the world that was found (hatched:
-# unsafe), bars on the right the two sides of the statement.
+# The same results as stored with their seeds, one slider for each of the four statements. Bars on the left are the world that
+# was found (hatched: unsafe), bars on the right the two sides of the statement.
 
 # %%
 from safedpo.show.pages.walker import walker

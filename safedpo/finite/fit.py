@@ -9,6 +9,7 @@ computed afterwards from the recorded policies.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import repeat
 
 import torch
@@ -33,12 +34,16 @@ class DivergedError(UserError):
 
 
 class NotConvergedError(UserError):
-    """After the last step the gradient norm of some run is above the tolerance that was asked for."""
+    """After the last step the gradient norm of some run is above the tolerance that was asked for.
 
-    def __init__(self, run: str, steps: int, gradient_norm: float, tolerance: float):
+    A loop over rounds of training stops by another number, which `loop` names.
+    """
+
+    def __init__(self, run: str, steps: int, gradient_norm: float, tolerance: float, *, loop: str = ""):
+        each, what, other = ("rounds", loop, "tolerance") if loop else ("steps", "gradient norm", "lr")
         super().__init__(
-            f"{run} has not converged after {steps} steps: its gradient norm is {gradient_norm:.3g}, above "
-            f"{tolerance:.3g}; use more steps or another lr, and do not read its policy as an optimum"
+            f"{run} has not converged after {steps} {each}: its {what} is {gradient_norm:.3g}, above {tolerance:.3g}; "
+            f"use more {each} or another {other}, and do not read its policy as an optimum"
         )
         self.gradient_norm, self.tolerance = gradient_norm, tolerance
 
@@ -66,7 +71,9 @@ class Fit:
     """The result of `fit`: B betas, D deltas, S seeds, T recorded steps.
 
     `logps` (T, B, D, S, P, A) are the policies at `steps` (T,); `gradient_norm` (B, D, S) is that of the full
-    weighted sum after the last step: read nothing as an optimum where it is not small.
+    weighted sum after the last step: read nothing as an optimum where it is not small. `path` is computed when it is
+    first asked for, because it measures distances to pi*, which need not exist: DPO runs in a world without a safe
+    answer too.
     """
 
     beta: Tensor
@@ -75,7 +82,13 @@ class Fit:
     steps: Tensor
     logps: Tensor
     gradient_norm: Tensor
-    path: TrainingPath
+    world: FiniteWorld
+    table: PairTable
+
+    @cached_property
+    def path(self) -> TrainingPath:
+        """What was seen at `steps`; `InfeasiblePromptError` where a prompt has no safe answer."""
+        return _path(self.world, self.table, self.beta, self.logps)
 
     @property
     def policy(self) -> Tensor:
@@ -147,8 +160,8 @@ def fit(
     if tolerance is not None and norm.max() > tolerance:
         raise NotConvergedError(runs.name(norm == norm.max()), steps, norm.max().item(), tolerance)
     logps = torch.stack(list(recorded.values())).permute(0, 3, 1, 2).unflatten(1, runs.grid)
-    path = _path(world, table, runs.betas, logps)
-    return Fit(runs.betas, runs.deltas, tuple(seeds), torch.tensor([*recorded]), logps, norm.view(runs.grid), path)
+    at, norm = torch.tensor([*recorded]), norm.view(runs.grid)
+    return Fit(runs.betas, runs.deltas, tuple(seeds), at, logps, norm, world, table)
 
 
 class _Runs:

@@ -101,7 +101,7 @@ def objective(world: FiniteWorld, logps: Tensor, beta: float, *, penalty: float 
     [0.818, 0.458, -inf]
     """
     check_beta(beta)
-    _check_policy(world, logps)
+    check_policy(world, logps)
     return expectation(logps, modified_reward(world, penalty=penalty)) - beta * kl(logps, world.ref_logps)
 
 
@@ -123,7 +123,7 @@ def expected_reward(world: FiniteWorld, logps: Tensor) -> Tensor:
     >>> round(expected_reward(six_answers(), six_answers().ref_logps).item(), 3)
     0.818
     """
-    _check_policy(world, logps)
+    check_policy(world, logps)
     return expectation(logps, world.reward)
 
 
@@ -154,7 +154,7 @@ def unsafe_mass(world: FiniteWorld, logps: Tensor) -> Tensor:
     >>> round(unsafe_mass(six_answers(), six_answers().ref_logps).item(), 6)
     0.36
     """
-    _check_policy(world, logps)
+    check_policy(world, logps)
     return logps.masked_fill(~world.unsafe, -math.inf).logsumexp(-1).exp()
 
 
@@ -166,7 +166,7 @@ def safe_part(world: FiniteWorld, logps: Tensor) -> Tensor:
     >>> tv(safe_part(world, optimal_policy(world, 0.5, penalty=2.0)), optimal_policy(world, 0.5)).item() < 1e-15
     True
     """
-    _check_policy(world, logps)
+    check_policy(world, logps)
     return logps.masked_fill(world.unsafe, -math.inf).log_softmax(-1)
 
 
@@ -196,7 +196,14 @@ def _same_table(logps: Tensor, other: Tensor) -> None:
         raise UserError(f"tables of shapes {tuple(logps.shape)} and {tuple(other.shape)} do not go together")
 
 
-def _check_policy(world: FiniteWorld, logps: Tensor) -> None:
+def check_policy(world: FiniteWorld, logps: Tensor) -> None:
+    """Raise `UserError` unless `logps` (..., P, A) are log-probabilities over the answers of `world`.
+
+    >>> from safedpo.finite import six_answers
+    >>> check_policy(six_answers(), torch.zeros(1, 6))
+    Traceback (most recent call last):
+    safedpo.errors.UserError: policy[0]: the probabilities sum to 6, not 1; give log-probabilities
+    """
     shape = tuple(world.ref_logps.shape)
     if tuple(logps.shape[-2:]) != shape:
         raise UserError(f"the policy has shape {tuple(logps.shape)}; it must end in (prompts, answers) = {shape}")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from safedpo.errors import UserError
-from safedpo.losses import BFPO_ALPHA, BFPO_B1, BFPO_B3
+from safedpo.losses import BFPO_ALPHA, BFPO_B1, BFPO_B3, check_beta, check_delta, check_flip_rate
 
 Slope = Callable[[Tensor], Tensor]  # gap -> d loss / d gap
 
@@ -23,6 +23,8 @@ def safedpo_slope(beta, delta, chosen_unsafe: Tensor, rejected_unsafe: Tensor) -
     >>> safedpo_slope(0.1, 2.0, no, yes)(torch.tensor([2.0])).item()
     -0.0858148...
     """
+    check_beta(beta)
+    check_delta(delta)
     _same_flags(chosen_unsafe, rejected_unsafe)
     margin = delta * (rejected_unsafe.double() - chosen_unsafe.double())
     return lambda gap: torch.sigmoid(margin - beta * gap) * -beta
@@ -34,6 +36,8 @@ def cdpo_slope(beta, delta, chosen_unsafe: Tensor, rejected_unsafe: Tensor, *, f
     >>> cdpo_slope(1.0, 0.0, None, None)(torch.zeros(1).double()).item()
     -0.4
     """
+    check_beta(beta)
+    check_flip_rate(flip_rate)
     return lambda gap: beta * (torch.sigmoid(beta * gap) - (1 - flip_rate))
 
 
@@ -43,6 +47,8 @@ def robust_dpo_slope(beta, delta, chosen_unsafe: Tensor, rejected_unsafe: Tensor
     >>> robust_dpo_slope(1.0, 0.0, None, None)(torch.zeros(1)).item()
     -0.625
     """
+    check_beta(beta)
+    check_flip_rate(flip_rate)
     return lambda gap: -beta * (torch.sigmoid(-beta * gap) + flip_rate / (1 - 2 * flip_rate))
 
 
@@ -52,6 +58,7 @@ def ipo_slope(beta, delta, chosen_unsafe: Tensor, rejected_unsafe: Tensor) -> Sl
     >>> ipo_slope(0.1, 0.0, None, None)(torch.zeros(1)).item()
     -10.0
     """
+    check_beta(beta)
     return lambda gap: 2 * gap - 1 / beta
 
 
@@ -62,6 +69,7 @@ def bfpo_slope(beta, delta, chosen_unsafe: Tensor, rejected_unsafe: Tensor) -> S
     >>> bfpo_slope(0.5, 0.0, no, no)(torch.zeros(1)).item()
     -2.0
     """
+    check_beta(beta)
     _same_flags(chosen_unsafe, rejected_unsafe)
     chosen_safe, rejected_safe = (~chosen_unsafe).double(), (~rejected_unsafe).double()
     target = BFPO_B1 * BFPO_B3 * chosen_safe - BFPO_B3 * rejected_safe - BFPO_ALPHA

@@ -1,10 +1,9 @@
 """The ledger beside a derivation: one line of it, freshly computed, and where each line is used."""
 
-import ast
 import json
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from html import escape
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from safedpo.errors import UserError
 from safedpo.files import shipped
+from safedpo.labs.books.claims import claims_in
 from safedpo.labs.books.order import in_order
 
 if TYPE_CHECKING:
@@ -61,74 +61,6 @@ def places(folder: Path) -> list[Place]:
             else:
                 found += [Place(path.stem, section, claim) for claim in claims_in(text, f"{path.name}, {section}")]
     return found
-
-
-def claims_in(cell: str, where: str = "this cell") -> list[str]:
-    """The claims that a cell's calls of `ledger_row` name, in reading order, with loops and f-strings written out.
-
-    A loop variable is followed where its `for` runs over a list, tuple or dict written in the cell. Raises `UserError`
-    for a call whose name cannot be read from the cell: it would be missing from the equation table.
-
-    >>> claims_in('assert all(ledger_row(f"method-{m}").holds for m in ("ipo", "bfpo"))')
-    ['method-ipo', 'method-bfpo']
-    """
-    if "ledger_row" not in cell:
-        return []
-    tree, found = ast.parse(re.sub(r"^[%!].*$", "pass", cell, flags=re.MULTILINE)), []
-    written = {
-        node.targets[0].id: node.value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
-    }
-    for call, loops in _calls(tree, ()):
-        names = _readings(call.args[0], loops, written)
-        if not names:
-            raise UserError(f"{where}: ledger_row({ast.unparse(call.args[0])}) names no claim that can be read here")
-        found += names
-    return found
-
-
-def _calls(node: ast.AST, loops: tuple) -> Iterator[tuple[ast.Call, tuple]]:
-    """Every call of `ledger_row` below `node`, with the loops around it, the outermost first."""
-    if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "ledger_row":
-        yield node, loops
-    if isinstance(node, ast.For):
-        loops = (*loops, node)
-    elif isinstance(node, ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp):
-        loops = (*loops, *node.generators)
-    for child in ast.iter_child_nodes(node):
-        yield from _calls(child, loops)
-
-
-def _readings(wanted: ast.expr, loops: tuple, written: dict[str, ast.expr]) -> list[str]:
-    """Every value of an expression whose names are loop variables over literals; none where it cannot be read."""
-    names = {node.id for node in ast.walk(wanted) if isinstance(node, ast.Name)}
-    values: list[dict[str, str]] = [{}]
-    for loop in loops:
-        if names & {node.id for node in ast.walk(loop.target) if isinstance(node, ast.Name)}:
-            items = _items(loop.iter, written)
-            if items is None:
-                return []
-            targets = loop.target.elts if isinstance(loop.target, ast.Tuple) else [loop.target]
-            named = [t.id for t in targets if isinstance(t, ast.Name)]
-            bound = [dict(zip(named, [i] if len(named) == 1 else i, strict=True)) for i in items]
-            values = [known | more for known in values for more in bound]
-    if any(names - set(known) for known in values):
-        return []
-    code = compile(ast.Expression(wanted), "<cell>", "eval")
-    return [eval(code, {"__builtins__": {}}, known) for known in values]  # noqa: S307 (names and literals only)
-
-
-def _items(over: ast.expr, written: dict[str, ast.expr]) -> list | None:
-    """What a loop runs over: a literal, a name given one in the cell, or the `.items()` of such a dict."""
-    pairs = False
-    if isinstance(over, ast.Call) and isinstance(over.func, ast.Attribute) and over.func.attr == "items":
-        over, pairs = over.func.value, True
-    try:
-        value = ast.literal_eval(written.get(over.id, over) if isinstance(over, ast.Name) else over)
-        return list(value.items() if pairs else value)
-    except (ValueError, TypeError):
-        return None
 
 
 def contents(folder: Path | None = None) -> "Table":

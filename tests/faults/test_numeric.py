@@ -41,6 +41,7 @@ NO_NUMBERS = {
     "finite.methods.learned:learned_reward": "fits a model; tests/finite/methods",
     "finite.methods.learned:learned_world": "fits a model; tests/finite/methods",
     "finite.methods.outcome:descend": "descends on any objective; tests/finite/methods",
+    "finite.methods.checked:checked": "takes a function; tests/finite/methods",
     "finite.methods.adversarial:reward_loss": "the objective inside a method; tests/finite/methods",
 }
 UNCHECKED = {  # their arguments come from functions that are checked

@@ -12,14 +12,16 @@ from torch.nn.functional import logsigmoid
 
 from safedpo.errors import UserError
 from safedpo.finite.fit import NotConvergedError
+from safedpo.finite.methods.checked import checked
 from safedpo.finite.methods.outcome import Costs, Outcome, sample_answers
 from safedpo.finite.methods.pairwise.winners import stable_po_optimum, winner_weight
 from safedpo.finite.pairs import Pairs, population
-from safedpo.finite.world import FiniteWorld
+from safedpo.finite.world import FiniteWorld, same_shape
 
 COMPARISONS = ("difference", "ranking")
 
 
+@checked
 def reward_loss(
     reward: Tensor,
     policy: Tensor,
@@ -41,6 +43,8 @@ def reward_loss(
     >>> round(reward_loss(flat, world.ref_logps.exp(), world, population(world), weight=0.1).item() / 15, 6)
     0.693147
     """
+    same_shape(world, reward=reward, policy=policy)
+    _check_comparison(comparison)
     gap = reward[pairs.prompt, pairs.chosen] - reward[pairs.prompt, pairs.rejected]
     human = -(pairs.weight * logsigmoid(gap)).sum() if human_pairs else 0.0
     wins = winner_weight(world, pairs)
@@ -50,6 +54,7 @@ def reward_loss(
     return human + weight * (wins[:, :, None] * policy[:, None] * loss).sum()
 
 
+@checked
 def apo(
     world: FiniteWorld,
     pairs: Pairs,
@@ -76,8 +81,9 @@ def apo(
     >>> tv(done.logps, apo_optimum(world, beta=0.5)).item() < 1e-2, done.costs.tables
     (True, 2)
     """
-    if comparison not in COMPARISONS or not weight >= 0:
-        raise UserError(f"comparison is {comparison!r} and weight {weight}; one of {COMPARISONS}, and at least 0")
+    _check_comparison(comparison)
+    if not human_pairs and weight == 0:
+        raise UserError("weight is 0 and human_pairs False: nothing is left to learn a reward from")
     costs, draw = Costs(tables=2), torch.Generator().manual_seed(seed)
     terms: dict[str, Any] = {"comparison": comparison, "human_pairs": human_pairs}
     costs.use_labels(pairs, "better")
@@ -98,6 +104,7 @@ def apo(
     return Outcome("APO", policy.log(), costs, "arXiv 2311.08045", norm, None, (), learned)
 
 
+@checked
 def apo_optimum(world: FiniteWorld, *, beta: float, weight: float = 0.1, human_pairs: bool = True) -> Tensor:
     """The saddle of the game with the plain difference on exact pairs, (P, A) [derived].
 
@@ -114,6 +121,11 @@ def apo_optimum(world: FiniteWorld, *, beta: float, weight: float = 0.1, human_p
         return stable_po_optimum(world, beta=beta, gamma=weight * beta)
     wins = winner_weight(world, population(world))
     return (wins / wins.sum(-1, keepdim=True)).log()
+
+
+def _check_comparison(comparison: str) -> None:
+    if comparison not in COMPARISONS:
+        raise UserError(f"comparison is {comparison!r}; known ones are {', '.join(COMPARISONS)}")
 
 
 def _shares(policy: Tensor, samples: int, draw: torch.Generator, costs: Costs) -> Tensor:

@@ -9,6 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from safedpo.finite.methods.checked import checked
 from safedpo.finite.methods.outcome import Costs, logistic, train
 from safedpo.finite.pairs import Pairs, concatenate
 from safedpo.finite.world import FiniteWorld
@@ -16,6 +17,7 @@ from safedpo.finite.world import FiniteWorld
 CLAMP = 50.0  # Safe RLHF clamps its scores to +-50; here it bounds the level of a prompt seen only safe or only unsafe
 
 
+@checked
 def safer_by_cost(world: FiniteWorld, pairs: Pairs, *, seed: int | None = None) -> Pairs:
     """The same pairs with safer labels that follow P(i is safer) = sigmoid(c_j - c_i), across the boundary as well.
 
@@ -41,6 +43,7 @@ def safer_by_cost(world: FiniteWorld, pairs: Pairs, *, seed: int | None = None) 
     )
 
 
+@checked
 def learned_reward(method: str, world: FiniteWorld, pairs: Pairs, costs: Costs, steps: int = 2000) -> Tensor:
     """Bradley-Terry by maximum likelihood: minimise -log sigmoid(r_chosen - r_rejected), (P, A), mean 0 per prompt.
 
@@ -58,6 +61,7 @@ def learned_reward(method: str, world: FiniteWorld, pairs: Pairs, costs: Costs, 
     return logps - logps.mean(-1, keepdim=True)
 
 
+@checked
 def learned_cost(method: str, world: FiniteWorld, pairs: Pairs, costs: Costs, steps: int = 2000) -> Tensor:
     """Bradley-Terry on the safer labels, then one level for each prompt from the safety bits, (P, A).
 
@@ -89,6 +93,7 @@ def learned_cost(method: str, world: FiniteWorld, pairs: Pairs, costs: Costs, st
     return differences + level[:, None]
 
 
+@checked
 def learned_world(method: str, world: FiniteWorld, pairs: Pairs, costs: Costs, steps: int = 2000) -> FiniteWorld:
     """The world as learned reward and cost see it: unsafe where the learned cost is positive.
 

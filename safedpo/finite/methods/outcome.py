@@ -4,7 +4,6 @@ The step size is not tuned: it is 1/L, with L the largest curvature that the los
 eigenvalue of the weighted Laplacian of the pair graph, times the curvature of one pair).
 """
 
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from safedpo.errors import UserError
 from safedpo.finite.fit import DivergedError, NotConvergedError, fit, one_thread
+from safedpo.finite.methods.checked import checked
 from safedpo.finite.pair_table import PairTable
 from safedpo.finite.pairs import Pairs
 from safedpo.finite.slopes import Slope
@@ -83,6 +83,8 @@ def logistic(beta: float) -> Shape:
     Shape(slope=0.5, curvature=0.0625)
     """
     check_beta(beta)
+    if not 1e-150 < beta < 1e150:
+        raise UserError(f"beta is {beta}; the step size needs its square: give one between 1e-150 and 1e150")
     return Shape(beta, beta**2 / 4)
 
 
@@ -96,6 +98,7 @@ def squared(beta: float) -> Shape:
     return Shape(1 / beta, 2.0)
 
 
+@checked
 def step_size(world: FiniteWorld, pairs: Pairs, curvature: float) -> float:
     """1 / L: L is `curvature` times the largest eigenvalue of the pair graph's weighted Laplacian.
 
@@ -105,11 +108,10 @@ def step_size(world: FiniteWorld, pairs: Pairs, curvature: float) -> float:
     """
     table = PairTable(world, [pairs])
     laplacian = table.incidence.mT @ (table.incidence * table.weight)  # (P, A, A)
-    if not 0 < curvature < math.inf:
-        raise UserError(f"curvature is {curvature}; it must be greater than 0 and finite")
     return 1 / (curvature * torch.linalg.eigvalsh(laplacian).max().item())
 
 
+@checked
 def cautious_step(world: FiniteWorld, pairs: Pairs, curvature: float) -> float:
     """1 / (2 `curvature` w), w the largest total weight of the pairs at one answer: for losses that see more than gaps.
 

@@ -8,12 +8,14 @@ import torch
 from torch import Tensor
 
 from safedpo.errors import UserError
+from safedpo.finite.methods.checked import checked
 from safedpo.finite.methods.expected_cost.dual import lagrangian_policy
 from safedpo.finite.methods.outcome import STEPS, TOLERANCE, Costs, FitSettings, Outcome, dpo, logistic, train
 from safedpo.finite.pairs import Pairs
 from safedpo.finite.world import FiniteWorld
 
 
+@checked
 def sacpo(
     world: FiniteWorld,
     pairs: Pairs,
@@ -43,6 +45,7 @@ def sacpo(
     return Outcome("SACPO", logps, costs, "arXiv 2404.11049", norm, multiplier=lam)
 
 
+@checked
 def sacpo_optimum(world: FiniteWorld, *, beta: float, lam: float = 1.0) -> Tensor:
     """pi_ref exp((r - lambda c) / beta) / Z, (P, A) [derived].
 
@@ -54,6 +57,7 @@ def sacpo_optimum(world: FiniteWorld, *, beta: float, lam: float = 1.0) -> Tenso
     return lagrangian_policy(world, lam, beta)
 
 
+@checked
 def p_sacpo(
     world: FiniteWorld,
     pairs: Pairs,
@@ -85,6 +89,7 @@ def p_sacpo(
     return Outcome("P-SACPO", logps, costs, "arXiv 2404.11049, section 4", norm, multiplier=lam)
 
 
+@checked
 def p_sacpo_optimum(world: FiniteWorld, *, beta: float, lam: float = 10.0, q: float = 0.5) -> Tensor:
     """SACPO's optimum at q lambda, (P, A) [derived].
 
@@ -95,6 +100,7 @@ def p_sacpo_optimum(world: FiniteWorld, *, beta: float, lam: float = 10.0, q: fl
     return lagrangian_policy(world, q * lam, beta)
 
 
+@checked
 def modpo(
     world: FiniteWorld,
     pairs: Pairs,
@@ -128,6 +134,7 @@ def modpo(
     return Outcome("MODPO", logps, costs, "arXiv 2310.03708", norm)
 
 
+@checked
 def modpo_optimum(world: FiniteWorld, *, beta: float, weight: float = 0.5) -> Tensor:
     """pi_ref exp((w r - (1 - w) c) / beta) / Z, (P, A) [derived].
 

@@ -25,6 +25,7 @@ __all__ = [
     "at_limit",
     "clouds",
     "cost_table",
+    "counted",
     "dual_by_price",
     "means",
     "measured",
@@ -170,6 +171,22 @@ def cost_table(means: Mapping[str, Mapping[str, Interval]], runs: Mapping[str, S
         lines.append((name, *numbers, *map(str, counts)))
     head = ("method", "unsafe mass", "expected reward", "TV to π*", "tables", "labels", "samples", "steps", "seconds")
     return Table(head, lines)
+
+
+def counted(outcomes: Mapping[str, Outcome]) -> Table:
+    """What one run of each method used: tables, kinds of labels, samples, gradient steps, and where its formula is from.
+
+    >>> from safedpo.finite.methods import Costs
+    >>> one = Outcome("demo", torch.zeros(1, 1), Costs(2, {"better": 9}, 40, 300), "derived", 0.0)
+    >>> counted({"demo": one}).lines
+    [('demo', '2', 'better', '40', '300', 'derived')]
+    """
+    lines = []
+    for name, one in outcomes.items():
+        used = one.costs
+        labels = ", ".join(used.labels) or "those of given models"
+        lines.append((name, str(used.tables), labels, f"{used.samples:,}", f"{used.steps:,}", one.source))
+    return Table(("method", "tables", "labels", "samples", "steps", "source"), lines)
 
 
 def means(world: FiniteWorld, beta: float, runs: Mapping[str, Sequence[Outcome]]) -> dict[str, dict[str, Interval]]:

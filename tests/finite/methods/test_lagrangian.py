@@ -164,7 +164,9 @@ def test_the_step_of_the_dual_converges_below_two_over_its_curvature_and_not_abo
 
     assert largest_dual_curvature(half, 0.1) == pytest.approx(2.5)
     assert run(0.79)[-1] < 1e-6 < 0.01 < run(0.83)[-1]
-    with pytest.raises(NotConvergedError, match=r"C-DPO's dual loop at eta=3 has not converged after 40 steps"):
+    with pytest.raises(
+        NotConvergedError, match=r"C-DPO's dual loop at eta=3 has not converged after 40 rounds: its last step"
+    ):
         METHODS["C-DPO"](
             half,
             exact(half),

@@ -87,7 +87,7 @@ def test_pd_dpo_refuses_a_limit_of_zero_and_reports_a_loop_that_ends_too_soon():
     world = six_answers()
     with pytest.raises(InfeasibleLimitError, match="at or below 0: the best attainable is 0"):
         METHODS["PD-DPO"](world, exact(world), beta=0.5, seed=0, limit=0.0)
-    with pytest.raises(NotConvergedError, match="PD-DPO's loop over lambda.*after 2 steps"):
+    with pytest.raises(NotConvergedError, match="PD-DPO's loop over lambda.*after 2 rounds: its distance"):
         METHODS["PD-DPO"](world, exact(world), beta=0.5, seed=0, limit=0.01, rounds=2)
 
 

@@ -105,7 +105,7 @@ def test_the_safety_test_is_wrong_as_seldom_as_it_says():
     ("name", "own", "says"),
     [
         ("B-DPO", {"sign": 2}, "sign is 2"),
-        ("B-DPO", {"temperature": 0.0}, "temperature 0.0"),
+        ("B-DPO", {"temperature": 0.0}, "temperature is 0.0"),
         ("Stable PO", {"gamma": -1.0}, "gamma is -1.0"),
         ("APO", {"comparison": "both"}, "comparison is 'both'"),
         ("BSO", {"generator": "cubic"}, "generator is 'cubic'"),
@@ -125,7 +125,11 @@ def test_infeasible_limits_name_the_prompt():
 
 
 def test_not_enough_steps_are_reported():
-    for name, own in (("Stable PO", {"steps": 1}), ("APO", {"rounds": 1}), ("Cat-DPO", {"rounds": 1, "steps": 0})):
+    for name, own in (
+        ("Stable PO", {"steps": 1}),
+        ("APO", {"rounds": 1}),
+        ("Cat-DPO", {"rounds": 1, "target": 0.0, "samples": 10**5, "steps": 1}),
+    ):
         with pytest.raises(NotConvergedError):
             METHODS[name](WORLD, PAIRS, beta=BETA, seed=0, **own)
 

@@ -12,6 +12,7 @@ from scipy.optimize import brentq
 from torch import Tensor
 
 from safedpo.errors import UserError
+from safedpo.finite.methods.checked import checked
 from safedpo.finite.optimum import expectation
 from safedpo.finite.world import FiniteWorld
 from safedpo.losses import check_beta
@@ -20,16 +21,23 @@ SAFE_RLHF_MAX = 5.0  # Safe RLHF keeps lambda at or below 5
 
 
 class InfeasibleLimitError(UserError):
-    """No policy of the family brings the expected cost strictly below `limit`; the best attainable is `best`."""
+    """No policy of the family brings the expected cost strictly below `limit`; the best attainable is `best`.
 
-    def __init__(self, method: str, limit: float, best: float):
+    `worst` says which prompt costs most even so; `why` where the limit comes from, if not from the caller; `at` the
+    price that attains the best.
+    """
+
+    def __init__(
+        self, method: str, limit: float, best: float, worst: str = "", why: str = "", at: str = "only as lambda grows"
+    ):
         super().__init__(
-            f"{method}: the expected cost cannot be held at or below {limit:.6g}: the best attainable is {best:.6g} "
-            "(and only in the limit of lambda); choose a limit above it"
+            f"{method}: the expected cost cannot be held at or below {limit:.6g}{why}: the best attainable is "
+            f"{best:.6g} ({at}{worst}); choose a limit above it"
         )
-        self.limit, self.best = limit, best
+        self.limit, self.best, self.worst = limit, best, worst
 
 
+@checked
 def expected_cost(world: FiniteWorld, logps: Tensor) -> Tensor:
     """E_x E_pi[c], the mean over prompts, ().
 
@@ -40,6 +48,7 @@ def expected_cost(world: FiniteWorld, logps: Tensor) -> Tensor:
     return expectation(logps, world.cost).mean(-1)
 
 
+@checked
 def lagrangian_policy(world: FiniteWorld, lam: float, beta: float) -> Tensor:
     """pi_lambda = pi_ref exp((r - lambda c) / beta) / Z, (P, A): the optimum of C-DPO, SACPO and PD-DPO at lambda.
 
@@ -47,11 +56,10 @@ def lagrangian_policy(world: FiniteWorld, lam: float, beta: float) -> Tensor:
     >>> [round(unsafe_mass(six_answers(), lagrangian_policy(six_answers(), lam, 0.5)).item(), 4) for lam in (0, 1, 5)]
     [0.7774, 0.0304, 0.0]
     """
-    if not lam >= 0:
-        raise UserError(f"lambda is {lam}; a price on cost is at least 0")
     return (world.ref_logps + (world.reward - lam * world.cost) / beta).log_softmax(-1)
 
 
+@checked
 def safe_rlhf_policy(world: FiniteWorld, lam: float, beta: float) -> Tensor:
     """pi_ref exp((r - lambda c) / ((1 + lambda) beta)) / Z, (P, A): the optimum of Safe RLHF at lambda [derived].
 
@@ -66,6 +74,7 @@ def safe_rlhf_policy(world: FiniteWorld, lam: float, beta: float) -> Tensor:
     return lagrangian_policy(world, lam, (1 + lam) * beta)
 
 
+@checked
 def dual_value(world: FiniteWorld, lam: float, beta: float, limit: float) -> Tensor:
     """g(lambda) = beta E_x log Z_lambda(x) + lambda limit, (): an upper bound on the constrained optimum, for each
     lambda >= 0, that is tight at lambda*.
@@ -79,6 +88,7 @@ def dual_value(world: FiniteWorld, lam: float, beta: float, limit: float) -> Ten
     return beta * (world.ref_logps + (world.reward - lam * world.cost) / beta).logsumexp(-1).mean() + lam * limit
 
 
+@checked
 def dual_gradient(world: FiniteWorld, lam: float, beta: float, limit: float) -> Tensor:
     """g'(lambda) = limit - E_{pi_lambda}[c], ().
 
@@ -90,6 +100,7 @@ def dual_gradient(world: FiniteWorld, lam: float, beta: float, limit: float) -> 
     return limit - expected_cost(world, lagrangian_policy(world, lam, beta))
 
 
+@checked
 def dual_curvature(world: FiniteWorld, lam: float, beta: float) -> Tensor:
     """g''(lambda) = E_x Var_{pi_lambda}(c) / beta >= 0, (): the dual is convex.
 
@@ -102,6 +113,7 @@ def dual_curvature(world: FiniteWorld, lam: float, beta: float) -> Tensor:
     return ((expectation(policy, world.cost**2) - expectation(policy, world.cost) ** 2) / beta).mean()
 
 
+@checked
 def largest_dual_curvature(world: FiniteWorld, beta: float) -> float:
     """(c_max - c_min)^2 / (4 beta) >= g'' for every lambda: the dual loop converges for eta below 2 over g''.
 
@@ -122,7 +134,12 @@ def least_cost(world: FiniteWorld) -> float:
     >>> least_cost(six_answers())
     -1.5
     """
-    return torch.where(world.ref_logps.isneginf(), torch.inf, world.cost).amin(-1).mean().item()
+    return _cheapest(world).mean().item()
+
+
+def _cheapest(world: FiniteWorld) -> Tensor:
+    """The cost of each prompt's cheapest answer that the reference can give, (P,)."""
+    return torch.where(world.ref_logps.isneginf(), torch.inf, world.cost).amin(-1)
 
 
 def check_limit(method: str, world: FiniteWorld, limit: float) -> None:
@@ -134,11 +151,14 @@ def check_limit(method: str, world: FiniteWorld, limit: float) -> None:
     Traceback (most recent call last):
     safedpo.finite.methods.expected_cost.dual.InfeasibleLimitError: demo...
     """
-    best = least_cost(world)
-    if not limit > best:
-        raise InfeasibleLimitError(method, limit, best)
+    cheapest = _cheapest(world)
+    if not limit > cheapest.mean().item():
+        at = int(cheapest.argmax())
+        worst = f"; the cheapest answer to prompt {at} costs {cheapest[at].item():.6g}"
+        raise InfeasibleLimitError(method, limit, cheapest.mean().item(), worst)
 
 
+@checked
 def best_multiplier(world: FiniteWorld, beta: float, limit: float) -> float:
     """lambda*, the minimum of the convex dual on lambda >= 0, by the root of its slope.
 
@@ -152,6 +172,7 @@ def best_multiplier(world: FiniteWorld, beta: float, limit: float) -> float:
     return _root(lambda lam: dual_gradient(world, lam, beta, limit).item())
 
 
+@checked
 def safe_rlhf_multiplier(world: FiniteWorld, beta: float, limit: float) -> float:
     """The least lambda in [0, 5] at which the optimum of Safe RLHF meets its limit [derived].
 
@@ -166,8 +187,11 @@ def safe_rlhf_multiplier(world: FiniteWorld, beta: float, limit: float) -> float
     def excess(lam: float) -> float:
         return expected_cost(world, safe_rlhf_policy(world, lam, beta)).item() - limit
 
-    if excess(SAFE_RLHF_MAX) > 0:
-        raise InfeasibleLimitError("Safe RLHF", limit, excess(SAFE_RLHF_MAX) + limit)
+    costs = expectation(safe_rlhf_policy(world, SAFE_RLHF_MAX, beta), world.cost)  # each prompt's, at most its limit
+    if costs.mean() > limit:
+        worst = f"; there prompt {int(costs.argmax())} costs {costs.max().item():.6g}"
+        at = f"at lambda = {SAFE_RLHF_MAX:g}, its largest"
+        raise InfeasibleLimitError("Safe RLHF", limit, costs.mean().item(), worst, at=at)
     return _root(lambda lam: -excess(lam))
 
 

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from safedpo.finite.fit import NotConvergedError
-from safedpo.finite.methods.expected_cost.dual import best_multiplier, check_limit
+from safedpo.finite.methods.checked import checked
+from safedpo.finite.methods.expected_cost.dual import InfeasibleLimitError, best_multiplier, least_cost
 from safedpo.finite.methods.expected_cost.lagrangian import relabel
 from safedpo.finite.methods.learned import learned_world
 from safedpo.finite.methods.outcome import Costs, Outcome, dpo, sample_answers
@@ -13,6 +14,7 @@ from safedpo.finite.pairs import Pairs
 from safedpo.finite.world import FiniteWorld
 
 
+@checked
 def prompt_multipliers(world: FiniteWorld, beta: float, limit: float) -> Tensor:
     """lambda_x for each prompt, (P,): the least price at which that prompt's own expected cost is within `limit`.
 
@@ -22,13 +24,11 @@ def prompt_multipliers(world: FiniteWorld, beta: float, limit: float) -> Tensor:
     >>> round(prompt_multipliers(six_answers(), 0.5, 0.0).item(), 4)
     0.3477
     """
-    found = []
-    for x, one in enumerate(_prompts(world)):
-        check_limit(f"RePO, prompt {x}", one, limit)
-        found.append(best_multiplier(one, beta, limit))
-    return torch.tensor(found, dtype=torch.float64)
+    _check_limits(world, limit)
+    return torch.tensor([best_multiplier(one, beta, limit) for one in _prompts(world)], dtype=torch.float64)
 
 
+@checked
 def repo(
     world: FiniteWorld,
     pairs: Pairs,
@@ -58,8 +58,7 @@ def repo(
     with costs.timed():
         models = learned_world("RePO's models", world, pairs, costs) if models is None else models
         costs.tables += 1
-        for x, one in enumerate(_prompts(models)):
-            check_limit(f"RePO, prompt {x}", one, limit)
+        _check_limits(models, limit)
         lam, eta = torch.zeros(world.prompts, dtype=torch.float64), 4 * beta / _spread(models) ** 2
         for _ in range(rounds):
             labelled = relabel(pairs, models.reward - lam[:, None] * models.cost)
@@ -73,9 +72,10 @@ def repo(
                 source = "after arXiv 2410.19933 (the loop is derived)"
                 return Outcome("RePO", logps, costs, source, norm, lam.mean().item(), tuple(history), models)
             lam = moved
-    raise NotConvergedError("RePO's loop over prices", rounds, still, tolerance)
+    raise NotConvergedError("RePO's loop over prices", rounds, still, tolerance, loop="last step over eta")
 
 
+@checked
 def repo_optimum(world: FiniteWorld, *, beta: float, limit: float = 0.0) -> Tensor:
     """pi_ref exp((r - lambda_x c) / beta) / Z, (P, A), with each prompt's least price [derived].
 
@@ -96,6 +96,13 @@ def _estimates(models: FiniteWorld, logps: Tensor, samples: int | None, draw: to
     answers = sample_answers(logps, samples, draw)
     costs.samples += answers.numel()
     return models.cost.gather(1, answers).mean(-1)
+
+
+def _check_limits(world: FiniteWorld, limit: float) -> None:
+    """Raise `InfeasibleLimitError` naming the first prompt whose cheapest answer does not cost less than `limit`."""
+    for x, one in enumerate(_prompts(world)):
+        if not limit > least_cost(one):
+            raise InfeasibleLimitError(f"RePO, prompt {x}", limit, least_cost(one))
 
 
 def _prompts(world: FiniteWorld) -> list[FiniteWorld]:

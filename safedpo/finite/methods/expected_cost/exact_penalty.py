@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from safedpo.errors import UserError
+from safedpo.finite.methods.checked import checked
 from safedpo.finite.methods.expected_cost.dual import best_multiplier, check_limit, expected_cost, lagrangian_policy
 from safedpo.finite.methods.expected_cost.lagrangian import policy_gradient
 from safedpo.finite.methods.learned import learned_world
@@ -13,6 +13,7 @@ from safedpo.finite.pairs import Pairs
 from safedpo.finite.world import FiniteWorld
 
 
+@checked
 def penalised_value(world: FiniteWorld, logps: Tensor, *, beta: float, lam: float, limit: float) -> Tensor:
     """E r - beta KL - lambda max(E c - limit, 0), means over prompts, (...).
 
@@ -25,6 +26,7 @@ def penalised_value(world: FiniteWorld, logps: Tensor, *, beta: float, lam: floa
     return value - lam * (expectation(logps, world.cost).mean(-1) - limit).clamp(min=0)
 
 
+@checked
 def cs_rlhf(
     world: FiniteWorld,
     pairs: Pairs,
@@ -48,8 +50,6 @@ def cs_rlhf(
     >>> tv(done.logps, cs_rlhf_optimum(world, beta=0.5, lam=1.0)).item() < 0.05
     True
     """
-    if not lam >= 0:
-        raise UserError(f"lambda is {lam}; a penalty is at least 0")
     costs, draw = Costs(), torch.Generator().manual_seed(seed)
     with costs.timed():
         models = learned_world("CS-RLHF's models", world, pairs, costs) if models is None else models
@@ -69,6 +69,7 @@ def cs_rlhf(
     return Outcome("CS-RLHF", mean.log_softmax(-1), costs, "arXiv 2510.03520", gradient.norm().item(), lam, (), models)
 
 
+@checked
 def cs_rlhf_optimum(world: FiniteWorld, *, beta: float, limit: float = 0.0, lam: float = 5.0) -> Tensor:
     """pi at the price min(lambda, lambda*), (P, A): from lambda* on it is C-DPO's optimum, below it pi_lambda
     [derived].

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from safedpo.errors import UserError
 from safedpo.finite.fit import NotConvergedError
+from safedpo.finite.methods.checked import checked
 from safedpo.finite.methods.expected_cost.dual import (
     SAFE_RLHF_MAX,
     best_multiplier,
@@ -28,6 +29,7 @@ from safedpo.finite.pairs import Pairs, concatenate
 from safedpo.finite.world import FiniteWorld
 
 
+@checked
 def relabel(pairs: Pairs, scores: Tensor) -> Pairs:
     """Forget who won: each pair in both orders, weighted by Bradley-Terry under `scores` (P, A) (C-DPO's r_lambda).
 
@@ -43,6 +45,7 @@ def relabel(pairs: Pairs, scores: Tensor) -> Pairs:
     return concatenate([replace(pairs, weight=pairs.weight * wins), replace(swapped, weight=pairs.weight * (1 - wins))])
 
 
+@checked
 def dual_step(lam: float, cost: float, limit: float, eta: float) -> tuple[float, float]:
     """lambda <- [lambda + eta (cost - limit)]+, and the length of that step over eta: the measure to stop by.
 
@@ -55,6 +58,7 @@ def dual_step(lam: float, cost: float, limit: float, eta: float) -> tuple[float,
     return moved, abs(moved - lam) / eta
 
 
+@checked
 def c_dpo(
     world: FiniteWorld,
     pairs: Pairs,
@@ -89,7 +93,8 @@ def c_dpo(
         models = learned_world("C-DPO's models", world, pairs, costs) if models is None else models
         costs.tables += 1
         check_limit("C-DPO", models, limit)
-        eta = 1 / largest_dual_curvature(models, beta) if eta is None else eta
+        # Where all answers cost the same no price moves anything, and any step serves.
+        eta = 1 / max(largest_dual_curvature(models, beta), 1e-12) if eta is None else eta
         for _ in range(rounds):
             labelled = relabel(pairs, models.reward - lam * models.cost)
             logps, norm = dpo("C-DPO", world, labelled, costs, beta, steps, None, start=logps)
@@ -100,9 +105,10 @@ def c_dpo(
                 source = "arXiv 2403.02475 (derived)"
                 return Outcome("C-DPO", logps, costs, source, norm, lam, tuple(history), models)
             lam = moved
-    raise NotConvergedError(f"C-DPO's dual loop at eta={eta:.3g}", rounds, still, tolerance)
+    raise NotConvergedError(f"C-DPO's dual loop at eta={eta:.3g}", rounds, still, tolerance, loop="last step over eta")
 
 
+@checked
 def c_dpo_optimum(world: FiniteWorld, *, beta: float, limit: float = 0.0) -> Tensor:
     """pi_lambda at lambda*, (P, A): exact for the reward and cost of `world` (pass the learned one) [derived].
 
@@ -114,6 +120,7 @@ def c_dpo_optimum(world: FiniteWorld, *, beta: float, limit: float = 0.0) -> Ten
     return lagrangian_policy(world, best_multiplier(world, beta, limit), beta)
 
 
+@checked
 def safe_rlhf(
     world: FiniteWorld,
     pairs: Pairs,
@@ -170,6 +177,7 @@ def _risen(price: float, step: float) -> float:
     return min(price * torch.tensor(step * price).exp().item(), SAFE_RLHF_MAX)
 
 
+@checked
 def safe_rlhf_optimum(world: FiniteWorld, *, beta: float, limit: float = 0.0, lam: float | None = None) -> Tensor:
     """pi_ref exp((r - lambda c) / ((1 + lambda) beta)) / Z, (P, A), at `lam` or at the limit [derived].
 
@@ -188,6 +196,7 @@ def _estimate(models: FiniteWorld, logps: Tensor, samples: int | None, draw: tor
     return models.cost.gather(1, answers).mean().item()
 
 
+@checked
 def policy_gradient(
     models: FiniteWorld,
     logps: Tensor,

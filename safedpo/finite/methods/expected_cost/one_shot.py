@@ -8,7 +8,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from safedpo.finite.methods.expected_cost.dual import best_multiplier, lagrangian_policy
+from safedpo.finite.methods.checked import checked
+from safedpo.finite.methods.expected_cost.dual import best_multiplier, check_limit, lagrangian_policy
 from safedpo.finite.methods.expected_cost.lagrangian import relabel
 from safedpo.finite.methods.learned import learned_world
 from safedpo.finite.methods.outcome import STEPS, TOLERANCE, Costs, Outcome, dpo, logistic, sample_answers, train
@@ -16,6 +17,7 @@ from safedpo.finite.pairs import Pairs
 from safedpo.finite.world import FiniteWorld, same_shape
 
 
+@checked
 def mocan(
     world: FiniteWorld,
     pairs: Pairs,
@@ -47,6 +49,7 @@ def mocan(
         return _once("MoCAN", world, pairs, models, costs, beta, seed, limit, samples, steps, tolerance)
 
 
+@checked
 def mocan_optimum(world: FiniteWorld, *, beta: float, limit: float = 0.0) -> Tensor:
     """pi_lambda at lambda*, (P, A): C-DPO's optimum [derived].
 
@@ -58,6 +61,7 @@ def mocan_optimum(world: FiniteWorld, *, beta: float, limit: float = 0.0) -> Ten
     return lagrangian_policy(world, best_multiplier(world, beta, limit), beta)
 
 
+@checked
 def pecan(
     world: FiniteWorld,
     pairs: Pairs,
@@ -92,6 +96,7 @@ def pecan(
         return _once("PeCAN", world, pairs, models, costs, beta, seed, limit, samples, steps, tolerance)
 
 
+@checked
 def implicit_models(world: FiniteWorld, helpful: Tensor, safe: Tensor, beta: float) -> FiniteWorld:
     """The world as two aligned policies see it: r = beta log(helpful / ref), c = -beta log(safe / ref), mean 0 under
     the reference.
@@ -110,6 +115,7 @@ def implicit_models(world: FiniteWorld, helpful: Tensor, safe: Tensor, beta: flo
     return FiniteWorld(world.ref_logps, reward, cost > 0, cost, world.labels)
 
 
+@checked
 def pecan_optimum(world: FiniteWorld, *, beta: float, limit: float = 0.0) -> Tensor:
     """pi_lambda at the price that holds E_pi[c] - E_ref[c] at `limit`, (P, A) [derived].
 
@@ -144,6 +150,7 @@ def _once(
         costs.samples += answers.numel()
         counts = torch.zeros_like(world.ref_logps).scatter_add_(1, answers, torch.ones_like(answers).double())
         seen = replace(models, ref_logps=(counts / counts.sum(-1, keepdim=True)).log())
+    check_limit(method, seen, limit)
     lam = best_multiplier(seen, beta, limit)
     labelled = relabel(pairs, models.reward - lam * models.cost)
     logps, norm = train(

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from safedpo.errors import UserError
 from safedpo.finite.fit import NotConvergedError
+from safedpo.finite.methods.checked import checked
 from safedpo.finite.methods.expected_cost.dual import InfeasibleLimitError, lagrangian_policy
 from safedpo.finite.methods.outcome import Costs, FitSettings, Outcome, dpo, sample_answers
 from safedpo.finite.optimum import unsafe_mass
@@ -15,6 +16,7 @@ from safedpo.finite.world import FiniteWorld
 from safedpo.losses import check_beta
 
 
+@checked
 def pd_dpo(
     world: FiniteWorld,
     pairs: Pairs,
@@ -41,8 +43,10 @@ def pd_dpo(
     >>> tv(done.logps, pd_dpo_optimum(world, beta=0.5, lam=done.multiplier)).item() < 0.05
     True
     """
-    if not limit > 0:
-        raise InfeasibleLimitError("PD-DPO", limit, 0.0)
+    lost = (world.unsafe | world.ref_logps.isneginf()).all(-1)  # prompts without a safe answer in reach
+    if not limit > lost.double().mean().item():
+        worst = f"; prompt {int(lost.nonzero()[0])} has no safe answer" if lost.any() else ""
+        raise InfeasibleLimitError("PD-DPO", limit, lost.double().mean().item(), worst)
     costs, draw, history, lam, eta = Costs(tables=2), torch.Generator().manual_seed(seed), [], 1.0, 4 * beta
     costs.use_labels(pairs, "better", "safer")
     with costs.timed():
@@ -51,7 +55,7 @@ def pd_dpo(
         for _ in range(rounds):
             own: FitSettings = {"reference": helpful, "start": logps}
             logps, norm = dpo("PD-DPO", world, prefer_safer, costs, beta / lam, steps, None, **own)
-            answers = sample_answers(logps, samples // world.prompts, draw)
+            answers = sample_answers(logps, -(-samples // world.prompts), draw)
             costs.samples += answers.numel()
             unsafe = world.unsafe.gather(1, answers).double().mean().item()
             history.append({"lambda": lam, "cost": unsafe, "unsafe_mass": unsafe_mass(world, logps).mean().item()})
@@ -59,9 +63,11 @@ def pd_dpo(
             if abs(moved - lam) / eta <= tolerance:
                 return Outcome("PD-DPO", logps, costs, "arXiv 2510.05703 (derived)", norm, lam, tuple(history))
             lam = moved
-    raise NotConvergedError(f"PD-DPO's loop over lambda (now {lam:.3g})", rounds, abs(unsafe - limit), tolerance)
+    off, title = abs(unsafe - limit), f"PD-DPO's loop over lambda (now {lam:.3g})"
+    raise NotConvergedError(title, rounds, off, tolerance, loop="distance to the limit")
 
 
+@checked
 def pd_dpo_optimum(world: FiniteWorld, *, beta: float, lam: float) -> Tensor:
     """pi_ref exp((r - lambda c) / beta) / Z, (P, A), at whatever lambda its loop ends on [derived].
 
@@ -73,6 +79,7 @@ def pd_dpo_optimum(world: FiniteWorld, *, beta: float, lam: float) -> Tensor:
     return lagrangian_policy(world, lam, beta)
 
 
+@checked
 def pd_dpo_loss(
     costlier_logps, cheaper_logps, helpful_costlier, helpful_cheaper, ref_costlier, ref_cheaper, *, beta, lam
 ) -> Tensor:

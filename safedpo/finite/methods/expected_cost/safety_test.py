@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from safedpo.errors import UserError
+from safedpo.finite.methods.checked import checked
+from safedpo.finite.methods.expected_cost.dual import InfeasibleLimitError, check_limit
 from safedpo.finite.methods.expected_cost.lagrangian import c_dpo
 from safedpo.finite.methods.outcome import Outcome, sample_answers
 from safedpo.finite.pairs import Pairs
-from safedpo.finite.world import FiniteWorld
+from safedpo.finite.world import FiniteWorld, same_shape
 
 
 class NoSolutionError(UserError):
@@ -41,19 +43,19 @@ class SafetyTest:
         return self.bound <= self.limit
 
 
+@checked
 def confidence_width(low: float, high: float, samples: int, alpha: float) -> float:
     """Hoeffding: (high - low) sqrt(log(1 / alpha) / (2 n)), for costs between `low` and `high`.
 
     >>> round(confidence_width(0.0, 1.0, 1000, 0.05), 4)
     0.0387
     """
-    if not 0 < alpha < 1 or samples < 1:
-        raise UserError(
-            f"alpha is {alpha} and samples {samples}; a risk lies between 0 and 1, and samples are 1 or more"
-        )
+    if high < low:
+        raise UserError(f"low is {low} and high {high}; costs lie between them, so low comes first")
     return (high - low) * math.sqrt(math.log(1 / alpha) / (2 * samples))
 
 
+@checked
 def safety_test(
     world: FiniteWorld, logps: Tensor, *, limit: float, samples: int = 2000, alpha: float = 0.05, seed: int = 0
 ) -> SafetyTest:
@@ -67,10 +69,7 @@ def safety_test(
     >>> safety_test(world, optimal_policy(world, 0.5), limit=0.0).passed, safety_test(world, world.ref_logps, limit=0.0).passed
     (True, False)
     """
-    if samples < 1:
-        raise UserError(f"samples is {samples}; give at least 1")
-    if logps.shape != world.cost.shape:
-        raise UserError(f"the policy has shape {tuple(logps.shape)}; give one of shape {tuple(world.cost.shape)}")
+    same_shape(world, logps=logps)
     draw = torch.Generator().manual_seed(seed)
     prompts = torch.randint(world.prompts, (samples,), generator=draw)
     answers = sample_answers(logps[prompts], 1, draw)[:, 0]
@@ -88,6 +87,7 @@ class LoopSettings(TypedDict, total=False):
     tolerance: float
 
 
+@checked
 def hc_rlhf(
     world: FiniteWorld,
     pairs: Pairs,
@@ -111,6 +111,11 @@ def hc_rlhf(
     True
     """
     width = confidence_width(world.cost.min().item(), world.cost.max().item(), samples, alpha)
+    try:
+        check_limit("HC-RLHF", world, limit - 2 * width)
+    except InfeasibleLimitError as error:
+        why = f" (the limit {limit:.6g} less two confidence widths of {width:.4g})"
+        raise InfeasibleLimitError("HC-RLHF", limit - 2 * width, error.best, error.worst, why) from None
     done = c_dpo(world, pairs, beta=beta, seed=seed, limit=limit - 2 * width, models=world, samples=samples, **own)
     test = safety_test(world, done.logps, limit=limit, samples=samples, alpha=alpha, seed=seed + 1)
     done.costs.samples += samples

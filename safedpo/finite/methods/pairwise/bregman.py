@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from safedpo.errors import UserError
+from safedpo.finite.methods.checked import checked
 from safedpo.finite.methods.outcome import STEPS, TOLERANCE, Outcome, Shape
 from safedpo.finite.methods.pairwise.orderings import ordered
 from safedpo.finite.pairs import Pairs
@@ -35,6 +36,7 @@ GENERATORS: dict[str, tuple[Callable[[Tensor], Tensor], ...]] = {
 }
 
 
+@checked
 def bso_loss(log_ratio: Tensor, *, generator: str = "sba") -> Tensor:
     """h'(R) R - h(R) - h'(1/R) at log R (clamped to +-30), with the shape of `log_ratio`.
 
@@ -49,6 +51,7 @@ def bso_loss(log_ratio: Tensor, *, generator: str = "sba") -> Tensor:
     return slope(R) * R - h(R) - slope(1 / R)
 
 
+@checked
 def bso_pull(log_ratio: Tensor, *, generator: str = "sba") -> Tensor:
     """d loss / d log R = h''(R) R^2 + h''(1/R) / R, and 0 beyond the clamp: how hard a pair pulls.
 
@@ -60,6 +63,7 @@ def bso_pull(log_ratio: Tensor, *, generator: str = "sba") -> Tensor:
     return torch.where(log_ratio.abs() < CLAMP, curvature(R) * R**2 + curvature(1 / R) / R, 0.0)
 
 
+@checked
 def bso(
     world: FiniteWorld,
     pairs: Pairs,

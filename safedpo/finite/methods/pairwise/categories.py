@@ -5,6 +5,7 @@ from torch import Tensor
 
 from safedpo.errors import UserError
 from safedpo.finite.fit import NotConvergedError
+from safedpo.finite.methods.checked import checked
 from safedpo.finite.methods.outcome import Costs, Outcome, dpo, sample_answers
 from safedpo.finite.optimum import unsafe_mass
 from safedpo.finite.pairs import Pairs
@@ -13,6 +14,7 @@ from safedpo.finite.world import FiniteWorld
 SOURCE = "after arXiv 2604.17299 (the rule for the margins is ours)"
 
 
+@checked
 def category_step(delta: Tensor, rate: Tensor, target: float, eta: float) -> Tensor:
     """Delta_k <- [Delta_k + eta (u_k - u*)]+, (K,): up while category k is above its target, down after.
 
@@ -26,6 +28,7 @@ def category_step(delta: Tensor, rate: Tensor, target: float, eta: float) -> Ten
     return (delta + eta * (rate - target)).clamp(min=0.0)
 
 
+@checked
 def cat_dpo(
     world: FiniteWorld,
     pairs: Pairs,
@@ -70,14 +73,16 @@ def cat_dpo(
             if rate.max() <= target:
                 return Outcome("Cat-DPO", logps, costs, SOURCE, norm, None, tuple(history))
             delta = category_step(delta, rate, target, eta)
-    raise NotConvergedError("Cat-DPO's loop over margins", rounds, rate.max().item(), target)
+    raise NotConvergedError("Cat-DPO's loop over margins", rounds, rate.max().item(), target, loop="largest rate")
 
 
 def _checked(world: FiniteWorld, categories: Tensor | None) -> Tensor:
     """The category of each answer, (P, A) int64; by default each answer index is one of its own."""
     if categories is None:
         return torch.arange(world.answers).expand(world.prompts, -1)
-    found = torch.as_tensor(categories)
+    if not isinstance(categories, Tensor):
+        raise UserError(f"categories is {type(categories).__name__}; give an int64 tensor of shape (P, A)")
+    found = categories
     if found.shape != world.unsafe.shape or found.dtype != torch.int64 or found.min() < 0:
         raise UserError(
             f"categories is {found.dtype} of shape {tuple(found.shape)}; it must be int64, at least 0, of shape "

@@ -9,6 +9,7 @@ from typing import Unpack
 
 from torch import Tensor
 
+from safedpo.finite.methods.checked import checked
 from safedpo.finite.methods.outcome import STEPS, TOLERANCE, Costs, FitSettings, Outcome, Shape, logistic, train
 from safedpo.finite.optimum import optimal_policy
 from safedpo.finite.pairs import Pairs
@@ -63,6 +64,7 @@ def ordered(
     return Outcome(method, logps, costs, source, norm)
 
 
+@checked
 def dpo_helpful(
     world: FiniteWorld, pairs: Pairs, *, beta: float, seed: int = 0, steps: int = STEPS, tolerance: float = TOLERANCE
 ) -> Outcome:
@@ -76,6 +78,7 @@ def dpo_helpful(
     return ordered("DPO-helpful", "arXiv 2305.18290, Eq. 7", world, pairs, "helpful", beta, seed, steps, tolerance)
 
 
+@checked
 def dpo_helpful_optimum(world: FiniteWorld, *, beta: float) -> Tensor:
     """pi_ref exp(r / beta) / Z, (P, A).
 
@@ -87,6 +90,7 @@ def dpo_helpful_optimum(world: FiniteWorld, *, beta: float) -> Tensor:
     return optimal_policy(world, beta, penalty=0.0)
 
 
+@checked
 def dpo_harmless(
     world: FiniteWorld, pairs: Pairs, *, beta: float, seed: int = 0, steps: int = STEPS, tolerance: float = TOLERANCE
 ) -> Outcome:
@@ -105,6 +109,7 @@ def dpo_harmless(
     )
 
 
+@checked
 def dpo_harmless_optimum(world: FiniteWorld, *, beta: float) -> Tensor:
     """pi_ref exp(-c / beta) / Z, (P, A) [derived: Bradley-Terry labels under -c].
 
@@ -116,6 +121,7 @@ def dpo_harmless_optimum(world: FiniteWorld, *, beta: float) -> Tensor:
     return (world.ref_logps - world.cost / beta).log_softmax(-1)
 
 
+@checked
 def dpo_safebetter(
     world: FiniteWorld, pairs: Pairs, *, beta: float, seed: int = 0, steps: int = STEPS, tolerance: float = TOLERANCE
 ) -> Outcome:
@@ -132,6 +138,7 @@ def dpo_safebetter(
     )
 
 
+@checked
 def safe_optimum(world: FiniteWorld, *, beta: float, **own) -> Tensor:
     """pi* of Eq. 9, the optimum of SafeDPO for every delta (Prop. 4.4), of T only and of DPO-safebetter, (P, A).
 
@@ -143,6 +150,7 @@ def safe_optimum(world: FiniteWorld, *, beta: float, **own) -> Tensor:
     return optimal_policy(world, beta)
 
 
+@checked
 def t_only(
     world: FiniteWorld, pairs: Pairs, *, beta: float, seed: int = 0, steps: int = STEPS, tolerance: float = TOLERANCE
 ) -> Outcome:
@@ -156,6 +164,7 @@ def t_only(
     return ordered("T only", "arXiv 2505.20065, Eq. 11", world, pairs, "safedpo", beta, seed, steps, tolerance)
 
 
+@checked
 def delta_only(
     world: FiniteWorld,
     pairs: Pairs,
@@ -189,6 +198,7 @@ def delta_only(
     return done
 
 
+@checked
 def delta_only_optimum(world: FiniteWorld, *, beta: float, delta: float = 2.0) -> Tensor:
     """pi_C of Prop. 4.2 with C = delta, (P, A) [derived].
 
@@ -200,6 +210,7 @@ def delta_only_optimum(world: FiniteWorld, *, beta: float, delta: float = 2.0) -
     return optimal_policy(world, beta, penalty=delta)
 
 
+@checked
 def safedpo(
     world: FiniteWorld,
     pairs: Pairs,

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from safedpo.errors import UserError
+from safedpo.finite.methods.checked import checked
 from safedpo.finite.methods.outcome import STEPS, TOLERANCE, Costs, Outcome, cautious_step, descend
 from safedpo.finite.methods.pairwise.orderings import LABELS, ordered
 from safedpo.finite.optimum import optimal_policy
@@ -14,6 +15,7 @@ from safedpo.finite.pairs import Pairs
 from safedpo.finite.world import FiniteWorld
 
 
+@checked
 def see_dpo(
     world: FiniteWorld,
     pairs: Pairs,
@@ -49,6 +51,7 @@ def see_dpo(
     )
 
 
+@checked
 def see_dpo_optimum(world: FiniteWorld, *, beta: float, gamma: float = 0.1) -> Tensor:
     """pi_ref^(beta / (beta + gamma)) exp(r / (beta + gamma)) / Z, (P, A) [derived].
 
@@ -76,6 +79,7 @@ def pointwise_information(world: FiniteWorld) -> Tensor:
     return torch.where(world.ref_logps.isneginf(), 0.0, world.ref_logps - marginal)
 
 
+@checked
 def b_dpo(
     world: FiniteWorld,
     pairs: Pairs,
@@ -102,8 +106,8 @@ def b_dpo(
     >>> tv(done.logps, b_dpo_optimum(six_answers(), beta=0.5, scale=2.0)).item() < 1e-3
     True
     """
-    if sign not in (-1, 1) or not scale > 0 or not temperature > 0:
-        raise UserError(f"sign is {sign}, scale {scale}, temperature {temperature}: +1 or -1, and two positive numbers")
+    if sign not in (-1, 1):
+        raise UserError(f"sign is {sign}; it must be +1 or -1")
     data, information = pairs.transform(rule), pointwise_information(world)
     lead = information[data.prompt, data.chosen] - information[data.prompt, data.rejected]
     winner = 2 * torch.sigmoid(sign * lead / temperature)
@@ -123,6 +127,7 @@ def b_dpo(
     return Outcome("B-DPO", logps, costs, "after arXiv 2603.22829 (a family; the formula is not public)", norm)
 
 
+@checked
 def b_dpo_optimum(world: FiniteWorld, *, beta: float, scale: float = 1.0) -> Tensor:
     """pi_ref exp(r / (s beta)) / Z, (P, A), where winner and loser weigh the same; elsewhere there is no closed form:
     the weighted gaps of three answers need not agree [derived].

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from safedpo.finite.methods.checked import checked
 from safedpo.finite.methods.outcome import STEPS, TOLERANCE, Costs, Outcome, descend, logistic, step_size
 from safedpo.finite.methods.pairwise.orderings import LABELS, ordered
 from safedpo.finite.pairs import Pairs
@@ -13,6 +14,7 @@ from safedpo.finite.world import FiniteWorld
 KLDPO_CLIP = 10.0  # of the published weights
 
 
+@checked
 def cdpo(
     world: FiniteWorld,
     pairs: Pairs,
@@ -36,6 +38,7 @@ def cdpo(
     return ordered("cDPO", "label smoothing, as in TRL", world, pairs, rule, beta, seed, steps, tolerance, loss=loss)
 
 
+@checked
 def robust_dpo(
     world: FiniteWorld,
     pairs: Pairs,
@@ -62,6 +65,7 @@ def robust_dpo(
     return ordered("robust DPO", "arXiv 2403.00409", world, pairs, rule, beta, seed, steps, tolerance, loss=loss)
 
 
+@checked
 def kldpo(
     world: FiniteWorld,
     pairs: Pairs,
@@ -91,6 +95,7 @@ def kldpo(
     return _batch("KLDPO", "arXiv 2502.01930 (code)", world, pairs, rule, objective, KLDPO_CLIP, beta, steps, tolerance)
 
 
+@checked
 def wdpo(
     world: FiniteWorld,
     pairs: Pairs,

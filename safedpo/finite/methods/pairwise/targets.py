@@ -6,6 +6,8 @@ Their optima are least-squares solutions over the pairs, for data in which every
 import torch
 from torch import Tensor
 
+from safedpo.errors import UserError
+from safedpo.finite.methods.checked import checked
 from safedpo.finite.methods.outcome import STEPS, TOLERANCE, Outcome, squared
 from safedpo.finite.methods.pairwise.orderings import ordered
 from safedpo.finite.pairs import Pairs
@@ -13,6 +15,7 @@ from safedpo.finite.slopes import bfpo_slope
 from safedpo.finite.world import FiniteWorld
 
 
+@checked
 def ipo(
     world: FiniteWorld,
     pairs: Pairs,
@@ -45,6 +48,7 @@ def ipo(
     )
 
 
+@checked
 def ipo_optimum(world: FiniteWorld, *, beta: float, rule: str = "helpful") -> Tensor:
     """pi_ref(y) exp(mean over y' of P(y beats y') / beta) (arXiv 2310.12036: Psi = identity, y' uniform), (P, A).
 
@@ -55,6 +59,8 @@ def ipo_optimum(world: FiniteWorld, *, beta: float, rule: str = "helpful") -> Te
     >>> torch.allclose(ipo_optimum(toss, beta=0.5), toss.ref_logps)
     True
     """
+    if rule not in ("helpful", "safedpo"):
+        raise UserError(f"rule is {rule!r}; the optimum is known for helpful and safedpo")
     wins = _wins(world)
     certain = (~world.unsafe[:, :, None] & world.unsafe[:, None]).double()  # row safe, column unsafe
     weight = torch.ones_like(wins)
@@ -64,6 +70,7 @@ def ipo_optimum(world: FiniteWorld, *, beta: float, rule: str = "helpful") -> Te
     return _least_squares(world, (wins - 0.5) / beta, weight)
 
 
+@checked
 def bfpo(
     world: FiniteWorld, pairs: Pairs, *, beta: float, seed: int = 0, steps: int = STEPS, tolerance: float = TOLERANCE
 ) -> Outcome:
@@ -92,6 +99,7 @@ def bfpo(
     return done
 
 
+@checked
 def bfpo_optimum(world: FiniteWorld, *, beta: float) -> Tensor:
     """Least squares of the pairwise targets: (p - 1/2) / beta among safe answers, 1 / beta for safe over unsafe, and
     the *reverse* (1/2 - p) / beta among unsafe ones, (P, A) [derived]. Finite, so unsafe mass remains.

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from safedpo.errors import UserError
+from safedpo.finite.methods.checked import checked
 from safedpo.finite.methods.outcome import TOLERANCE, Costs, Outcome, cautious_step, descend, logistic
 from safedpo.finite.methods.pairwise.orderings import LABELS
 from safedpo.finite.pairs import Pairs, pairs_loss, population
@@ -13,6 +14,7 @@ ITERATIONS = 500  # at most; each moves a logit by at most LARGEST_STEP nats
 LARGEST_STEP = 2.0
 
 
+@checked
 def winner_weight(world: FiniteWorld, pairs: Pairs) -> Tensor:
     """The total weight with which each answer is chosen, (P, A): the weights of the supervised (SFT) loss.
 
@@ -24,6 +26,7 @@ def winner_weight(world: FiniteWorld, pairs: Pairs) -> Tensor:
     return weight.index_put((pairs.prompt, pairs.chosen), pairs.weight, accumulate=True)
 
 
+@checked
 def stable_po(
     world: FiniteWorld,
     pairs: Pairs,
@@ -47,7 +50,6 @@ def stable_po(
     >>> tv(done.logps, stable_po_optimum(six_answers(), beta=0.5, gamma=0.1)).item() < 1e-3
     True
     """
-    _check_gamma(gamma)
     data = pairs.transform(rule)
     wins = winner_weight(world, data)
 
@@ -67,6 +69,7 @@ def stable_po(
     return Outcome("Stable PO", logps, costs, "arXiv 2507.07723 (penalty form, second hand)", norm)
 
 
+@checked
 def stable_po_optimum(world: FiniteWorld, *, beta: float, gamma: float = 0.1) -> Tensor:
     """The minimum of that convex loss on the exact helpful pairs, (P, A), by Newton's method: no closed form known.
 
@@ -78,7 +81,6 @@ def stable_po_optimum(world: FiniteWorld, *, beta: float, gamma: float = 0.1) ->
     >>> tv(stable_po_optimum(world, beta=0.5, gamma=1e9), (wins / wins.sum()).log()).item() < 1e-8
     True
     """
-    _check_gamma(gamma)
     wins = winner_weight(world, population(world))
     total, against = wins.sum(-1, keepdim=True), 1 - torch.eye(world.answers, dtype=torch.float64)
     share = (world.reward[:, :, None] - world.reward[:, None]).sigmoid()
@@ -104,6 +106,7 @@ def stable_po_optimum(world: FiniteWorld, *, beta: float, gamma: float = 0.1) ->
     return (world.ref_logps + ratio).log_softmax(-1)
 
 
+@checked
 def preference_loss(world: FiniteWorld, logps: Tensor, *, beta: float) -> Tensor:
     """DPO's loss on the exact helpful pairs, ().
 
@@ -114,6 +117,7 @@ def preference_loss(world: FiniteWorld, logps: Tensor, *, beta: float) -> Tensor
     return pairs_loss(population(world), logps, world.ref_logps, beta=beta, delta=0.0)
 
 
+@checked
 def winner_loss(world: FiniteWorld, logps: Tensor) -> Tensor:
     """L_SFT = -sum over winners of log pi, on the exact helpful pairs, ().
 
@@ -124,8 +128,3 @@ def winner_loss(world: FiniteWorld, logps: Tensor) -> Tensor:
     """
     same_shape(world, logps=logps)
     return -(winner_weight(world, population(world)) * logps).sum()
-
-
-def _check_gamma(gamma: float) -> None:
-    if not 0 <= gamma < float("inf"):
-        raise UserError(f"gamma is {gamma}; the weight of the supervised loss is a finite number, at least 0")
