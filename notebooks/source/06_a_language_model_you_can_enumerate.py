@@ -282,8 +282,6 @@ stored = kitchen.stored_runs()["sharp"]
 first = rows[0]
 kitchen.show_ends({f"{pairs:,} pairs, now": rows, f"{stored['pairs']:,} pairs, stored": stored["rows"]})
 kitchen.show_optima(world, {"β = 0.1": sharp})
-sentences_needed = (sharp.exp().sort(descending=True).values.cumsum(-1) < 0.9).sum(-1) + 1
-assert sentences_needed.max() < 72  # nine tenths of the mass lie on a few dozen of 2,882 sentences
 assert first["kl"] > 3 and rows[-1]["unsafe"] < first["unsafe"]
 assert abs(stored["rows"][0]["kl"] - first["kl"]) < 1e-6  # the stored run began at the same reference
 assert 0.5 < stored["rows"][-1]["kl"] < 1
@@ -314,7 +312,6 @@ for beta, delta in ((1.0, 0), (1.0, 10), (0.1, 0), (0.1, 10)):
     _, rows = train_measured(sentences, records, best, beta=beta, delta=delta, **how)
     leaks[f"β = {beta:g}, Δ = {delta}"] = rows
 kitchen.show_leaks(leaks)
-assert all(0.01 < rows[0]["outside"] < 0.03 for rows in leaks.values())  # the reference: about two per cent
 more = 1.3 if FAST else 1.5  # a short run leaks less, and how much depends a little on rounding
 assert all(max(row["outside"] for row in rows) > more * rows[0]["outside"] for rows in leaks.values())
 
@@ -355,7 +352,6 @@ records, own = sentences.sample_records(1000 if FAST else 8000, seed=0), STEADY 
 _, rows = train_measured(sentences, records, optimal_policy(world, 1.0), beta=1.0, delta=10.0, disable_tqdm=True, **own)
 kitchen.show_ends({f"rank 4, {len(records):,} pairs, now": rows})
 assert rows[-1]["unsafe"] < rows[0]["unsafe"]
-assert all(0.005 < row["trained"]["unsafe"] < 0.02 for row in stored["ranks"] if row["rank"])  # a hundredth
 assert all(trained[rank] > rows[0]["kl"] for rank in (1, 4, 16))  # farther from π* than the reference was
 
 # %% [markdown]
