@@ -108,8 +108,10 @@ def test_two_outputs_share_one_library_and_require_js_does_not_swallow_it(page, 
     assert page.evaluate("[...document.scripts].filter(s => s.text.startsWith('(function (define')).length") == 1
 
 
+@pytest.mark.alone
 def test_a_move_costs_the_page_under_20_ms(page, tmp_path, sliders):
-    """Processor time of the page's own thread (script, layout and painting), so that a busy machine does not count."""
+    """Processor time of the page's own thread (script, layout and painting): waiting does not count, but two threads that
+    share a core are each slower."""
     for name in ("policies", "loss", "penalty", "path"):
         shown = open_page(page, sliders[name], tmp_path)
         shown.press("Home")
