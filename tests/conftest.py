@@ -1,5 +1,6 @@
 """A tiny model, a byte tokenizer and made-up records: no network, no files outside the test's own folder."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -38,6 +39,13 @@ def pytest_sessionfinish(session):
     if left and not hasattr(session.config, "workerinput"):  # the process that starts the others looks, they do not
         print(f"\nthe tests left {len(left)} files in the tree, for example {', '.join(left[:5])}; write into tmp_path")
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(autouse=True, scope="module")
+def large_libraries_are_collected_once():
+    """Every step of a trainer collects garbage; what was imported before a file's tests need not be gone through again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

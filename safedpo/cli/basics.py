@@ -172,6 +172,7 @@ def _lessons(notebooks: Path | None) -> tuple[list[Path], dict]:
     """The notebooks of a folder (the shipped ones without one), and the figures that get a page of their own."""
     from safedpo.evaluate.results import stored_results
     from safedpo.files import shipped
+    from safedpo.files.notebooks import read_notebook
     from safedpo.household import score
     from safedpo.labs.books.glossary import PAGE
     from safedpo.labs.books.order import in_order
@@ -183,6 +184,8 @@ def _lessons(notebooks: Path | None) -> tuple[list[Path], dict]:
     if not found:
         raise UserError(f"{notebooks} holds no notebooks NN_name.ipynb")
     found += [home / PAGE] if (home / PAGE).is_file() else []
+    for path in found:
+        read_notebook(path)  # a damaged one is named before figures are drawn
     stored = shipped("data") / "results" / "household" / "sweep.json"
     figures = {"The margin explorer": explorer(stored_results().sweep, score)} if stored.exists() else {}
     return found, figures | {f"Take a premise away: {statement}": figure for statement, figure in walker().items()}

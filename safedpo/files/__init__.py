@@ -3,6 +3,7 @@
 whole     written whole or not at all, read with their damage noticed
 sums      sha256: inside a JSON file that the kit reads back, and in the list that comes with a folder of files
 locks     one program at a time in a folder
+notebooks read, with what is no notebook named
 places    where the shipped data and notebooks are
 """
 

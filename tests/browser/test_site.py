@@ -199,7 +199,7 @@ def test_no_notebooks_or_two_of_one_name_raise(tmp_path):
         build_site([], tmp_path)
     with pytest.raises(UserError, match="different names"):
         build_site(["a/x.ipynb", "b/x.ipynb"], tmp_path)
-    with pytest.raises(UserError, match="no notebook at"):
+    with pytest.raises(UserError, match="there is no notebook"):
         build_site([tmp_path / "none.ipynb"], tmp_path / "site")
 
 

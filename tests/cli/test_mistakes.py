@@ -221,7 +221,10 @@ class Full:
         self.patch.setattr(name, fail)
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT, errno.EIO])
+@pytest.mark.parametrize(
+    "number",
+    slow_but([errno.ENOSPC, errno.EACCES], [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT, errno.EIO]),
+)
 @pytest.mark.parametrize(
     ("words", "writer"),
     [

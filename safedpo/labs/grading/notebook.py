@@ -22,7 +22,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 from safedpo.errors import UserError
-from safedpo.files.whole import refuse_odd_kind
+from safedpo.files.notebooks import read_notebook
 from safedpo.labs.checks import modules
 from safedpo.labs.grading.judge import ANSWER
 from safedpo.labs.grading.kernel import JUDGE, MEMORY_VARIABLE
@@ -68,7 +68,7 @@ def grade(
     one without an exercise of this kit.
     """
     path, started = Path(path), time.monotonic()
-    book = _read(path)
+    book = read_notebook(path)
     asked = exercises_of(book, path)
     incidents: list[str] = []
     with tempfile.TemporaryDirectory(prefix="grade-") as home, _client(book, Path(home), memory_gb) as client:
@@ -112,21 +112,6 @@ def checks_of(source: str) -> Iterator[tuple[str, str]]:
             continue
         if len(node.args) == 2 and isinstance(node.args[0], ast.Constant):
             yield str(node.args[0].value), ast.unparse(node.args[1])
-
-
-def _read(path: Path) -> nbformat.NotebookNode:
-    refuse_odd_kind(path, "give the path of an .ipynb file")
-    try:
-        book = nbformat.read(path, as_version=4)
-        nbformat.validate(book)
-    except FileNotFoundError as error:
-        raise UserError(f"there is no notebook {path}; give the path of an .ipynb file") from error
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}); give the path of an .ipynb file") from error
-    except Exception as error:  # nbformat's many ways to say that this is no notebook
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise UserError(f"{path} is not a notebook ({reason}); save it again in Jupyter and hand that in") from error
-    return book
 
 
 @contextmanager

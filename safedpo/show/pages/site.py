@@ -14,7 +14,7 @@ import plotly.offline
 
 from safedpo.errors import UserError, brief
 from safedpo.files import check_writable, write_text, writing
-from safedpo.files.whole import refuse_odd_kind
+from safedpo.files.notebooks import read_notebook
 from safedpo.show.pages.foreign import is_ours, picture
 from safedpo.show.pages.policy import policy
 from safedpo.show.pages.prose import markdown, mathml
@@ -57,9 +57,12 @@ def build_site(
     if not (paths or whole) or len(set(names)) < len(names):
         raise UserError(f"a site needs a page that stands by itself, or notebooks with different names; got {names}")
     check_writable(out)
-    bodies = {}
-    for path in tqdm(paths, desc="pages", disable=not paths):
-        notebook, ran_here = _executed(path, timeout)
+    books, bodies = (
+        [read_notebook(path) for path in paths],
+        {},
+    )  # all of them before the first is run, which takes minutes
+    for path, notebook in zip(tqdm(paths, desc="pages", disable=not paths), books, strict=True):
+        notebook, ran_here = _executed(path, notebook, timeout)
         bodies[path.stem] = page_body(notebook, path.name, ours=ran_here)
     for title, figure in (figures or {}).items():
         name = re.sub(r"\W+", "-", title.lower())
@@ -216,25 +219,10 @@ def _write(path: Path, title: str, body: str) -> Path:
     return path
 
 
-def _executed(path: Path, timeout: float) -> tuple:
+def _executed(path: Path, notebook, timeout: float) -> tuple:
     """The notebook with outputs, and whether they were made here."""
-    try:
-        import nbclient
-        import nbformat
-    except ImportError as missing:
-        raise UserError(
-            f"building the site needs the lab extra ({missing}); run: pip install 'safedpo[lab]'"
-        ) from missing
-    if not path.exists():
-        raise UserError(f"no notebook at {path}")
-    refuse_odd_kind(path, "give the path of an .ipynb file")
-    try:
-        notebook = nbformat.read(path, as_version=4)
-        nbformat.validate(notebook)
-    except Exception as error:  # nbformat raises its own kinds, and Python's, for what is no notebook
-        raise UserError(
-            f"{path} is no notebook ({brief(str(error)) or type(error).__name__}); save it again"
-        ) from error
+    import nbclient
+
     if any(cell.get("outputs") for cell in notebook.cells):
         return notebook, False
     client = nbclient.NotebookClient(notebook, timeout=timeout, resources={"metadata": {"path": str(path.parent)}})

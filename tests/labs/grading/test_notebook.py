@@ -185,8 +185,8 @@ def test_grading_is_the_same_again_and_leaves_nothing_behind(tmp_path):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("{}", "is not a notebook"),
-        ("not json", "is not a notebook"),
+        ("{}", "is no notebook"),
+        ("not json", "is no notebook"),
         (json.dumps({"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}), "no exercise of this kit"),
     ],
 )
