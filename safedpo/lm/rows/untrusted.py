@@ -7,6 +7,7 @@ sentence, a limit on the text that comes out, and no special token that a prompt
 import ctypes
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -101,23 +102,50 @@ def time_limit(seconds: float) -> Iterator[None]:
     ...     print("stopped")
     stopped
     """
-    thread, lock = threading.get_ident(), threading.Lock()
-    done: list[bool] = []
-
-    def stop() -> None:
-        with lock:
-            if not done:
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(_TooLong))
-
-    timer = threading.Timer(seconds, stop)
-    timer.daemon = True
-    try:  # around the start too: Ctrl-C may come while it waits for its thread
-        timer.start()
+    mark = object()
+    try:  # around the beginning too: Ctrl-C may come while it waits for its thread
+        _WATCH.begin(mark, seconds)
         yield
     finally:
-        done.append(True)
-        with lock:  # a `stop` that has looked already ends first
-            timer.cancel()
+        _WATCH.end(mark)
+
+
+class _Watch:
+    """One thread for all limits, which ends when nothing is left to watch: to start one costs more than most templates."""
+
+    LOOK, REST = 0.05, 0.5  # seconds between two looks, and without a limit until it ends
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.thread: threading.Thread | None = None
+        self.ends: dict[object, tuple[int, float]] = {}  # mark of a limit: its thread, and when it passes
+
+    def begin(self, mark: object, seconds: float) -> None:
+        with self.lock:
+            self.ends[mark] = threading.get_ident(), time.monotonic() + seconds
+            if self.thread is None or not self.thread.is_alive():  # a forked process has no thread but its own
+                self.thread = threading.Thread(target=self._look, daemon=True)
+                self.thread.start()
+
+    def end(self, mark: object) -> None:
+        with self.lock:
+            self.ends.pop(mark, None)
+
+    def _look(self) -> None:
+        rested = 0
+        while rested < self.REST / self.LOOK:
+            time.sleep(self.LOOK)
+            with self.lock:
+                rested = 0 if self.ends else rested + 1
+                for mark, (thread, end) in list(self.ends.items()):
+                    if time.monotonic() >= end:  # taken out first, so that it is stopped once
+                        del self.ends[mark]
+                        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(_TooLong))
+                if rested >= self.REST / self.LOOK:
+                    self.thread = None
+
+
+_WATCH = _Watch()
 
 
 def special_token_in(tokenizer, text: str) -> str | None:

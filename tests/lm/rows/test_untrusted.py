@@ -1,5 +1,6 @@
 """Hostile chat templates end in one sentence, in time; a text that spells a special token is refused, not obeyed."""
 
+import os
 import sys
 import threading
 import time
@@ -68,33 +69,84 @@ def test_a_template_that_makes_a_flood_is_refused(monkeypatch):
         prompt_text(tokenizer_with("{{ 'x' * 5000 }}"), "hi")
 
 
+def turns_until(end):
+    """How often a loop goes round until `end`: a late exception would end it."""
+    turns = 0
+    while time.monotonic() < end:
+        turns += 1
+    return turns
+
+
 def test_the_limit_leaves_nothing_behind():
-    """No timer is left, and no exception comes late: a loop that would be its target runs to its end."""
+    """No thread is left, and no exception comes late: a loop that would be its target runs to its end."""
     before, passed = threading.active_count(), 0
     for _ in range(50):
         with untrusted.time_limit(0.5):
             passed += 1
-    end, turns = time.monotonic() + 0.7, 0
-    while time.monotonic() < end:
-        turns += 1
-    assert passed == 50 and turns > 0 and threading.active_count() <= before
+    assert passed == 50 and threading.active_count() <= before + 1  # one thread looks after all limits
+    assert turns_until(time.monotonic() + 1.5)
+    assert threading.active_count() <= before and not untrusted._WATCH.ends
+
+
+def test_many_rows_cost_no_thread_each(monkeypatch):
+    started, start = [], threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: (started.append(thread), start(thread)))
+    rows = [Record(f"question {i}", ("yes", "no"), (False, True), 0, 0, i) for i in range(100)]
+    assert len(tokenize_pairs(rows, tiny_tokenizer()).items) == 100  # three turns a row
+    assert len(started) < 10
+
+
+def test_a_limit_within_a_limit_ends_first_and_each_in_its_own_thread():
+    ended = []
+
+    def endless(name, seconds):
+        start = time.monotonic()
+        try:
+            with untrusted.time_limit(seconds):
+                while True:
+                    pass
+        except untrusted._TooLong:
+            ended.append((name, time.monotonic() - start))
+
+    other = threading.Thread(target=endless, args=("other", 0.6))
+    with untrusted.time_limit(60):
+        other.start()
+        endless("inner", 0.2)
+        assert turns_until(time.monotonic() + 0.3)  # the outer limit goes on, and does not stop this
+    other.join(30)
+    assert [name for name, _ in ended] == ["inner", "other"]
+    assert 0.2 <= ended[0][1] < 5 and 0.6 <= ended[1][1] < 5
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_has_its_limits_too():
+    with untrusted.time_limit(10):  # the thread that looks runs here, and is not in the child
+        child = os.fork()
+        if child == 0:
+            try:
+                with untrusted.time_limit(0.1):
+                    turns_until(time.monotonic() + 30)
+            except untrusted._TooLong:
+                os._exit(7)
+            os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
 
 def test_ctrl_c_while_the_limit_begins_leaves_nothing_behind(monkeypatch):
     """Else its exception comes seconds later, into whatever runs then."""
-    start = threading.Timer.start
+    monkeypatch.setattr(untrusted, "_WATCH", untrusted._Watch())
+    start = threading.Thread.start
 
-    def interrupted(timer):
-        start(timer)
+    def interrupted(thread):
+        start(thread)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(threading.Timer, "start", interrupted)
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
     with pytest.raises(KeyboardInterrupt), untrusted.time_limit(0.1):
         pass
-    end, turns = time.monotonic() + 0.3, 0
-    while time.monotonic() < end:
-        turns += 1
-    assert turns > 0
+    assert turns_until(time.monotonic() + 0.3)
+    assert not untrusted._WATCH.ends
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the memory limit is Linux's")
