@@ -114,6 +114,24 @@ def test_no_traceback_reaches_a_shell(command):
     assert "Traceback" not in done.stderr and "Error" not in done.stderr
 
 
+QUICK = ["--help", "train --help", "data nowhere.jsonl", "train --recipe x --output-dir y", "verify --worlds 0"]
+
+
+def test_help_and_a_mistake_on_the_command_line_wait_for_no_large_library():
+    """What takes seconds to import is imported when it is known to be needed; one process for all, since nothing is loaded."""
+    code = f"""
+import contextlib, io, sys
+from safedpo.cli import main
+for words in {QUICK}:
+    sys.argv = ["safedpo", *words.split()]
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
+        main()
+    print(words, *{{"torch", "transformers", "peft", "datasets", "plotly", "scipy"}} & set(sys.modules), sep="|")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == QUICK
+
+
 def test_the_package_runs_as_a_module():
     done = subprocess.run([sys.executable, "-m", "safedpo", "verify", "--help"], capture_output=True, text=True)
     assert done.returncode == 0 and "--worlds" in done.stdout

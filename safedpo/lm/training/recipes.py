@@ -19,15 +19,16 @@ delta, with a learning rate for LoRA. `colab-t4` is SmolLM2 in float32, which a 
 run at full size: `safedpo train --recipe NAME` prints what each needs before it loads weights.
 """
 
-from dataclasses import fields
+from importlib import metadata
 from typing import Any
 
-from transformers import TrainingArguments
+from packaging.version import Version
 
 from safedpo.errors import UserError
 
-_NAMES = {field.name for field in fields(TrainingArguments)}  # it was renamed between the versions that are supported
-CHECKPOINTING = {f"{'activation' if 'activation_checkpointing' in _NAMES else 'gradient'}_checkpointing": True}
+# Every command reads this page, so it asks for the version alone: to import transformers takes seconds.
+_RENAMED = Version(metadata.version("transformers")) >= Version("5.23")
+CHECKPOINTING = {"activation_checkpointing" if _RENAMED else "gradient_checkpointing": True}
 PAPER_DATA = {
     "model": "PKU-Alignment/alpaca-7b-reproduced",
     "data": "PKU-Alignment/PKU-SafeRLHF-30K",

@@ -1,7 +1,10 @@
 """A recipe that cannot learn is worse than none: each recipe's own optimiser and dtype on a small model."""
 
+from dataclasses import fields
+
 import pytest
 import torch
+from transformers import TrainingArguments
 
 from safedpo.errors import UserError
 from safedpo.lm.models.adapters import add_lora
@@ -11,12 +14,19 @@ from safedpo.lm.models.memory import estimate_of
 from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
 from safedpo.lm.rows.tokens import tokenize_pairs
 from safedpo.lm.training.config import SafeDPOConfig, honoured_arguments
-from safedpo.lm.training.recipes import RECIPES
+from safedpo.lm.training.recipes import CHECKPOINTING, RECIPES
 from safedpo.lm.training.run import train
 from safedpo.lm.training.trainer import SafeDPOTrainer
 from tests.sparing import slow_but
 
 RENAMED = {"batch_size": "per_device_train_batch_size", "epochs": "num_train_epochs"}
+
+
+def test_checkpointing_is_called_what_this_version_of_transformers_calls_it():
+    names = {field.name for field in fields(TrainingArguments)}
+    assert [*CHECKPOINTING] == [
+        "activation_checkpointing" if "activation_checkpointing" in names else "gradient_checkpointing"
+    ]
 
 
 def small(dtype):
