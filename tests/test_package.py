@@ -111,6 +111,7 @@ assert not loaded, loaded
 """
 
 
+@pytest.mark.slow
 def test_the_exact_world_the_figures_and_the_labs_do_without_the_large_libraries():
     """Every module of these rooms is imported where the large libraries do not exist, as in a browser's Python."""
     modules = [m for m in MODULES if m.split(".")[1:2] and m.split(".")[1] in ("finite", "show", "labs", "household")]

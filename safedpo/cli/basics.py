@@ -154,30 +154,26 @@ def site(
     from safedpo.show.pages.playground import playground_page
     from safedpo.show.pages.site import build_site
 
-    found, figures = _lessons(notebooks) if lessons else ([], {})
+    found = _readable(notebooks) if lessons else []
     links = {}
-    if live:  # first, since it tells in a second what is missing, and notebooks take minutes
+    if live:  # before figures and notebooks: it tells in a second what is missing, and they take minutes
         from safedpo.show.pages.live_model import assemble_live_model
 
         index = assemble_live_model(out / "live", home="../index.html")
         links["The live model"] = index.relative_to(out).as_posix()
     whole = {"The playground": playground_page(home="index.html")}
-    build_site(found, out, figures=figures, whole=whole, links=links)
+    build_site(found, out, figures=_figures() if lessons else {}, whole=whole, links=links)
     print(f"open {out / 'index.html'}")
     if live:
         print(f"the live model needs a server: python -m http.server --directory {out}")
 
 
-def _lessons(notebooks: Path | None) -> tuple[list[Path], dict]:
-    """The notebooks of a folder (the shipped ones without one), and the figures that get a page of their own."""
-    from safedpo.evaluate.results import stored_results
+def _readable(notebooks: Path | None) -> list[Path]:
+    """The notebooks of a folder (the shipped ones without one), each of them read, so that a damaged one is named now."""
     from safedpo.files import shipped
     from safedpo.files.notebooks import read_notebook
-    from safedpo.household import score
     from safedpo.labs.books.glossary import PAGE
     from safedpo.labs.books.order import in_order
-    from safedpo.show import explorer
-    from safedpo.show.pages.walker import walker
 
     home = notebooks or shipped("notebooks")
     found = in_order(home)
@@ -185,10 +181,21 @@ def _lessons(notebooks: Path | None) -> tuple[list[Path], dict]:
         raise UserError(f"{notebooks} holds no notebooks NN_name.ipynb")
     found += [home / PAGE] if (home / PAGE).is_file() else []
     for path in found:
-        read_notebook(path)  # a damaged one is named before figures are drawn
+        read_notebook(path)
+    return found
+
+
+def _figures() -> dict:
+    """The figures that get a page of their own, by title."""
+    from safedpo.evaluate.results import stored_results
+    from safedpo.files import shipped
+    from safedpo.household import score
+    from safedpo.show import explorer
+    from safedpo.show.pages.walker import walker
+
     stored = shipped("data") / "results" / "household" / "sweep.json"
     figures = {"The margin explorer": explorer(stored_results().sweep, score)} if stored.exists() else {}
-    return found, figures | {f"Take a premise away: {statement}": figure for statement, figure in walker().items()}
+    return figures | {f"Take a premise away: {statement}": figure for statement, figure in walker().items()}
 
 
 def _show_counts(source: str, counts: dict[str, int], bad: int) -> None:

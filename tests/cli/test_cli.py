@@ -10,6 +10,7 @@ from safedpo.cli.common import passed_on
 from safedpo.errors import UserError
 from safedpo.records import LabelNoise
 from tests.records.row import GOOD
+from tests.sparing import slow_but
 
 COMMANDS = (
     "doctor",
@@ -107,7 +108,7 @@ def test_mistakes_get_one_message(tmp_path, mistake):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("command", ["data nowhere.jsonl", "doctor | head -1"])
+@pytest.mark.parametrize("command", slow_but(["data nowhere.jsonl"], ["data nowhere.jsonl", "doctor | head -1"]))
 def test_no_traceback_reaches_a_shell(command):
     shell = f"{sys.executable} -c 'from safedpo.cli import main; main()' {command}"
     done = subprocess.run(shell, shell=True, capture_output=True, text=True)

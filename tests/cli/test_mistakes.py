@@ -223,7 +223,7 @@ class Full:
 
 @pytest.mark.parametrize(
     "number",
-    slow_but([errno.ENOSPC, errno.EACCES], [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT, errno.EIO]),
+    slow_but([errno.ENOSPC], [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT, errno.EIO]),
 )
 @pytest.mark.parametrize(
     ("words", "writer"),

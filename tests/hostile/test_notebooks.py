@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from safedpo.labs.grading.notebook import _read
+from safedpo.files.notebooks import read_notebook
 from safedpo.show.pages.site import build_site
 
 EVIL = "window.broken = 1"
@@ -140,7 +140,7 @@ def test_a_page_of_a_hostile_notebook(name, cage):
 def test_a_hostile_notebook_is_read_by_the_grader_or_refused(name, cage):
     file = cage.folder / "00_x.ipynb"
     file.write_bytes(CASES[name])
-    found = cage.attempt(lambda: _read(file))
+    found = cage.attempt(lambda: read_notebook(file))
     assert found.refused is None or "00_x" in found.refused
 
 
@@ -149,6 +149,6 @@ def test_a_notebook_that_is_no_file(make, cage):
     make(cage.folder / "00_x.ipynb")
     for read in (
         lambda: build_site([cage.folder / "00_x.ipynb"], cage.folder / "out"),
-        lambda: _read(cage.folder / "00_x.ipynb"),
+        lambda: read_notebook(cage.folder / "00_x.ipynb"),
     ):
         assert "00_x" in (cage.attempt(read).refused or "")

@@ -183,6 +183,7 @@ def test_damaged_utf16_names_the_encoding(tmp_path):
         read_records(path)
 
 
+@pytest.mark.slow
 def test_counting_many_rows_needs_little_memory(tmp_path):
     """60,000 rows, 40 MB of text: the peak grows by less than half of it (a million rows: see the module's note)."""
     path = tmp_path / "many.jsonl"

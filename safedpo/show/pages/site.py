@@ -50,20 +50,12 @@ def build_site(
         UserError: no page at all, a missing package, a cell that fails, a formula MathML cannot say, two notebooks of
             one name, or a page that would load something from elsewhere; the message names notebook and cell.
     """
-    from tqdm.auto import tqdm
-
     paths, out = [Path(one) for one in notebooks], Path(out)
     names = [path.stem for path in paths]
     if not (paths or whole) or len(set(names)) < len(names):
         raise UserError(f"a site needs a page that stands by itself, or notebooks with different names; got {names}")
     check_writable(out)
-    books, bodies = (
-        [read_notebook(path) for path in paths],
-        {},
-    )  # all of them before the first is run, which takes minutes
-    for path, notebook in zip(tqdm(paths, desc="pages", disable=not paths), books, strict=True):
-        notebook, ran_here = _executed(path, notebook, timeout)
-        bodies[path.stem] = page_body(notebook, path.name, ours=ran_here)
+    bodies = _lessons(paths, timeout)
     for title, figure in (figures or {}).items():
         name = re.sub(r"\W+", "-", title.lower())
         bodies[name] = f"<h1>{escape(title)}</h1>{figure.html(name)}"
@@ -92,6 +84,17 @@ def build_site(
         *written,
         *alone.values(),
     ]
+
+
+def _lessons(paths: Sequence[Path], timeout: float) -> dict[str, str]:
+    """Name -> body of each notebook's page; all are read before the first is run, which takes minutes."""
+    from tqdm.auto import tqdm
+
+    books, bodies = [read_notebook(path) for path in paths], {}
+    for path, book in zip(tqdm(paths, desc="pages", disable=not paths), books, strict=True):
+        notebook, ran_here = _executed(path, book, timeout)
+        bodies[path.stem] = page_body(notebook, path.name, ours=ran_here)
+    return bodies
 
 
 def page_body(notebook, name: str, *, ours: bool = False) -> str:
