@@ -118,6 +118,7 @@ TRICKS = (
 )
 
 
+@pytest.mark.slow
 def test_changed_checkers_are_put_back_and_named_and_every_answer_is_graded_as_what_it_is(tmp_path):
     wrong = SOLVED["dpo_loss"].replace("softplus(-m)", "softplus(m)")
     graded = grade(submission(tmp_path, SOLVED["implicit_reward"], wrong, *TRICKS))

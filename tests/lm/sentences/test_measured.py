@@ -13,6 +13,7 @@ from safedpo.lm.sentences.measured import STEADY, Distances, fit_measured, train
 from safedpo.lm.sentences.reference import load_kitchen
 
 
+@pytest.mark.slow
 def test_without_the_mask_training_moves_mass_outside_the_list(sentences):
     target = optimal_policy(sentences.world, 1.0)
     _, rows = train_measured(

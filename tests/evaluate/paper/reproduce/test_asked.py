@@ -5,9 +5,10 @@ import pytest
 from safedpo.evaluate.paper.reproduce.asked import Asked, merging_costs, sampling_costs, training_costs
 from safedpo.evaluate.paper.reproduce.costs import run_memory, training_minutes
 from safedpo.evaluate.paper.reproduce.tiers import TIERS
+from tests.sparing import slow_but
 
 
-@pytest.mark.parametrize("name", ["t4", "24gb", "80gb"])
+@pytest.mark.parametrize("name", slow_but(["t4", "24gb"], ["t4", "24gb", "80gb"]))
 def test_the_numbers_are_those_of_the_estimate_and_the_arithmetic(name):
     tier = TIERS[name]
     memory = run_memory(tier.shape, tier.settings)

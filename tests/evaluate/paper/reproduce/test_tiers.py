@@ -5,11 +5,12 @@ import pytest
 from safedpo.errors import UserError
 from safedpo.evaluate.paper.reproduce.costs import run_memory
 from safedpo.evaluate.paper.reproduce.tiers import BEAVER, TIERS, tier_named
+from tests.sparing import slow_but
 
 CARDS = {"t4": 15.8, "24gb": 23.7, "80gb": 84.9, "paper": 150.0}  # GB that the driver shows
 
 
-@pytest.mark.parametrize("name", TIERS)
+@pytest.mark.parametrize("name", slow_but(["t4", "24gb"], list(TIERS)))
 def test_both_trainings_fit_the_card_by_the_memory_estimate(name):
     tier = tier_named(name)
     for settings in (tier.settings, tier.sft):

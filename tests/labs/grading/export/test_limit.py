@@ -1,9 +1,11 @@
 """A cell that runs too long ends with an error, and the next one runs."""
 
 import nbformat
+import pytest
 from nbclient import NotebookClient
 
 
+@pytest.mark.slow
 def test_a_slow_cell_ends_and_the_next_runs():
     code = [
         "from safedpo.labs.grading.export.limit import limit_cells\nlimit_cells(1)",
