@@ -118,6 +118,7 @@ def test_with_delta_0_and_the_helpful_rule_ten_steps_are_trls(records, tmp_path)
     assert_same_gradients(mine, theirs)
 
 
+@pytest.mark.slow
 def test_safedpo_runs_in_unmodified_trl_by_shifting_its_reference_column(records, tmp_path):
     mine, theirs = Gradients(), Gradients()
     losses = ours(records, "safedpo", tmp_path / "a", mine, delta=10.0)
