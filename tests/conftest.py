@@ -16,7 +16,6 @@ from safedpo.records import Record
 hypothesis.settings.register_profile("kit", deadline=None)
 hypothesis.settings.load_profile("kit")
 
-gc.disable()  # until the tests are collected: what is imported meanwhile stays, and looking through it takes seconds
 ROOT = Path(__file__).parents[1]
 BESIDE = ("__pycache__", "build", "dist")  # what tools make, and folders whose name begins with a dot or ends as below
 
@@ -34,8 +33,14 @@ def pytest_sessionstart(session):
     session.config.files_before = files_in_the_tree()
 
 
-def pytest_collection_finish(session):
-    gc.enable()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session):
+    """Without the garbage collector: what is imported meanwhile stays, and looking through it takes seconds."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 def pytest_sessionfinish(session):
