@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 
@@ -104,9 +105,8 @@ def test_a_model_that_cannot_be_loaded_is_a_sentence(running, folder):
 
 
 def test_a_missing_manifest_is_a_sentence(running, folder, tmp_path):
-    for name in ("page", "model"):
-        (tmp_path / name).symlink_to(folder / name)
-    (tmp_path / "index.html").write_bytes((folder / "index.html").read_bytes())
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "manifest.json").unlink()
     with live_page(running, tmp_path, locale="en-GB") as shown:
         shown.open()
         assert "manifest.json: 404" in shown.page.locator("#problem").inner_text()

@@ -1,6 +1,6 @@
 """The runs of notebooks 05 and 10: each method along its own parameter, and all of them on the same sampled pairs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 
@@ -173,19 +173,24 @@ def cost_table(means: Mapping[str, Mapping[str, Interval]], runs: Mapping[str, S
     return Table(head, lines)
 
 
-def counted(outcomes: Mapping[str, Outcome]) -> Table:
+def counted(outcomes: Mapping[str, Outcome], names: Collection[str] = ()) -> Table:
     """What one run of each method used: tables, kinds of labels, samples, gradient steps, and where its formula is from.
+
+    Of `names`, those without an outcome are said not to have been run yet.
 
     >>> from safedpo.finite.methods import Costs
     >>> one = Outcome("demo", torch.zeros(1, 1), Costs(2, {"better": 9}, 40, 300), "derived", 0.0)
     >>> counted({"demo": one}).lines
     [('demo', '2', 'better', '40', '300', 'derived')]
+    >>> counted({}, {"demo"}).lines[0][:2]
+    ('demo', 'not run yet')
     """
     lines = []
     for name, one in outcomes.items():
         used = one.costs
         labels = ", ".join(used.labels) or "those of given models"
         lines.append((name, str(used.tables), labels, f"{used.samples:,}", f"{used.steps:,}", one.source))
+    lines += [(name, "not run yet", "", "", "", "") for name in sorted(set(names) - outcomes.keys())]
     return Table(("method", "tables", "labels", "samples", "steps", "source"), lines)
 
 
