@@ -5,6 +5,7 @@ sentence, a limit on the text that comes out, and no special token that a prompt
 """
 
 import ctypes
+import os
 import sys
 import threading
 import time
@@ -146,6 +147,10 @@ class _Watch:
 
 
 _WATCH = _Watch()
+if hasattr(os, "register_at_fork"):  # a process that is forked while the lock is held would wait for it for ever
+    os.register_at_fork(
+        before=_WATCH.lock.acquire, after_in_parent=_WATCH.lock.release, after_in_child=_WATCH.lock.release
+    )
 
 
 def special_token_in(tokenizer, text: str) -> str | None:
