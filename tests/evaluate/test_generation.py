@@ -75,6 +75,19 @@ def test_a_response_depends_on_neither_its_batch_nor_its_neighbours():
     assert generate(model, tokenizer, PROMPTS[:2], decoding, progress=False) == together[:2]
 
 
+def test_the_head_is_not_copied_for_each_row():
+    """A frozen base in bfloat16, as under LoRA: no operation may take what 64 heads take."""
+    config = tiny_model().config
+    config.vocab_size = 30_000
+    base = type(tiny_model())(config).bfloat16().requires_grad_(False)
+    head = base.lm_head.weight.nbytes
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profiled:
+        decoding = Decoding(samples=1, greedy=False, max_new_tokens=1)
+        generate(base, tiny_tokenizer(), [f"question {i}" for i in range(64)], decoding, progress=False)
+    most = max(event.self_cpu_memory_usage for event in profiled.events())
+    assert 64 * 30_000 * 4 <= most < 16 * head  # the logits of the batch, in float64 at most
+
+
 def test_seeds_differ_and_repeat():
     model, tokenizer = tiny_model(), tiny_tokenizer()
     decoding = Decoding(samples=2, max_new_tokens=8)
