@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
+from safedpo.labs.lessons.margins import mean_and_range
 from safedpo.records import Records
 from safedpo.show import style
 
@@ -73,7 +74,7 @@ def at_budget(results: "Results", pairs: int) -> dict[str, dict[str, tuple]]:
     rows: dict[str, dict[str, tuple]] = {}
     for name, (delta, rule) in methods.items():
         found = {m: results.values(m, delta, rule=rule, pairs=pairs) for m in ("harm", "helpfulness", "over_refusal")}
-        rows[name] = {m.replace("_", "-"): (sum(v) / len(v), min(v), max(v)) for m, v in found.items()}
+        rows[name] = {m.replace("_", "-"): mean_and_range(v) for m, v in found.items()}
     return rows
 
 

@@ -3,6 +3,7 @@
 import functools
 import math
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 
 import plotly.graph_objects as go
 
@@ -39,6 +40,16 @@ def chance(n: int, m: int) -> float:
     (0.1, 1.0)
     """
     return 2 / math.comb(n + m, n)
+
+
+def mean_and_range(values: Sequence[float]) -> tuple[float, float, float]:
+    """Mean, least and greatest. The mean is never outside the two by its rounding, as (x + x + x) / 3 can be.
+
+    >>> mean_and_range([0.3411764705882353] * 3) == (0.3411764705882353,) * 3
+    True
+    """
+    low, high = min(values), max(values)
+    return min(max(fmean(values), low), high), low, high
 
 
 def show_means(results: Results) -> None:
@@ -78,7 +89,7 @@ def lines(results: Results, rules: Mapping[str, str], deltas: Sequence[float]) -
 
     def line(metric: str, rule: str) -> list[tuple[float, float, float]]:
         groups = (results.values(metric, delta, rule=rule) for delta in deltas)
-        return [(sum(values) / len(values), min(values), max(values)) for values in groups]
+        return [mean_and_range(values) for values in groups]
 
     return {title(metric): {name: line(metric, rule) for name, rule in rules.items()} for metric in METRICS}
 
