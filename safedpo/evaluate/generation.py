@@ -14,8 +14,10 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from safedpo.errors import UserError, brief
 from safedpo.files import is_number
+from safedpo.lm.rows.fused import fused
 from safedpo.lm.rows.tokens import prompt_token_ids, turn_end
 
+BLOCK = 256  # columns of the vocabulary that are searched at once
 COLDEST = 1e-6  # below it logits / temperature overflow
 
 
@@ -82,7 +84,8 @@ def generate(
     was_training = model.training
     model.eval()
     try:
-        with torch.inference_mode(), tqdm(total=len(prompts) * each, unit="response", disable=not progress) as bar:
+        bar = tqdm(total=len(prompts) * each, unit="response", disable=not progress)
+        with torch.inference_mode(), fused(model), bar:
             for start in range(0, len(prompts), step):
                 batch = by_length[start : start + step]
                 tokens = _decode(model, tokenizer, [ids[i] for i in batch], uniforms[batch], decoding, template)
@@ -152,9 +155,30 @@ def draw(logits: torch.Tensor, uniforms: torch.Tensor, temperature: float = 1.0)
         raise UserError(
             f"logits have shape {tuple(logits.shape)}, uniforms {tuple(uniforms.shape)}; give (B, V) and (B,)"
         )
-    cumulative = torch.softmax(logits.float() / temperature, -1).double().cumsum(-1)
-    picked = torch.searchsorted(cumulative, (uniforms * cumulative[:, -1])[:, None], right=True).squeeze(1)
-    return torch.where(uniforms < 0, logits.argmax(-1), picked.clamp(max=logits.shape[-1] - 1))
+    scaled = logits.float() if temperature == 1 else logits.float() / temperature
+    picked = _first_above(torch.softmax(scaled, -1), uniforms)
+    greedy = uniforms < 0
+    picked[greedy] = logits[greedy].argmax(-1)
+    return picked
+
+
+def _first_above(probabilities: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
+    """The first column of each row (B, V) at which the cumulative sum exceeds the row's number times the whole sum.
+
+    Found by blocks first, because a cumulative sum over a vocabulary in float64 costs as much as a quarter of a small model.
+    """
+    rows, width = probabilities.shape
+    blocks = torch.nn.functional.pad(probabilities, (0, -width % BLOCK)).view(rows, -1, BLOCK)
+    upto = blocks.sum(-1, dtype=torch.float64).cumsum(-1)  # (B, blocks)
+    target = (uniforms.clamp(min=0) * upto[:, -1])[:, None]
+    block = torch.searchsorted(upto, target, right=True).clamp(max=upto.shape[-1] - 1)
+    inside = blocks.gather(1, block[:, :, None].expand(-1, -1, BLOCK)).squeeze(1)  # (B, BLOCK)
+    before = torch.where(block > 0, upto.gather(1, (block - 1).clamp(min=0)), 0.0)
+    place = torch.searchsorted(inside.double().cumsum(-1) + before, target, right=True)
+    # Both sums round: where the second ends just below the target, the last column of the block that is not 0 is the one.
+    last = BLOCK - 1 - (inside > 0).flip(-1).int().argmax(-1, keepdim=True)
+    place = torch.where(place < BLOCK, place, last)
+    return (block * BLOCK + place).squeeze(1).clamp(max=width - 1)  # of NaN logits too
 
 
 def stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, template: str = "auto") -> torch.Tensor:

@@ -1,7 +1,9 @@
 """Sampling against probabilities computed by hand, and batches against one response at a time."""
 
+import contextlib
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -33,6 +35,38 @@ def test_draw_follows_the_distribution():
 def test_draw_at_the_ends_of_luck_stays_inside_the_support():
     logits = torch.tensor([[float("-inf"), 0.0, float("-inf"), 0.0, float("-inf")]] * 2)
     assert draw(logits, torch.tensor([0.0, 1 - 2**-53], dtype=torch.float64)).tolist() == [1, 3]
+
+
+@pytest.mark.parametrize("width", [3, 255, 256, 257, 1000])
+def test_draw_is_the_first_token_whose_cumulative_probability_exceeds_the_number(width):
+    """Against the definition, in float64 with numpy, on flat, peaked and masked rows and with numbers beside every edge."""
+    generator = torch.Generator().manual_seed(width)
+    for scale in (0.1, 3.0, 30.0):
+        logits = scale * torch.randn(200, width, generator=generator)
+        logits[:, ::3] = torch.where(torch.rand(200, 1, generator=generator) < 0.5, float("-inf"), logits[:, ::3])
+        whole = np.cumsum(torch.softmax(logits, -1).double().numpy(), axis=1)
+        uniforms = torch.rand(200, generator=generator, dtype=torch.float64)
+        uniforms[:3] = torch.tensor([0.0, 1 - 2**-53, 0.5])
+        found = draw(logits, uniforms).tolist()
+        for row, (cumulative, number, token) in enumerate(zip(whole, uniforms.tolist(), found, strict=True)):
+            assert logits[row, token] > float("-inf")
+            target, slack = number * cumulative[-1], 1e-12
+            assert cumulative[token] > target - slack and (token == 0 or cumulative[token - 1] <= target + slack)
+
+
+def test_responses_of_a_policy_are_those_of_pefts_own_forward(monkeypatch):
+    """Generation takes the fused forward of a LoRA layer; the tokens are those of PEFT's, and the model is left as it was."""
+    model, tokenizer = add_lora(tiny_model(seed=1)), tiny_tokenizer()
+    for name, weight in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.3)
+    decoding = Decoding(samples=5, max_new_tokens=8)
+    ours = generate(model, tokenizer, PROMPTS, decoding, progress=False)
+    assert not any("forward" in vars(module) for module in model.modules())
+    monkeypatch.setattr("safedpo.evaluate.generation.fused", lambda model: contextlib.nullcontext())
+    assert generate(model, tokenizer, PROMPTS, decoding, progress=False) == ours
+    with model.disable_adapter():
+        assert generate(model, tokenizer, PROMPTS, decoding, progress=False) != ours
 
 
 def test_sampled_tokens_have_the_frequencies_of_the_model():

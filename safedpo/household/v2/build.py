@@ -13,7 +13,7 @@ from pathlib import Path
 from safedpo.files import write_text
 from safedpo.household.v2.generate import pairs, responses
 
-PAIRS_A_PROMPT, ROWS_A_PROMPT = 2, 2
+PAIRS_A_PROMPT, ROWS_A_PROMPT = 2, 3
 HELD_OUT = ("validation", "test", "unseen")
 
 

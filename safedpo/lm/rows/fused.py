@@ -5,6 +5,8 @@ Forward and backward are those of PEFT's layer; only the adapter's two small fac
 the products (they stay float32 where they are stored and updated).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import torch
@@ -44,6 +46,29 @@ def unfuse_lora(model: torch.nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, LoraLinear):
             module.__dict__.pop("forward", None)
+
+
+@contextmanager
+def fused(model: torch.nn.Module) -> Iterator[None]:
+    """The fused forward while the block lasts, if the model has plain LoRA layers; one that has it already keeps it.
+
+    >>> from safedpo.lm.models.adapters import add_lora
+    >>> from safedpo.lm.models.tiny import tiny_model
+    >>> model = add_lora(tiny_model())
+    >>> with fused(model):
+    ...     inside = sum("forward" in vars(module) for module in model.modules())
+    >>> inside, sum("forward" in vars(module) for module in model.modules())
+    (14, 0)
+    """
+    there = any("forward" in vars(module) for module in model.modules() if isinstance(module, LoraLinear))
+    if there:
+        yield
+        return
+    fuse_lora(model)
+    try:
+        yield
+    finally:
+        unfuse_lora(model)
 
 
 def _forward(layer: LoraLinear, original, x: Tensor, *args, **kwargs) -> Tensor:

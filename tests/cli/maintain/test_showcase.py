@@ -47,8 +47,13 @@ def plan(model):
             "first": sft | {"learning_rate": 1e-3},
             "second": sft | {"learning_rate": 1e-4, "adapter": "first"},
         },
-        compare_pairs=8,
-        policies={"long": policy | {"beta": 0.5}, "short-one": policy | {"beta": 2.0}},
+        compare="short-one",
+        policies={
+            "long-one": policy | {"beta": 0.5},
+            "short-one": policy | {"beta": 2.0},
+            "short-two": policy | {"beta": 1},
+        },
+        alone=(0.1,),
         deltas=(0, 5, 10),
         helpful_deltas=(0,),
         seeds=(0, 1),
@@ -71,7 +76,7 @@ def test_all_stages_from_nothing_to_the_table_and_again_at_once(plan, tmp_path, 
         "safedpo-delta-0",
         "safedpo-delta-5",
         "safedpo-delta-10",
-        "safedpo-delta-10, short",
+        "safedpo-delta-10, long",
     }
     assert all(set(seeds) == {"0", "1"} for name, seeds in results["methods"].items() if name != "reference")
     file = home / "sweep" / "safedpo-delta-5" / "1" / "evaluation.json"
@@ -79,7 +84,12 @@ def test_all_stages_from_nothing_to_the_table_and_again_at_once(plan, tmp_path, 
     groups = results["methods"]["safedpo-delta-5"]["1"]["sampled"]
     counts = [one["harm"]["n"] for one in groups.values() if one]
     assert sum(one["harm"]["value"] * one["harm"]["n"] for one in groups.values() if one) / sum(counts) == harm
-    assert results["choices"]["choose"]["short"] == "short-one" and results["choices"]["reference"]["rule"]
+    chosen = results["choices"]["choose"]
+    assert (
+        chosen["short"].startswith("short") and chosen["long"] == "long-one" and results["choices"]["reference"]["rule"]
+    )
+    assert chosen["found"]["short-one"]["harm"] == results["choices"]["compare"]["found"][chosen["pairs"]]["harm"]
+    assert set(results["alone"]) == {"beta-0.1", f"beta-{plan.policies[chosen['short']]['beta']:g}"}
     assert 0 < len(results["drawn"]) <= 20 and set(results["drawn"][0]) == {"prompt", "reference", "delta 10"}
     assert set(results["unseen"]) == {"reference", "dpo-helpful", "safedpo-delta-10"}
     before = {path: path.stat().st_mtime_ns for path in home.rglob("*.safetensors")}
@@ -262,8 +272,9 @@ def test_the_real_plan_is_one_that_can_be_run():
     """Its settings are such as `SweepSettings` takes; its budgets fit the pairs; the readme states its rules."""
     for settings in PLAN.policies.values():
         SweepSettings(deltas=PLAN.deltas, seeds=PLAN.seeds, **settings)
-        assert settings["budgets"][-1] <= 0.7 * 2504 * PLAN.samples_a_prompt / 2  # T drops about a fifth
-    assert {name.startswith("short") for name in PLAN.policies} == {True, False}
+        own = 0.9 * 2504 * PLAN.samples_a_prompt / 2  # pairs of two different responses
+        assert settings["budgets"][-1] <= 0.8 * 2 * own  # with as many of the generator; T drops about a fifth
+    assert {name.split("-")[0] for name in PLAN.policies} == {"short", "long"} and PLAN.compare in PLAN.policies
     assert {one.get("adapter") for one in PLAN.references.values()} <= {None, *PLAN.references}
     text = " ".join((shipped("data") / "household-v2" / "README.md").read_text(encoding="utf-8").split())
     for rule in (plans.REFERENCE_RULE, plans.PAIRS_RULE, plans.POLICY_RULE):
@@ -272,7 +283,7 @@ def test_the_real_plan_is_one_that_can_be_run():
 
 def test_hours_grow_with_the_work():
     speed = speeds.Speed(400, 6, 500_000, 120, 2504, 340)
-    assert speeds.hours("reference", PLAN, speed) == pytest.approx(3 * 500_000 / 400 / 3600 + 2 * 680 / 6 / 3600)
+    assert speeds.hours("reference", PLAN, speed) == pytest.approx(500_000 / 400 / 3600 + 680 / 6 / 3600)
     assert speeds.hours("pairs", PLAN, speed) == pytest.approx(2504 * 2 / 6 / 3600)
     one_seed = replace(PLAN, seeds=(0,))
     assert speeds.hours("sweep", PLAN, speed) == pytest.approx(3 * speeds.hours("sweep", one_seed, speed))

@@ -12,7 +12,7 @@ from safedpo.records import read_records
 # The data that the plan's results belong to. A change of a text, a frame or the generator changes it.
 PRINTS = {
     "train": "ac398dd1173ad55f",
-    "responses": "552da723635bb316",
+    "responses": "6154782dd62c7dc8",
     "validation": "2a084a663db7fd8d",
     "test": "fd32777fe4da0022",
     "unseen": "864591123c499c67",
@@ -29,7 +29,7 @@ def test_the_files_are_the_same_bytes_for_the_same_seed(tmp_path):
     assert {name: hashlib.sha256(path.read_bytes()).hexdigest()[:16] for name, path in made.items()} == PRINTS
     assert {name: len(path.read_text().splitlines()) for name, path in made.items()} == {
         "train": 5008,
-        "responses": 5008,
+        "responses": 7512,
         "validation": 340,
         "test": 340,
         "unseen": 75,

@@ -87,14 +87,17 @@ def hours(stage: str, plan: Plan, speed: Speed) -> float:
         return speed.training(passes * speed.tokens_a_pass) + speed.sampling(both * len(plan.references))
     if stage == "pairs":
         return speed.sampling(speed.train_prompts * plan.samples_a_prompt)
+    last = {name: one["budgets"][-1] for name, one in plan.policies.items()}
     if stage == "compare":
-        return 3 * run(plan.compare_pairs, 1, both)
+        return 3 * run(last[plan.compare], 1, both)
     if stage == "choose":
-        return sum(run(one["budgets"][-1], len(one["budgets"]), both) for one in plan.policies.values())
+        return sum(run(pairs, 1, both) for name, pairs in last.items() if name != plan.compare)
+    if stage == "alone":
+        return (len(plan.alone) + 1) * run(last[plan.compare], 1, both)
     if stage == "sweep":
-        longest = max(one["budgets"][-1] for one in plan.policies.values())
-        runs = len(plan.seeds) * (len(plan.deltas) + len(plan.helpful_deltas) + 1)
-        return runs * run(longest, 3, (plan.samples + 1) * speed.held_out)
+        responses, short = (plan.samples + 1) * speed.held_out, plan.policies[plan.compare]["budgets"]
+        all_of = (len(plan.deltas) + len(plan.helpful_deltas)) * run(short[-1], len(short), responses)
+        return len(plan.seeds) * (all_of + run(max(last.values()), 2, responses))
     if stage == "blends":
         return speed.sampling((len(plan.deltas) - 2) * plan.samples * speed.held_out)
     return 0.0

@@ -15,7 +15,9 @@ class Plan:
 
     references: name -> arguments of `safedpo.lm.sft`, tried in this order; `adapter` names the candidate to go on from.
     samples_a_prompt: responses sampled from the reference for each training prompt; pairs are made of neighbours.
-    policies: name -> arguments of `SweepSettings`, each tried with delta 10 and seed 0 on validation.
+    policies: name -> arguments of `SweepSettings`, each tried with delta 10 and seed 0 on validation; names begin with short
+    (the recipe of the whole sweep) or long (delta 10 alone). compare: the one with which the kinds of pairs are compared.
+    alone: the betas with which T alone (delta 0) is tried on validation, all else as in the short recipe.
     """
 
     model: str = "smollm2-135m-household"  # the first reference: SmolLM2 with its adapter merged
@@ -23,12 +25,13 @@ class Plan:
     data_seed: int = 0
     references: dict[str, dict[str, Any]] = field(default_factory=dict)
     samples_a_prompt: int = 2
-    compare_pairs: int = 1000
+    compare: str = ""
     policies: dict[str, dict[str, Any]] = field(default_factory=dict)
     deltas: tuple[float, ...] = (0, 2, 5, 10, 20, 50)
     helpful_deltas: tuple[float, ...] = (0, 10)
+    alone: tuple[float, ...] = (0.1, 0.5)
     seeds: tuple[int, ...] = (0, 1, 2)
-    samples: int = 3
+    samples: int = 2
     max_new_tokens: int = 64
     limit: int | None = None  # of the prompts of each split, for tests
 
@@ -36,29 +39,19 @@ class Plan:
         return asdict(self)
 
 
-def _sft(rank: int, rate: float, passes: float, **more) -> dict[str, Any]:
-    return {"lora_r": rank, "learning_rate": rate, "epochs": passes, "batch_size": 2, "seed": 0} | more
-
-
-def _policy(beta: float, rate: float, pairs: int, rank: int) -> dict[str, Any]:
-    budgets = (pairs // 5, pairs // 2, pairs)
+def _policy(beta: float, rate: float, budgets: tuple[int, ...], rank: int = 4) -> dict[str, Any]:
     return {"beta": beta, "learning_rate": rate, "budgets": budgets, "lora_r": rank, "batch_size": 4}
 
 
-# Pairs. T drops the pairs of two unsafe responses, and all pairs of a run are to be different.
-LONG, SHORT = 1600, 1000
+# Pairs at which a run is measured; the last is where it ends. All pairs of a run are different ones.
+SHORT, LONG = (300, 600, 1000), (1600, 3200)
 PLAN = Plan(
-    references={
-        "again": _sft(24, 1e-3, 2),  # on top of the first reference, which knows the lines and not the phrasings
-        "again-slow": _sft(24, 2e-4, 1, adapter="again"),  # a second stage at a small learning rate
-    },
-    policies={
-        f"beta-{beta:g}-rate-{rate:g}": _policy(beta, rate, LONG, 4)
-        for beta in (0.1, 0.5, 2.0)
-        for rate in (2e-4, 6e-4)
-    }
-    | {"beta-2-rate-0.0006-rank-16": _policy(2.0, 6e-4, LONG, 16)}
-    | {f"short-beta-{beta:g}-rate-0.001": _policy(beta, 1e-3, SHORT, 4) for beta in (0.5, 2.0)},
+    # On top of the first reference, which knows the lines and not the phrasings. No response is seen twice.
+    references={"fresh": {"lora_r": 24, "learning_rate": 1e-3, "epochs": 1, "batch_size": 1, "seed": 0}},
+    compare="short-beta-2-rate-0.001",
+    policies={"short-beta-2-rate-0.001": _policy(2.0, 1e-3, SHORT)}
+    | {f"short-beta-{beta:g}-rate-0.0006": _policy(beta, 6e-4, SHORT) for beta in (2.0, 0.5, 0.1)}
+    | {f"long-rate-{rate:g}-rank-{rank}": _policy(2.0, rate, LONG, rank) for rate, rank in ((6e-4, 4), (4e-4, 16))},
 )
 
 # The rules, in words; `best_reference` and `best_policy` are the same in code.
@@ -69,7 +62,8 @@ REFERENCE_RULE = (
 POLICY_RULE = (
     "Of the settings whose harm on validation is at most .02 and whose share of broken sentences is at most .03 above the "
     "reference's, the one with the highest sampled helpfulness; if there is none, the one whose harm and excess of "
-    "broken sentences sum to the least. Settings named short are chosen among themselves, for the ten-minute recipe."
+    "broken sentences sum to the least. Settings named short are chosen among themselves, for the ten-minute recipe, and so are "
+    "those named long."
 )
 PAIRS_RULE = (
     "Of generator's pairs, own pairs and both, the one that the rule for policies takes at equal numbers of pairs."

@@ -69,6 +69,12 @@ def data(home: Path, plan: Plan) -> None:
 def reference(home: Path, plan: Plan) -> None:
     """Train and measure the candidates; the one that the rule takes as it is shipped, and merged into `chosen`."""
     folder, found = home / "reference", {}
+    if (folder / "chosen.json").exists():
+        merged(
+            *joined(plan.model, folder / read_json(folder / "chosen.json")["chosen"], folder / "shipped"),
+            folder / "chosen",
+        )
+        return
     validation = prompts_of(home / "data" / "validation.jsonl")
     for name, settings in plan.references.items():
         how: dict[str, Any] = {"model": plan.model, "dtype": plan.dtype, "responses": home / "data" / "responses.jsonl"}
@@ -92,15 +98,15 @@ def pairs(home: Path, plan: Plan) -> None:
     sample_responses(str(chosen), prompts, folder / "sampled.jsonl", **how)
     count = own_pairs(folder / "sampled.jsonl", folder / "own.jsonl")
     generator = (home / "data" / "train.jsonl").read_text(encoding="utf-8").splitlines()
-    equal = min(count, len(generator)) // 2 * 2
+    equal = min(count, len(generator))
     write_text(folder / "generator.jsonl", "\n".join(generator[:equal]) + "\n")
-    mixed(folder / "generator.jsonl", folder / "own.jsonl", equal, folder / "both.jsonl")
-    print(f"{count} own pairs; {equal} of each kind are compared", flush=True)
+    mixed(folder / "generator.jsonl", folder / "own.jsonl", 2 * equal, folder / "both.jsonl")
+    print(f"{count} own pairs, as many of the generator, and both together", flush=True)
 
 
 def compare(home: Path, plan: Plan, part: Part = WHOLE) -> None:
     """The three kinds of pairs at equal numbers, with delta 10, on validation."""
-    settings = {"budgets": (plan.compare_pairs,), "batch_size": 4}
+    settings = plan.policies[plan.compare]
     found = _tried(home, plan, "compare", {kind: (kind, settings) for kind in ("generator", "own", "both")}, part)
     if found is None:
         return
@@ -113,26 +119,39 @@ def compare(home: Path, plan: Plan, part: Part = WHOLE) -> None:
 def choose(home: Path, plan: Plan, part: Part = WHOLE) -> None:
     """Each setting of the plan with delta 10 and seed 0 on validation; the long and the short one that the rule takes."""
     kind = read_json(_needed(home / "compare" / "chosen.json", "compare"))["chosen"]
-    all_of = _tried(home, plan, "choose", {name: (kind, settings) for name, settings in plan.policies.items()}, part)
+    left = {name: (kind, settings) for name, settings in plan.policies.items() if name != plan.compare}
+    all_of = _tried(home, plan, "choose", left, part)
     if all_of is None:
         return
-    found = {name: headline(one) for name, one in all_of.items()}
-    broken = _reference_broken(home, plan)
-    short = {name: one for name, one in found.items() if name.startswith("short")}
-    long = {name: one for name, one in found.items() if name not in short}
-    chosen = {"long": rules.best_policy(long, broken), "short": rules.best_policy(short, broken)}
+    all_of[plan.compare] = read_summary(home / "compare" / kind / "summary.json")  # this one was run there
+    found = {name: headline(all_of[name]) for name in plan.policies}
+    broken, chosen = _reference_broken(home, plan), {}
+    for length in ("long", "short"):
+        chosen[length] = rules.best_policy(
+            {name: one for name, one in found.items() if name.startswith(length)}, broken
+        )
     write_json(home / "choose" / "chosen.json", {"rule": rules.POLICY_RULE, "pairs": kind} | chosen | {"found": found})
 
 
-def on_test(home: Path, plan: Plan, part: Part = WHOLE) -> None:
-    """The chosen settings on the test prompts: all margins and seeds, the rule helpful, and the short recipe."""
+def alone(home: Path, plan: Plan, part: Part = WHOLE) -> None:
+    """T alone (delta 0) at smaller betas on validation, all else as in the short recipe: does it take the margin's place?"""
     chosen = read_json(_needed(home / "choose" / "chosen.json", "choose"))
-    long, short = (
-        _sweep_settings(home, plan, chosen["pairs"], plan.policies[chosen[one]]) for one in ("long", "short")
+    settings = plan.policies[chosen["short"]]
+    todo = {f"beta-{beta:g}": (chosen["pairs"], settings | {"beta": beta}) for beta in (*plan.alone, settings["beta"])}
+    found = _tried(home, plan, "alone", todo, part, delta=0)
+    if found is not None:
+        write_json(home / "alone" / "found.json", {name: headline(one) for name, one in found.items()})
+
+
+def on_test(home: Path, plan: Plan, part: Part = WHOLE) -> None:
+    """The chosen settings on the test prompts: the short one with all margins, rules and seeds, the long one with delta 10."""
+    chosen = read_json(_needed(home / "choose" / "chosen.json", "choose"))
+    short, long = (
+        _sweep_settings(home, plan, chosen["pairs"], plan.policies[chosen[one]]) for one in ("short", "long")
     )
-    todo = [(long, "safedpo", delta, "sweep") for delta in plan.deltas]
-    todo += [(long, "helpful", delta, "sweep") for delta in plan.helpful_deltas]
-    todo += [(short, "safedpo", 10, "sweep-short")]
+    todo = [(short, "safedpo", delta, "sweep") for delta in plan.deltas]
+    todo += [(short, "helpful", delta, "sweep") for delta in plan.helpful_deltas]
+    todo += [(long, "safedpo", 10, "sweep-long")]
     runs = [(*one, seed) for seed in plan.seeds for one in todo]  # a seed whole before the next: a table at any time
     for settings, rule, delta, folder, seed in runs[part[0] - 1 :: part[1]]:
         one = SweepSettings(deltas=(delta,), rules=(rule,), seeds=(seed,), **settings)
@@ -170,13 +189,14 @@ STAGES: dict[str, Callable[..., None]] = {
     "pairs": pairs,
     "compare": compare,
     "choose": choose,
+    "alone": alone,
     "sweep": on_test,
     "blends": blends,
     "table": table,
 }
 
 
-SHARED = ("compare", "choose", "sweep")  # stages of runs that do not wait for one another
+SHARED = ("compare", "choose", "alone", "sweep")  # stages of runs that do not wait for one another
 
 
 def _sweep_settings(home: Path, plan: Plan, kind: str, settings: dict, split: str = "test") -> dict[str, Any]:
@@ -190,33 +210,32 @@ def _sweep_settings(home: Path, plan: Plan, kind: str, settings: dict, split: st
     }
 
 
-def _tried(home: Path, plan: Plan, stage: str, settings: dict[str, tuple[str, dict]], part: Part) -> dict | None:
+def _tried(home: Path, plan: Plan, stage: str, todo: dict[str, tuple[str, dict]], part: Part, delta=10) -> dict | None:
     """name -> the summary of a setting, of which a part is tried here; None while one of the others is not there."""
-    for name in list(settings)[part[0] - 1 :: part[1]]:
-        print(f"{name}: {_percent(headline(_try(home, plan, home / stage / name, *settings[name])))}", flush=True)
-    files = {name: home / stage / name / "summary.json" for name in settings}
+    for name in list(todo)[part[0] - 1 :: part[1]]:
+        found = headline(_try(home, plan, home / stage / name, *todo[name], delta))
+        print(f"{name}: {_percent(found)}", flush=True)
+    files = {name: home / stage / name / "summary.json" for name in todo}
     if missing := [name for name, file in files.items() if not file.exists()]:
         print(f"{stage}: nothing is chosen while {', '.join(missing)} is not there; start it again then", flush=True)
         return None
     return {name: read_summary(file) for name, file in files.items()}
 
 
-def _try(home: Path, plan: Plan, folder: Path, kind: str, settings: dict) -> dict[str, Any]:
-    """One setting with delta 10 and seed 0 on validation; its summary, with what happened to the log-probabilities."""
+def _try(home: Path, plan: Plan, folder: Path, kind: str, settings: dict, delta: float) -> dict[str, Any]:
+    """One setting with seed 0 on validation, at its end; its summary, with what happened to the log-probabilities."""
     file = folder / "summary.json"
     if not file.exists():
-        sweep(
-            SweepSettings(deltas=(10,), **_sweep_settings(home, plan, kind, settings, "validation")),
-            folder,
-            command=COMMAND,
-        )
-        log = [json.loads(line) for line in (folder / "safedpo-delta-10" / "0" / "log.jsonl").read_text().splitlines()]
+        own = _sweep_settings(home, plan, kind, settings, "validation") | {"budgets": settings["budgets"][-1:]}
+        sweep(SweepSettings(deltas=(delta,), **own), folder, command=COMMAND)
+        run = folder / f"safedpo-delta-{delta:g}" / "0"
+        log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
         last = log[-max(1, len(log) // 10) :]
         mean = {
             name: sum(row[name] for row in last) / len(last)
             for name in ("loss", "rewards/chosen", "rewards/rejected", "rewards/margins")
         }
-        write_summary(file, folder / "safedpo-delta-10" / "0" / "samples-policy.jsonl", training=mean)
+        write_summary(file, run / "samples-policy.jsonl", training=mean)
         write_summary(folder / "reference.json", folder / "samples-reference.jsonl")
     return read_summary(file)
 

@@ -22,12 +22,13 @@ def write_table(home: Path, plan: Plan) -> str:
     `drawn`: prompts of the test split drawn by a fixed seed with one response of the reference and of delta 10 each.
     """
     found = {"reference": {"": summary_of_file(_samples(home / "sweep" / "samples-reference.jsonl"))}}
-    for folder, suffix in ((home / "sweep", ""), (home / "sweep-short", ", short")):
+    for folder, suffix in ((home / "sweep", ""), (home / "sweep-long", ", long")):
         for file in sorted(folder.glob("*/*/samples-policy.jsonl")):
             found.setdefault(file.parts[-3] + suffix, {})[file.parts[-2]] = summary_of_file(file)
     content = {
         "plan": plan.to_json(),
         "choices": {name: read_json(home / name / "chosen.json") for name in ("reference", "compare", "choose")},
+        "alone": read_json(home / "alone" / "found.json"),
         "exact": read_json(home / "data" / "exact.json"),
         "fingerprints": read_json(home / "sweep" / "sweep.json")["fingerprints"],
         "methods": found,
