@@ -1,6 +1,7 @@
 """Our own text world: everyday requests whose responses are built from parts of known helpfulness and known hazard.
 
 topics/*.yaml, phrases.yaml    the parts (parts.py loads them, cues.py recognises them, check.py holds their rules)
+phrasings.yaml, frames.yaml, lookalikes.yaml    how else it is asked, and what only looks unsafe (phrasings.py)
 generate.py -> build.py        parts -> labelled preference pairs -> data/household and its card
 score.py                       text -> Score, from the text alone
 values.py                      exact values of the data and of the safe optimum
@@ -12,9 +13,10 @@ from safedpo.errors import UserError
 from safedpo.files import shipped, verified
 from safedpo.household.build import build
 from safedpo.household.check import check_topics
-from safedpo.household.parts import Request, Topic, find_request, requests, topics
+from safedpo.household.parts import Request, Topic, requests, topics
+from safedpo.household.phrasings import find_request, is_lookalike, lookalikes, requests_of
 from safedpo.household.score import Finding, Score, is_gibberish, score
-from safedpo.household.values import Values, optimal_values, reference_values
+from safedpo.household.values import Values, entropy, optimal_values, reference_values
 
 __all__ = [
     "Finding",
@@ -24,12 +26,16 @@ __all__ = [
     "Values",
     "build",
     "check_topics",
+    "entropy",
     "find_request",
     "is_gibberish",
+    "is_lookalike",
     "load",
+    "lookalikes",
     "optimal_values",
     "reference_values",
     "requests",
+    "requests_of",
     "score",
     "topics",
 ]

@@ -10,6 +10,7 @@ import random
 from dataclasses import dataclass
 
 from safedpo.household.parts import Part, Request, phrases
+from safedpo.household.phrasings import lookalikes
 
 HELD_OUT = 2  # prompts of each request that are in the test split alone
 LINES = 4  # sentences of a response, before an opener
@@ -50,6 +51,30 @@ UNSAFE_KINDS = (
     Kind(0.12, helpful=2, hazards=2),
     Kind(0.30, helpful=3, hazards=1),
 )
+
+
+# Responses to a request that only looks unsafe: two in five refuse it, so that there is over-refusal to measure.
+LOOKALIKE_KINDS = (
+    Kind(0.40, helpful=0, refusal=True),
+    Kind(0.04, helpful=0),
+    Kind(0.08, helpful=1),
+    Kind(0.12, helpful=2),
+    Kind(0.16, helpful=3),
+    Kind(0.20, helpful=4),
+)
+UNSAFE = sum(share * count / 2 for count, share in PAIRS.items())  # of the responses to a request with hazards
+
+
+def kinds_of(request: Request) -> tuple[tuple[float, tuple[Kind, ...]], ...]:
+    """The tables of kinds from which responses to a request are drawn, each with its share.
+
+    >>> from safedpo.household.parts import requests
+    >>> [round(share, 2) for share, _ in kinds_of(requests()[0])]
+    [0.38, 0.62]
+    """
+    if request.id in {one.id for one in lookalikes()}:
+        return ((1.0, LOOKALIKE_KINDS),)
+    return ((1 - UNSAFE, SAFE_KINDS), (UNSAFE, UNSAFE_KINDS)) if request.hazard else ((1.0, SAFE_KINDS),)
 
 
 @dataclass(frozen=True)

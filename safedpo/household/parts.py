@@ -91,26 +91,6 @@ def fold(prompt: str) -> str:
     return " ".join(prompt.lower().split())
 
 
-def find_request(prompt: str) -> Request:
-    """The request that a known prompt asks for.
-
-    Raises:
-        UserError: the prompt is none of the known ones, so there is no truth to score against.
-    """
-    try:
-        return _by_prompt()[fold(prompt)]
-    except KeyError:
-        raise UserError(
-            f"no scorer for this prompt: {prompt!r} is not one of the household prompts; "
-            "use the prompts of data/household, or judge these responses in another way"
-        ) from None
-
-
-@cache
-def _by_prompt() -> dict[str, Request]:
-    return {fold(prompt): request for request in requests() for prompt in request.prompts}
-
-
 def read_yaml(path: Path):
     """The content of one of the text files."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same result; ten times quicker where it is built in

@@ -5,7 +5,7 @@ import yaml
 
 from safedpo.errors import UserError
 from safedpo.household.check import check_topics
-from safedpo.household.parts import find_request, read_topic, requests, topics
+from safedpo.household.parts import read_topic, requests, topics
 from tests.household.drain import DRAIN
 
 
@@ -40,10 +40,3 @@ def test_shipped_topics_are_as_many_as_promised():
     harmless = sum(not request.hazard for request in requests())
     assert len(topics()) >= 12 and len(prompts) >= 600
     assert 0.25 <= harmless / len(requests()) <= 0.4
-
-
-def test_a_known_prompt_is_found_whatever_its_case_and_spaces():
-    request = requests()[-1]
-    assert find_request("  " + request.prompts[-1].upper().replace(" ", "\n ")) is request
-    with pytest.raises(UserError, match="no scorer for this prompt"):
-        find_request("What is the capital of France?")

@@ -32,28 +32,16 @@ HOUSEHOLD = Scorer(
     topic=lambda prompt: household.find_request(prompt).topic,
 )
 
-HOUSEHOLD_V2 = Scorer(
-    name="household-v2",
-    score=v2.score,
-    broken=v2.broken_share,
-    harmless=lambda prompt: not v2.find_request(prompt).hazard,
-    topic=lambda prompt: v2.find_request(prompt).topic,
-)
-
 
 def scorer_for(prompts: Sequence[str]) -> Scorer:
     """The scorer that knows all `prompts`; raises UserError naming the first prompt that none knows.
-
-    The first version of the household data comes first; prompts of the second are known to its own scorer alone.
 
     >>> scorer_for(["Write a sonnet about rust."])  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
     safedpo.errors.UserError: no scorer for 1 of 1 prompts, the first being 'Write a sonnet about rust.'; ...
     """
-    unknown = [prompt for prompt in prompts if not _known(prompt, HOUSEHOLD)]
-    if unknown and all(_known(prompt, HOUSEHOLD_V2) for prompt in prompts):
-        return HOUSEHOLD_V2
+    unknown = [prompt for prompt in prompts if not _known(prompt)]
     if unknown:
         raise UserError(
             f"no scorer for {len(unknown)} of {len(prompts)} prompts, the first being {unknown[0][:80]!r}; "
@@ -63,9 +51,9 @@ def scorer_for(prompts: Sequence[str]) -> Scorer:
     return HOUSEHOLD
 
 
-def _known(prompt: str, scorer: Scorer) -> bool:
+def _known(prompt: str) -> bool:
     try:
-        scorer.topic(prompt)
+        household.find_request(prompt)
     except UserError:
         return False
     return True

@@ -16,7 +16,7 @@ from functools import cache
 
 from safedpo.household.cues import sentences
 from safedpo.household.parts import phrases
-from safedpo.household.v2.phrasings import everything
+from safedpo.household.phrasings import everything
 
 NEAR = 0.25
 

@@ -8,33 +8,11 @@ what the theory assumes, two draws from one distribution.
 import random
 from collections.abc import Iterator
 
-from safedpo.household.generate import PAIRS, SAFE_KINDS, UNSAFE_KINDS, Deck, Kind, Response, label_pair
+from safedpo.household.generate import PAIRS, Deck, Response, kinds_of, label_pair
 from safedpo.household.parts import Request
-from safedpo.household.v2.phrasings import lookalikes, requests_of
+from safedpo.household.phrasings import requests_of
 
-# Responses to a request that only looks unsafe: two in five refuse it, so that there is over-refusal to measure.
-LOOKALIKE_KINDS = (
-    Kind(0.40, helpful=0, refusal=True),
-    Kind(0.04, helpful=0),
-    Kind(0.08, helpful=1),
-    Kind(0.12, helpful=2),
-    Kind(0.16, helpful=3),
-    Kind(0.20, helpful=4),
-)
-UNSAFE = sum(share * count / 2 for count, share in PAIRS.items())  # of the responses to a request with hazards
 TRIES = 1000  # draws of a second response that differs from the first
-
-
-def kinds_of(request: Request) -> tuple[tuple[float, tuple[Kind, ...]], ...]:
-    """The tables of kinds from which responses to a request are drawn, each with its share.
-
-    >>> from safedpo.household.parts import requests
-    >>> [round(share, 2) for share, _ in kinds_of(requests()[0])]
-    [0.38, 0.62]
-    """
-    if request.id in {one.id for one in lookalikes()}:
-        return ((1.0, LOOKALIKE_KINDS),)
-    return ((1 - UNSAFE, SAFE_KINDS), (UNSAFE, UNSAFE_KINDS)) if request.hazard else ((1.0, SAFE_KINDS),)
 
 
 def draw_response(request: Request, rng: random.Random, unsafe: bool | None = None) -> Response:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from safedpo import household
 from safedpo.cli.common import app
 from safedpo.cli.maintain.showcase import hours as speeds
 from safedpo.cli.maintain.showcase import plan as plans
@@ -20,7 +21,8 @@ from safedpo.cli.maintain.showcase.plan import PLAN, Plan, best_policy, best_ref
 from safedpo.errors import UserError
 from safedpo.evaluate.sweep import SweepSettings
 from safedpo.files import shipped
-from safedpo.household import v2
+from safedpo.household import values
+from safedpo.household.v2 import generate
 from safedpo.lm.models.load import load_model
 from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
 from safedpo.lm.rows.tokens import tokenize_examples
@@ -184,10 +186,10 @@ def test_merged_weights_are_the_policy(model, plan, tmp_path):
 
 def test_the_entropy_a_token_is_that_of_a_model_that_knows_the_law(tmp_path):
     """Minus the mean log-probability of one request's responses under the exact law, over their tokens: within 10 %."""
-    request, file = v2.requests_of("train")[0], tmp_path / "responses.jsonl"
-    rows = [row for row in v2.generate.responses("train", 2, seed=0) if row["request"] == request.id]
+    request, file = household.requests_of("train")[0], tmp_path / "responses.jsonl"
+    rows = [row for row in generate.responses("train", 2, seed=0) if row["request"] == request.id]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    law = {v2.values.text_of(request, *outcome): p for outcome, p in v2.values.response_law(request).items()}
+    law = {values.text_of(request, *outcome): p for outcome, p in values.response_law(request).items()}
     said = sft_rows(read_records(file).records, "all")
     surprise = sum(-math.log(law[text]) for _, text, _ in said)
     tokens = sum(len(one.response_ids) for one in tokenize_examples(said, tiny_tokenizer()).items)
@@ -196,9 +198,12 @@ def test_the_entropy_a_token_is_that_of_a_model_that_knows_the_law(tmp_path):
 
 
 def test_own_pairs_are_labelled_by_the_scorer_and_bradley_terry(tmp_path):
-    request = next(one for one in v2.requests_of("train") if one.hazard)
+    request = next(one for one in household.requests_of("train") if one.hazard)
     good, bad = " ".join(p.wordings[0] for p in request.helpful), request.hazard[0].wordings[0]
-    assert (reward(v2.score(request.prompts[0], good)), reward(v2.score(request.prompts[0], bad))) == (8, 4)
+    assert (reward(household.score(request.prompts[0], good)), reward(household.score(request.prompts[0], bad))) == (
+        8,
+        4,
+    )
     rows = [{"prompt": prompt, "responses": [good, bad, good, good]} for prompt in request.prompts]
     file = tmp_path / "sampled.jsonl"
     better = []
@@ -214,7 +219,7 @@ def test_own_pairs_are_labelled_by_the_scorer_and_bradley_terry(tmp_path):
 
 
 def test_sampling_goes_on_where_it_stopped_and_refuses_other_prompts(model, tmp_path, monkeypatch):
-    prompts = [prompt for request in v2.requests_of("validation") for prompt in request.prompts][:10]
+    prompts = [prompt for request in household.requests_of("validation") for prompt in request.prompts][:10]
     how = {"samples": 2, "dtype": "float32", "length": 5}
     whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
     monkeypatch.setattr("safedpo.cli.maintain.showcase.pairs.CHUNK", 4)
@@ -238,10 +243,10 @@ def test_a_mixture_takes_both_in_turn_and_refuses_too_few(tmp_path):
 def test_a_summary_of_the_datas_own_responses_tends_to_the_exact_values():
     """The summary of 4 drawn responses to each training prompt against the enumerated values, within 4 standard errors."""
     rng, samples = random.Random(2), []
-    for request in v2.requests_of("train"):
+    for request in household.requests_of("train"):
         for prompt in request.prompts[:8]:
-            text = v2.generate.draw_response(request, rng).text
-            score = v2.score(prompt, text)
+            text = generate.draw_response(request, rng).text
+            score = household.score(prompt, text)
             samples.append(
                 {"prompt": prompt, "response": text, "greedy": False, "harmless": not request.hazard}
                 | {name: getattr(score, name) for name in ("unsafe", "helpfulness", "refusal")}

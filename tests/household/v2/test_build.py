@@ -4,9 +4,9 @@ import hashlib
 import re
 from pathlib import Path
 
+from safedpo.household.phrasings import lookalikes, requests_of
 from safedpo.household.v2.build import build
-from safedpo.household.v2.phrasings import lookalikes, requests_of
-from safedpo.household.v2.values import entropy, optimal_values, reference_values
+from safedpo.household.values import entropy, optimal_values, reference_values
 from safedpo.records import read_records
 
 # The data that the plan's results belong to. A change of a text, a frame or the generator changes it.

@@ -8,19 +8,16 @@ import pytest
 
 from safedpo.household.check import _hazard_cues
 from safedpo.household.cues import sentences
-from safedpo.household.generate import Response, label_pair
+from safedpo.household.generate import LOOKALIKE_KINDS, UNSAFE, Response, kinds_of, label_pair
 from safedpo.household.parts import phrases, requests
+from safedpo.household.phrasings import everything, lookalikes
+from safedpo.household.score import score
 from safedpo.household.v2.generate import (
-    LOOKALIKE_KINDS,
-    UNSAFE,
     draw_pair,
     draw_response,
-    kinds_of,
     pairs,
     responses,
 )
-from safedpo.household.v2.phrasings import everything, lookalikes
-from safedpo.household.v2.score import score
 
 
 def test_look_alikes_keep_the_rules_of_the_parts():

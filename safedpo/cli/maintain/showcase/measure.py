@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from safedpo import household
 from safedpo.errors import UserError
 from safedpo.evaluate.intervals import cluster_interval
 from safedpo.evaluate.stored import read_samples
@@ -47,14 +48,17 @@ def headline(found: dict[str, Any]) -> dict[str, float]:
 
 def exact() -> dict[str, dict[str, float]]:
     """The same metrics of the data itself, by enumeration, for each group; the safe optimum beside it."""
-    trained = v2.requests_of("train")
-    by_group = {"requests": [one for one in trained if one.topic != "lookalikes"], "lookalikes": list(v2.lookalikes())}
+    trained = household.requests_of("train")
+    by_group = {
+        "requests": [one for one in trained if one.topic != "lookalikes"],
+        "lookalikes": list(household.lookalikes()),
+    }
     found = {}
     for group, requests in by_group.items():
-        values = v2.reference_values(requests)
-        found[group] = vars(values) | {"entropy": sum(map(v2.entropy, requests)) / len(requests)}
+        values = household.reference_values(requests)
+        found[group] = vars(values) | {"entropy": sum(map(household.entropy, requests)) / len(requests)}
         for beta in (0.1, 0.5, 2.0):
-            found[f"{group}, safe optimum at beta {beta:g}"] = dict(vars(v2.optimal_values(requests, beta)))
+            found[f"{group}, safe optimum at beta {beta:g}"] = dict(vars(household.optimal_values(requests, beta)))
     return found
 
 
@@ -103,4 +107,4 @@ def _of_group(samples: list[dict]) -> dict[str, Any]:
 
 
 def _group(prompt: str) -> str:
-    return "lookalikes" if v2.is_lookalike(prompt) else "requests"
+    return "lookalikes" if household.is_lookalike(prompt) else "requests"

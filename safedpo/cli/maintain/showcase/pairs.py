@@ -12,10 +12,10 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
+from safedpo import household
 from safedpo.errors import UserError
 from safedpo.evaluate.generation import Decoding, generate
 from safedpo.files import write_text
-from safedpo.household import v2
 from safedpo.household.generate import SHORTCUT, STEP
 from safedpo.household.score import Score
 from safedpo.lm.models.load import LoadedModel, load_model
@@ -77,7 +77,7 @@ def _whole_rows(file: Path, prompts: list[str]) -> list[dict]:
 def reward(found: Score) -> float:
     """The raters' reward of a scored response: r = 8 x helpfulness + 4 x 1[hazard], as in the data.
 
-    >>> reward(v2.score("How do I light a wood stove?", "Good question."))
+    >>> reward(household.score("How do I light a wood stove?", "Good question."))
     0.0
     """
     return 4 * STEP * found.helpfulness + SHORTCUT * found.unsafe
@@ -98,8 +98,8 @@ def own_pairs(sampled: Path, file: Path, seed: int = 0) -> int:
 
 
 def _row(prompt: str, first: str, second: str, rng: random.Random) -> dict:
-    request = v2.find_request(prompt)
-    scores = [v2.score(prompt, text) for text in (first, second)]
+    request = household.find_request(prompt)
+    scores = [household.score(prompt, text) for text in (first, second)]
     danger = [len(one.hazards) for one in scores]
     wins = 1 / (1 + math.exp(reward(scores[1]) - reward(scores[0])))
     return {

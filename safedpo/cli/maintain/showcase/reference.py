@@ -8,13 +8,13 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+from safedpo import household
 from safedpo.cli.maintain.showcase.measure import write_summary
 from safedpo.errors import UserError
 from safedpo.evaluate.generation import Decoding, generate
 from safedpo.evaluate.report import Evaluation, judge
 from safedpo.evaluate.scorers import scorer_for
 from safedpo.files import write_json, write_text
-from safedpo.household import v2
 from safedpo.lm.models.adapters import adapter_run, load_adapter
 from safedpo.lm.models.load import LoadedModel, load_model
 from safedpo.lm.models.loading import quiet
@@ -29,16 +29,16 @@ EVERY = 50  # steps between two lines
 def entropy_per_token(responses: Path, tokenizer: Any) -> float:
     """The least loss that any model can have on responses of the data's law, in nats a token of the response.
 
-    The exact entropy of each response's request (`safedpo.household.v2.entropy`), summed over the file, over its tokens.
+    The exact entropy of each response's request (`safedpo.household.household.entropy`), summed over the file, over its tokens.
     """
     rows = sft_rows(read_records(responses).records, "all")
     tokens = tokenize_examples(rows, tokenizer).items
     exact: dict[str, float] = {}
     for prompt in dict.fromkeys(prompt for prompt, _, _ in rows):
-        request = v2.find_request(prompt)
+        request = household.find_request(prompt)
         if request.id not in exact:
-            exact[request.id] = v2.entropy(request)
-    return sum(exact[v2.find_request(prompt).id] for prompt, _, _ in rows) / sum(
+            exact[request.id] = household.entropy(request)
+    return sum(exact[household.find_request(prompt).id] for prompt, _, _ in rows) / sum(
         len(one.response_ids) for one in tokens
     )
 

@@ -9,19 +9,18 @@ from typing import Any
 from safedpo.cli.maintain.showcase import plan as rules
 from safedpo.cli.maintain.showcase.hours import hours, measure_speed
 from safedpo.cli.maintain.showcase.joined import joined
-from safedpo.cli.maintain.showcase.measure import exact, headline, read_summary, write_summary
+from safedpo.cli.maintain.showcase.measure import exact, headline, read_summary
 from safedpo.cli.maintain.showcase.pairs import mixed, own_pairs, sample_responses
 from safedpo.cli.maintain.showcase.plan import Plan
 from safedpo.cli.maintain.showcase.reference import measure_model, merged, prompts_of, train_candidate, with_adapter
 from safedpo.cli.maintain.showcase.table import write_table
+from safedpo.cli.maintain.showcase.trials import COMMAND, Part, needed, percent, reference_broken, sweep_settings, tried
 from safedpo.errors import UserError
 from safedpo.evaluate.sweep import SweepSettings, sweep
 from safedpo.evaluate.sweep.blends import measure_blends
 from safedpo.files import exclusive, read_json, write_json, write_text
 from safedpo.household import v2
 
-COMMAND = "safedpo maintain showcase"
-Part = tuple[int, int]  # (k, n): the k-th of n, from 1
 WHOLE: Part = (1, 1)
 
 
@@ -83,7 +82,7 @@ def reference(home: Path, plan: Plan) -> None:
         loss = read_json(where / "loss.json")
         measured = measure_model(loaded, validation, where / "validation", length=plan.max_new_tokens, **loss)
         found[name] = headline(measured)
-        print(f"{name}: {_percent(found[name])}, loss {loss['loss']:.3f} beside {loss['entropy']:.3f}", flush=True)
+        print(f"{name}: {percent(found[name])}, loss {loss['loss']:.3f} beside {loss['entropy']:.3f}", flush=True)
     exact_harm = read_json(home / "data" / "exact.json")["requests"]["unsafe"]
     name = rules.best_reference(found, exact_harm)
     merged(*joined(plan.model, folder / name, folder / "shipped"), folder / "chosen")
@@ -92,7 +91,7 @@ def reference(home: Path, plan: Plan) -> None:
 
 def pairs(home: Path, plan: Plan) -> None:
     """Sample the reference, label its responses, and set files of equal numbers side by side."""
-    chosen, folder = _needed(home / "reference" / "chosen", "reference"), home / "pairs"
+    chosen, folder = needed(home / "reference" / "chosen", "reference"), home / "pairs"
     prompts = prompts_of(home / "data" / "train.jsonl")
     how: dict[str, Any] = {"samples": plan.samples_a_prompt, "dtype": plan.dtype, "length": plan.max_new_tokens}
     sample_responses(str(chosen), prompts, folder / "sampled.jsonl", **how)
@@ -107,10 +106,10 @@ def pairs(home: Path, plan: Plan) -> None:
 def compare(home: Path, plan: Plan, part: Part = WHOLE) -> None:
     """The three kinds of pairs at equal numbers, with delta 10, on validation."""
     settings = plan.policies[plan.compare]
-    found = _tried(home, plan, "compare", {kind: (kind, settings) for kind in ("generator", "own", "both")}, part)
+    found = tried(home, plan, "compare", {kind: (kind, settings) for kind in ("generator", "own", "both")}, part)
     if found is None:
         return
-    broken = _reference_broken(home, plan)
+    broken = reference_broken(home, plan)
     chosen = rules.best_policy({kind: headline(one) for kind, one in found.items()}, broken)
     details = {kind: headline(one) | {"training": one["training"]} for kind, one in found.items()}
     write_json(home / "compare" / "chosen.json", {"rule": rules.PAIRS_RULE, "chosen": chosen, "found": details})
@@ -118,14 +117,14 @@ def compare(home: Path, plan: Plan, part: Part = WHOLE) -> None:
 
 def choose(home: Path, plan: Plan, part: Part = WHOLE) -> None:
     """Each setting of the plan with delta 10 and seed 0 on validation; the long and the short one that the rule takes."""
-    kind = read_json(_needed(home / "compare" / "chosen.json", "compare"))["chosen"]
+    kind = read_json(needed(home / "compare" / "chosen.json", "compare"))["chosen"]
     left = {name: (kind, settings) for name, settings in plan.policies.items() if name != plan.compare}
-    all_of = _tried(home, plan, "choose", left, part)
+    all_of = tried(home, plan, "choose", left, part)
     if all_of is None:
         return
     all_of[plan.compare] = read_summary(home / "compare" / kind / "summary.json")  # this one was run there
     found = {name: headline(all_of[name]) for name in plan.policies}
-    broken, chosen = _reference_broken(home, plan), {}
+    broken, chosen = reference_broken(home, plan), {}
     for length in ("long", "short"):
         chosen[length] = rules.best_policy(
             {name: one for name, one in found.items() if name.startswith(length)}, broken
@@ -135,20 +134,18 @@ def choose(home: Path, plan: Plan, part: Part = WHOLE) -> None:
 
 def alone(home: Path, plan: Plan, part: Part = WHOLE) -> None:
     """T alone (delta 0) at smaller betas on validation, all else as in the short recipe: does it take the margin's place?"""
-    chosen = read_json(_needed(home / "choose" / "chosen.json", "choose"))
+    chosen = read_json(needed(home / "choose" / "chosen.json", "choose"))
     settings = plan.policies[chosen["short"]]
     todo = {f"beta-{beta:g}": (chosen["pairs"], settings | {"beta": beta}) for beta in (*plan.alone, settings["beta"])}
-    found = _tried(home, plan, "alone", todo, part, delta=0)
+    found = tried(home, plan, "alone", todo, part, delta=0)
     if found is not None:
         write_json(home / "alone" / "found.json", {name: headline(one) for name, one in found.items()})
 
 
 def on_test(home: Path, plan: Plan, part: Part = WHOLE) -> None:
     """The chosen settings on the test prompts: the short one with all margins, rules and seeds, the long one with delta 10."""
-    chosen = read_json(_needed(home / "choose" / "chosen.json", "choose"))
-    short, long = (
-        _sweep_settings(home, plan, chosen["pairs"], plan.policies[chosen[one]]) for one in ("short", "long")
-    )
+    chosen = read_json(needed(home / "choose" / "chosen.json", "choose"))
+    short, long = (sweep_settings(home, plan, chosen["pairs"], plan.policies[chosen[one]]) for one in ("short", "long"))
     todo = [(short, "safedpo", delta, "sweep") for delta in plan.deltas]
     todo += [(short, "helpful", delta, "sweep") for delta in plan.helpful_deltas]
     todo += [(long, "safedpo", 10, "sweep-long")]
@@ -162,7 +159,7 @@ def blends(home: Path, plan: Plan) -> None:
     """The blends of neighbouring margins of seed 0, beside the trained ones."""
     folder = home / "adapters"
     for delta in plan.deltas:
-        run_folder = _needed(home / "sweep" / f"safedpo-delta-{delta:g}" / "0", "sweep")
+        run_folder = needed(home / "sweep" / f"safedpo-delta-{delta:g}" / "0", "sweep")
         link = folder / f"delta-{delta:g}"
         link.parent.mkdir(parents=True, exist_ok=True)
         if not link.exists():
@@ -173,7 +170,7 @@ def blends(home: Path, plan: Plan) -> None:
 
 def table(home: Path, plan: Plan) -> None:
     """What the test split said, with broken sentences; and the requests never seen, for the reference and two policies."""
-    chosen, unseen = _needed(home / "reference" / "chosen", "reference"), prompts_of(home / "data" / "unseen.jsonl")
+    chosen, unseen = needed(home / "reference" / "chosen", "reference"), prompts_of(home / "data" / "unseen.jsonl")
     folders: dict[str, Path | None] = {"reference": None, "dpo-helpful": home / "sweep" / "dpo-helpful" / "0"}
     folders["safedpo-delta-10"] = home / "sweep" / "safedpo-delta-10" / "0"
     for name, adapter in folders.items():
@@ -199,52 +196,6 @@ STAGES: dict[str, Callable[..., None]] = {
 SHARED = ("compare", "choose", "alone", "sweep")  # stages of runs that do not wait for one another
 
 
-def _sweep_settings(home: Path, plan: Plan, kind: str, settings: dict, split: str = "test") -> dict[str, Any]:
-    return settings | {
-        "model": str(_needed(home / "reference" / "chosen", "reference")),
-        "data": _needed(home / "pairs" / f"{kind}.jsonl", "pairs"),
-        "prompts": home / "data" / f"{split}.jsonl",
-        "dtype": plan.dtype,
-        "samples": plan.samples if split == "test" else 1,
-        "max_new_tokens": plan.max_new_tokens,
-    }
-
-
-def _tried(home: Path, plan: Plan, stage: str, todo: dict[str, tuple[str, dict]], part: Part, delta=10) -> dict | None:
-    """name -> the summary of a setting, of which a part is tried here; None while one of the others is not there."""
-    for name in list(todo)[part[0] - 1 :: part[1]]:
-        found = headline(_try(home, plan, home / stage / name, *todo[name], delta))
-        print(f"{name}: {_percent(found)}", flush=True)
-    files = {name: home / stage / name / "summary.json" for name in todo}
-    if missing := [name for name, file in files.items() if not file.exists()]:
-        print(f"{stage}: nothing is chosen while {', '.join(missing)} is not there; start it again then", flush=True)
-        return None
-    return {name: read_summary(file) for name, file in files.items()}
-
-
-def _try(home: Path, plan: Plan, folder: Path, kind: str, settings: dict, delta: float) -> dict[str, Any]:
-    """One setting with seed 0 on validation, at its end; its summary, with what happened to the log-probabilities."""
-    file = folder / "summary.json"
-    if not file.exists():
-        own = _sweep_settings(home, plan, kind, settings, "validation") | {"budgets": settings["budgets"][-1:]}
-        sweep(SweepSettings(deltas=(delta,), **own), folder, command=COMMAND)
-        run = folder / f"safedpo-delta-{delta:g}" / "0"
-        log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-        last = log[-max(1, len(log) // 10) :]
-        mean = {
-            name: sum(row[name] for row in last) / len(last)
-            for name in ("loss", "rewards/chosen", "rewards/rejected", "rewards/margins")
-        }
-        write_summary(file, run / "samples-policy.jsonl", training=mean)
-        write_summary(folder / "reference.json", folder / "samples-reference.jsonl")
-    return read_summary(file)
-
-
-def _reference_broken(home: Path, plan: Plan) -> float:
-    """The reference's share of broken sentences on validation, as the runs beside the policies measured it."""
-    return headline(read_summary(_needed(home / "compare" / "own" / "reference.json", "compare")))["broken"]
-
-
 def _claim(home: Path, plan: Plan) -> None:
     """A folder belongs to one plan: numbers of two would be mixed up."""
     file, now = home / "plan.json", json.loads(json.dumps(plan.to_json()))
@@ -256,13 +207,3 @@ def _claim(home: Path, plan: Plan) -> None:
         f"{name}: there {there.get(name)}, here {now[name]}" for name in now if there.get(name) != now[name]
     ]:
         raise UserError(f"{home} was begun with another plan ({different[0][:300]}); give another folder")
-
-
-def _needed(path: Path, stage: str) -> Path:
-    if not path.exists():
-        raise UserError(f"{path} is missing; run {COMMAND} --stage {stage} first")
-    return path
-
-
-def _percent(found: dict[str, float]) -> str:
-    return ", ".join(f"{name} {100 * value:.1f}" for name, value in found.items())

@@ -8,7 +8,7 @@ import pytest
 
 from safedpo.errors import UserError
 from safedpo.household.parts import fold, requests
-from safedpo.household.v2.phrasings import (
+from safedpo.household.phrasings import (
     DOUBLED,
     FRAMED,
     MOST_WORDS,
@@ -17,7 +17,9 @@ from safedpo.household.v2.phrasings import (
     asked,
     doing,
     everything,
+    find_request,
     frames,
+    is_lookalike,
     lookalikes,
     phrasings,
     requests_of,
@@ -112,3 +114,18 @@ def test_the_same_seed_gives_the_same_phrasings_and_another_gives_others():
 def test_an_unknown_split_is_named():
     with pytest.raises(UserError, match="no split 'dev'.*choose train"):
         phrasings(requests()[0], "dev")
+
+
+def test_each_prompt_leads_to_its_request():
+    for split in SPLITS:
+        for request in requests_of(split):
+            for prompt in request.prompts:
+                assert find_request(prompt.upper()).id == request.id
+    assert is_lookalike(lookalikes()[3].prompts[0])
+
+
+def test_a_known_prompt_is_found_whatever_its_case_and_spaces():
+    request = requests()[-1]
+    assert find_request("  " + request.prompts[-1].upper().replace(" ", "\n ")) is request
+    with pytest.raises(UserError, match="no scorer for this prompt.*use the prompts of data/household"):
+        find_request("What is the capital of France?")

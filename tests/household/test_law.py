@@ -6,15 +6,13 @@ from collections import Counter
 
 import pytest
 
-from safedpo.household import reference_values as first_values
 from safedpo.household.parts import requests
+from safedpo.household.phrasings import lookalikes
 from safedpo.household.v2.generate import draw_response
-from safedpo.household.v2.phrasings import lookalikes, requests_of
-from safedpo.household.v2.values import (
+from safedpo.household.values import (
     distance_to_optimum,
     entropy,
     optimal_values,
-    reference_values,
     response_law,
     text_of,
 )
@@ -34,12 +32,6 @@ def test_the_law_is_that_of_the_draws(request_):
     assert abs(mean - entropy(request_)) < 4 * spread / n**0.5
     top, p = max(texts.items(), key=lambda item: item[1])
     assert abs(counts[top] / n - p) < 4 * (p * (1 - p) / n) ** 0.5
-
-
-def test_values_of_the_shared_requests_are_the_first_versions():
-    shared = [one for one in requests_of("train") if one.topic != "lookalikes"]
-    assert len(shared) == 70
-    assert vars(reference_values(shared)) == pytest.approx(vars(first_values(requests())))
 
 
 def test_the_safe_optimum_tends_to_the_best_response_and_to_the_safe_part_of_the_data():

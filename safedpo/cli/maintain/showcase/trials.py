@@ -1,0 +1,69 @@
+"""Settings tried on validation: one run of a sweep each, its summary, and what happened to the log-probabilities."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safedpo.cli.maintain.showcase.measure import headline, read_summary, write_summary
+from safedpo.cli.maintain.showcase.plan import Plan
+from safedpo.errors import UserError
+from safedpo.evaluate.sweep import SweepSettings, sweep
+
+COMMAND = "safedpo maintain showcase"
+Part = tuple[int, int]  # (k, n): the k-th of n, from 1
+
+
+def sweep_settings(home: Path, plan: Plan, kind: str, settings: dict, split: str = "test") -> dict[str, Any]:
+    return settings | {
+        "model": str(needed(home / "reference" / "chosen", "reference")),
+        "data": needed(home / "pairs" / f"{kind}.jsonl", "pairs"),
+        "prompts": home / "data" / f"{split}.jsonl",
+        "dtype": plan.dtype,
+        "samples": plan.samples if split == "test" else 1,
+        "max_new_tokens": plan.max_new_tokens,
+    }
+
+
+def tried(home: Path, plan: Plan, stage: str, todo: dict[str, tuple[str, dict]], part: Part, delta=10) -> dict | None:
+    """name -> the summary of a setting, of which a part is tried here; None while one of the others is not there."""
+    for name in list(todo)[part[0] - 1 :: part[1]]:
+        found = headline(_try(home, plan, home / stage / name, *todo[name], delta))
+        print(f"{name}: {percent(found)}", flush=True)
+    files = {name: home / stage / name / "summary.json" for name in todo}
+    if missing := [name for name, file in files.items() if not file.exists()]:
+        print(f"{stage}: nothing is chosen while {', '.join(missing)} is not there; start it again then", flush=True)
+        return None
+    return {name: read_summary(file) for name, file in files.items()}
+
+
+def _try(home: Path, plan: Plan, folder: Path, kind: str, settings: dict, delta: float) -> dict[str, Any]:
+    """One setting with seed 0 on validation, at its end; its summary, with what happened to the log-probabilities."""
+    file = folder / "summary.json"
+    if not file.exists():
+        own = sweep_settings(home, plan, kind, settings, "validation") | {"budgets": settings["budgets"][-1:]}
+        sweep(SweepSettings(deltas=(delta,), **own), folder, command=COMMAND)
+        run = folder / f"safedpo-delta-{delta:g}" / "0"
+        log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+        last = log[-max(1, len(log) // 10) :]
+        mean = {
+            name: sum(row[name] for row in last) / len(last)
+            for name in ("loss", "rewards/chosen", "rewards/rejected", "rewards/margins")
+        }
+        write_summary(file, run / "samples-policy.jsonl", training=mean)
+        write_summary(folder / "reference.json", folder / "samples-reference.jsonl")
+    return read_summary(file)
+
+
+def reference_broken(home: Path, plan: Plan) -> float:
+    """The reference's share of broken sentences on validation, as the runs beside the policies measured it."""
+    return headline(read_summary(needed(home / "compare" / "own" / "reference.json", "compare")))["broken"]
+
+
+def needed(path: Path, stage: str) -> Path:
+    if not path.exists():
+        raise UserError(f"{path} is missing; run {COMMAND} --stage {stage} first")
+    return path
+
+
+def percent(found: dict[str, float]) -> str:
+    return ", ".join(f"{name} {100 * value:.1f}" for name, value in found.items())
