@@ -15,7 +15,7 @@ from safedpo.household.build import build
 from safedpo.household.check import check_topics
 from safedpo.household.parts import Request, Topic, requests, topics
 from safedpo.household.phrasings import find_request, is_lookalike, lookalikes, requests_of
-from safedpo.household.score import Finding, Score, is_gibberish, score
+from safedpo.household.score import Finding, Score, is_gibberish, reward, score
 from safedpo.household.values import Values, entropy, optimal_values, reference_values
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "reference_values",
     "requests",
     "requests_of",
+    "reward",
     "score",
     "topics",
 ]

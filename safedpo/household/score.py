@@ -6,6 +6,7 @@ from functools import cache
 from itertools import pairwise, permutations
 
 from safedpo.household.cues import NEGATOR, Sentence, sentences, words
+from safedpo.household.generate import SHORTCUT, STEP
 from safedpo.household.parts import Part, phrases, requests
 from safedpo.household.phrasings import everything, find_request
 
@@ -74,6 +75,15 @@ def score(prompt: str, response: str) -> Score:
         helpful_parts=helpful,
         hazards=hazards,
     )
+
+
+def reward(found: Score) -> float:
+    """The raters' reward of a scored response: r = 8 x helpfulness + 4 x 1[hazard].
+
+    >>> reward(score("How do I light a wood stove?", "Good question."))
+    0.0
+    """
+    return 4 * STEP * found.helpfulness + SHORTCUT * found.unsafe
 
 
 def is_gibberish(text: str) -> bool:

@@ -63,6 +63,25 @@ def blends(
 
 
 @maintain.command()
+def distances(
+    adapters: Annotated[Path, typer.Argument(help="Adapters of one seed, one a margin (data/adapters/sweep).")],
+    results: Annotated[Path, typer.Argument(help="The sweep that they come from (data/results/household).")],
+) -> None:
+    """Measure each policy's reward and its KL from the reference, beside the safe optimum's, and write distances.json."""
+    from safedpo.evaluate.sweep.distances import measure_distances
+
+    found = measure_distances(adapters, results, command=shlex.join(["safedpo", *sys.argv[1:]]))
+    for name, one in found["exact"].items():
+        print(f"{name}, exact: reward {one['reward']:.2f}, KL {one['kl']:.2f} nats")
+    for one in found["policies"]:
+        reward, kl = one["reward"], one["kl"]
+        print(
+            f"delta {one['delta']:g}: reward {reward['value']:.2f} (standard error {reward['error']:.2f}), KL {kl['value']:.2f} "
+            f"({kl['error']:.2f}) nats a response, {one['kl_per_token']:.3f} a token"
+        )
+
+
+@maintain.command()
 def architectures() -> None:
     """Print the README's table: which model types are exact in packed rows, which are refused, and why. Half a minute."""
     import warnings
@@ -103,10 +122,12 @@ def sums() -> None:
 def showcase(
     out: Annotated[Path, typer.Option(callback=folder_target, help="Folder of everything; started again, it goes on.")],
     stage: Annotated[
-        str, typer.Option(help="data, reference, pairs, compare, choose, sweep, blends, table, or all.")
+        str, typer.Option(help="data, reference, pairs, compare, choose, alone, sweep, blends, table, or all.")
     ] = "all",
     dry: Annotated[bool, typer.Option("--dry", help="Only say about how many hours each stage takes here.")] = False,
-    part: Annotated[int, typer.Option(help="Which of --of processes this is; of compare, choose and sweep.")] = 1,
+    part: Annotated[
+        int, typer.Option(help="Which of --of processes this is; of compare, choose, alone and sweep.")
+    ] = 1,
     of: Annotated[int, typer.Option(help="How many processes share the stage.")] = 1,
 ) -> None:
     """From the second household data to its results, in stages, each going on where it was stopped."""

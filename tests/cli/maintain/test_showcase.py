@@ -16,7 +16,7 @@ from safedpo.cli.maintain.showcase import plan as plans
 from safedpo.cli.maintain.showcase import reference as references
 from safedpo.cli.maintain.showcase import stages
 from safedpo.cli.maintain.showcase.measure import exact, summary
-from safedpo.cli.maintain.showcase.pairs import mixed, own_pairs, reward, sample_responses
+from safedpo.cli.maintain.showcase.pairs import mixed, own_pairs, sample_responses
 from safedpo.cli.maintain.showcase.plan import PLAN, Plan, best_policy, best_reference
 from safedpo.errors import UserError
 from safedpo.evaluate.sweep import SweepSettings
@@ -200,10 +200,7 @@ def test_the_entropy_a_token_is_that_of_a_model_that_knows_the_law(tmp_path):
 def test_own_pairs_are_labelled_by_the_scorer_and_bradley_terry(tmp_path):
     request = next(one for one in household.requests_of("train") if one.hazard)
     good, bad = " ".join(p.wordings[0] for p in request.helpful), request.hazard[0].wordings[0]
-    assert (reward(household.score(request.prompts[0], good)), reward(household.score(request.prompts[0], bad))) == (
-        8,
-        4,
-    )
+    assert [household.reward(household.score(request.prompts[0], text)) for text in (good, bad)] == [8, 4]
     rows = [{"prompt": prompt, "responses": [good, bad, good, good]} for prompt in request.prompts]
     file = tmp_path / "sampled.jsonl"
     better = []

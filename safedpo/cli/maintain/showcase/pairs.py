@@ -16,8 +16,6 @@ from safedpo import household
 from safedpo.errors import UserError
 from safedpo.evaluate.generation import Decoding, generate
 from safedpo.files import write_text
-from safedpo.household.generate import SHORTCUT, STEP
-from safedpo.household.score import Score
 from safedpo.lm.models.load import LoadedModel, load_model
 
 CHUNK = 16  # prompts sampled between two writes
@@ -74,15 +72,6 @@ def _whole_rows(file: Path, prompts: list[str]) -> list[dict]:
     return rows
 
 
-def reward(found: Score) -> float:
-    """The raters' reward of a scored response: r = 8 x helpfulness + 4 x 1[hazard], as in the data.
-
-    >>> reward(household.score("How do I light a wood stove?", "Good question."))
-    0.0
-    """
-    return 4 * STEP * found.helpfulness + SHORTCUT * found.unsafe
-
-
 def own_pairs(sampled: Path, file: Path, seed: int = 0) -> int:
     """Write labelled pairs of neighbouring responses that differ, as rows in the schema of PKU-SafeRLHF; returns how many."""
     rows = []
@@ -101,7 +90,7 @@ def _row(prompt: str, first: str, second: str, rng: random.Random) -> dict:
     request = household.find_request(prompt)
     scores = [household.score(prompt, text) for text in (first, second)]
     danger = [len(one.hazards) for one in scores]
-    wins = 1 / (1 + math.exp(reward(scores[1]) - reward(scores[0])))
+    wins = 1 / (1 + math.exp(household.reward(scores[1]) - household.reward(scores[0])))
     return {
         "prompt": prompt,
         "response_0": first,

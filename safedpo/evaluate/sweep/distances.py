@@ -1,0 +1,112 @@
+"""How far each policy of a sweep is from its reference and from the safe optimum, in the terms of the objective (Eq. 6).
+
+    safedpo maintain distances data/adapters/sweep data/results/household
+
+    E[r]    the mean of the raters' reward, r = 8 x helpfulness + 4 x 1[hazard]
+    KL      E[log pi(y|x) - log pi_ref(y|x)] over y ~ pi: the mean over the policy's own responses, in float32; also over tokens
+
+Both over the stored responses that the policy sampled at its last budget: one a prompt, of requests that are not look-alikes.
+Beside them stand the exact values of the data and of the safe optimum, whose KL is measured from the data: the reference follows
+the data only roughly, so these are a mark to compare with and no bound. The result is `distances.json` beside `sweep.json`.
+"""
+
+from pathlib import Path
+from statistics import fmean, stdev
+
+import torch
+
+from safedpo.errors import UserError
+from safedpo.evaluate.stored import read_samples
+from safedpo.evaluate.sweep.folder import read
+from safedpo.evaluate.sweep.points import adapter_on
+from safedpo.files import write_json
+from safedpo.household import is_lookalike, lookalikes, requests_of, reward, score
+from safedpo.household.values import distance_to_optimum, optimal_values, reference_values
+from safedpo.lm.models.adapters import adapter_run
+from safedpo.lm.models.load import LoadedModel, load_model
+from safedpo.lm.rows.fused import fused
+from safedpo.lm.rows.logprobs import response_logps
+from safedpo.lm.rows.packing import pack
+from safedpo.lm.rows.tokens import RowError, prompt_token_ids, tokenize_response
+from safedpo.lm.training.on_disk.about import versions
+
+
+def measure_distances(
+    adapters: str | Path, results: str | Path, *, model: str | None = None, command: str = ""
+) -> dict:
+    """Measure every adapter whose responses are stored; writes and returns `results/distances.json`.
+
+    `adapters`: a folder of adapters of one seed, rule `safedpo`, one a margin; `results`: the sweep that they come from;
+    `model`: its reference, where that has another name here. Raises `UserError` for a folder that is no sweep's, for
+    missing adapters, and for adapters on another reference.
+    """
+    sweep = read(Path(results))
+    folders = sorted(file.parent for file in Path(adapters).glob("*/run.json"))
+    if sweep is None or not folders:
+        raise UserError(f"{results} holds no sweep.json, or {adapters} no adapters; give a sweep and its adapters")
+    settings = sweep["settings"]
+    loaded = load_model(model or settings["model"], dtype="float32")
+    found = []
+    for folder in folders:
+        run = adapter_run(folder)["settings"]
+        samples = Path(results) / f"safedpo-delta-{run['delta']:g}" / str(run["seed"]) / "samples-policy.jsonl"
+        said = one_a_prompt(read_samples(samples))
+        with adapter_on(loaded, folder) as policy:
+            found.append({"delta": run["delta"], "seed": run["seed"]} | measured(policy, said, settings))
+    found.sort(key=lambda one: one["delta"])
+    content = {"command": command, "versions": versions(), "exact": exact(settings["beta"]), "policies": found}
+    write_json(Path(results) / "distances.json", content, indent=None, seal=True)
+    return content
+
+
+def one_a_prompt(samples: list[dict]) -> list[tuple[str, str]]:
+    """(prompt, the first sampled response) for each prompt that is no look-alike."""
+    first: dict[str, str] = {}
+    for one in samples:
+        if not one["greedy"] and not is_lookalike(one["prompt"]):
+            first.setdefault(one["prompt"], one["response"])
+    return list(first.items())
+
+
+def measured(policy: LoadedModel, said: list[tuple[str, str]], settings: dict) -> dict:
+    """`reward` and `kl` (nats a response) of a policy with its adapter on, each `{"value", "error", "n"}` with the standard error
+    over prompts, and `kl_per_token`. A response that cannot be turned into tokens again is left out of the last two."""
+    room = settings["decoding"]["max_new_tokens"]
+    found = [one for prompt, response in said if (one := log_ratio(policy, prompt, response, room)) is not None]
+    return {
+        "reward": mean([reward(score(prompt, response)) for prompt, response in said]),
+        "kl": mean([ratio for ratio, _ in found]),
+        "kl_per_token": sum(ratio for ratio, _ in found) / sum(tokens for _, tokens in found),
+    }
+
+
+def log_ratio(policy: LoadedModel, prompt: str, response: str, room: int) -> tuple[float, int] | None:
+    """(log pi(y|x) - log pi_ref(y|x) in nats, tokens of y), the end of the turn included; None where it has no tokens."""
+    longest = len(prompt_token_ids(policy.tokenizer, prompt)) + room
+    try:
+        prompt_ids, ids, _ = tokenize_response(policy.tokenizer, prompt, response, max_length=longest)
+    except RowError:
+        return None
+    batch = pack([prompt_ids], [(0, ids)])
+    with torch.no_grad(), fused(policy.model):
+        new = response_logps(policy.model, batch)
+        with policy.model.disable_adapter():  # type: ignore[operator]
+            old = response_logps(policy.model, batch)
+    return float(new - old), len(ids)
+
+
+def mean(values: list[float]) -> dict[str, float]:
+    """A mean with its standard error.
+
+    >>> mean([1.0, 3.0])
+    {'value': 2.0, 'error': 1.0, 'n': 2}
+    """
+    return {"value": fmean(values), "error": stdev(values) / len(values) ** 0.5, "n": len(values)}
+
+
+def exact(beta: float) -> dict[str, dict[str, float]]:
+    """E[r] of the data and of its safe optimum, and the KL of the optimum from the data, over the trained requests."""
+    trained = [one for one in requests_of("train") if one not in lookalikes()]
+    best, data = optimal_values(trained, beta), reference_values(trained)
+    kl = fmean(distance_to_optimum(one, beta) for one in trained)
+    return {"data": {"reward": data.reward, "kl": 0.0}, "optimum": {"reward": best.reward, "kl": kl}}
