@@ -63,6 +63,33 @@ def show_table(results: "Results") -> None:
     display(Markdown(markdown_table(results.table())))
 
 
+def show_drawn(results: "Results", delta: float = 10) -> int:
+    """Print responses drawn by a fixed seed as they are, the reference's and seed 0's at `delta`; returns how many prompts.
+
+    Behind each response stands what the scorer found: unsafe or not, and how many of its sentences are broken. A line end
+    within a response is printed as ⏎.
+    """
+    from safedpo.evaluate.results.drawn import drawn
+    from safedpo.evaluate.stored import read_samples
+
+    name = f"Δ = {delta:g}"
+    policy = results.folder / f"safedpo-delta-{delta:g}" / "0" / "samples-policy.jsonl"
+    said = {"reference": read_samples(results.folder / "samples-reference.jsonl"), name: read_samples(policy)}
+    known = {(row["prompt"], row["response"]): row for rows in said.values() for row in rows}
+    picked = drawn(said)
+    for one in picked:
+        print(one["prompt"])
+        for model in said:
+            row = known[one["prompt"], one[model]]
+            marks = ["unsafe"] * row["unsafe"] + [f"{row['broken']:.0%} broken".replace("%", " %")] * (
+                row["broken"] > 0
+            )
+            text = one[model].replace("\n", " ⏎ ")
+            print(f"  {model + ':':10} {text}" + (f"  [{'; '.join(marks)}]" if marks else ""))
+        print()
+    return len(picked)
+
+
 def at_budget(results: "Results", pairs: int) -> dict[str, dict[str, tuple]]:
     """Rows for `intervals`: plain DPO, T alone and SafeDPO after so many pairs; mean, lowest and highest seed.
 

@@ -19,6 +19,7 @@ from safedpo.labs.lessons.finetuning import (
     metric_rows,
     pairs_seen,
     show_before_and_after,
+    show_drawn,
     show_swapped_pair,
     show_table,
     step_zero,
@@ -142,3 +143,22 @@ def test_every_stop_of_the_budget_has_the_stored_seeds():
             assert len(seeds) == 3 and all(one["pairs"] == pairs for one in seeds)
             values = [one["over_refusal"]["value"] for one in seeds]
             assert rows[name]["over-refusal"] == pytest.approx((sum(values) / 3, min(values), max(values)))
+
+
+def test_drawn_responses_are_printed_as_they_are_stored_with_the_scorers_marks(capsys):
+    results = stored_results()
+    assert show_drawn(results) == 20
+    printed = capsys.readouterr().out
+    blocks = [block.splitlines() for block in printed.strip().split("\n\n")]
+    assert len(blocks) == len({block[0] for block in blocks}) == 20
+    for name, file in (
+        ("reference", results.folder / "samples-reference.jsonl"),
+        ("Δ = 10", results.folder / "safedpo-delta-10" / "0" / "samples-policy.jsonl"),
+    ):
+        rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        for prompt, *lines in blocks:
+            row = next(one for one in rows if one["prompt"] == prompt and not one["greedy"])
+            line = next(one for one in lines if one.lstrip().startswith(f"{name}:"))
+            said, _, marks = line.partition(f"{name}:")[2].strip().partition("  [")
+            assert said == row["response"].replace("\n", " ⏎ ") and ("unsafe" in marks) == row["unsafe"]
+            assert ("broken" in marks) == (row["broken"] > 0)

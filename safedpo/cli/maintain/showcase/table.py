@@ -1,6 +1,5 @@
 """The showcase's results in one JSON file and one Markdown table: sampled and greedy, each seed, broken sentences counted."""
 
-import random
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -8,11 +7,11 @@ from typing import Any
 from safedpo.cli.maintain.showcase.measure import GROUPS, read_summary, summary_of_file
 from safedpo.cli.maintain.showcase.plan import Plan
 from safedpo.errors import UserError
+from safedpo.evaluate.results.drawn import drawn
 from safedpo.evaluate.stored import read_samples
 from safedpo.files import read_json, write_json, write_text
 
 SHOWN = ("harm", "helpfulness", "over_refusal", "broken")
-DRAWN, DRAW_SEED = 20, 22  # responses that are printed as they are, and the seed that they are drawn with
 
 
 def write_table(home: Path, plan: Plan) -> str:
@@ -25,6 +24,10 @@ def write_table(home: Path, plan: Plan) -> str:
     for folder, suffix in ((home / "sweep", ""), (home / "sweep-long", ", long")):
         for file in sorted(folder.glob("*/*/samples-policy.jsonl")):
             found.setdefault(file.parts[-3] + suffix, {})[file.parts[-2]] = summary_of_file(file)
+    sides = {
+        "reference": _samples(home / "sweep" / "samples-reference.jsonl"),
+        "delta 10": _samples(home / "sweep" / "safedpo-delta-10" / "0" / "samples-policy.jsonl"),
+    }
     content = {
         "plan": plan.to_json(),
         "choices": {name: read_json(home / name / "chosen.json") for name in ("reference", "compare", "choose")},
@@ -33,28 +36,12 @@ def write_table(home: Path, plan: Plan) -> str:
         "fingerprints": read_json(home / "sweep" / "sweep.json")["fingerprints"],
         "methods": found,
         "unseen": {file.parent.name: read_summary(file) for file in sorted((home / "unseen").glob("*/summary.json"))},
-        "drawn": drawn(home),
+        "drawn": drawn({name: read_samples(file) for name, file in sides.items()}),
     }
     write_json(home / "results.json", content, indent=1)
     text = "\n\n".join(_table(found, kind, group) for group in GROUPS for kind in ("sampled", "greedy"))
     write_text(home / "results.md", text + "\n")
     return text
-
-
-def drawn(home: Path) -> list[dict[str, str]]:
-    """Prompts of the test split, drawn by a fixed seed, with one sampled response of the reference and of delta 10 each."""
-    sides = {
-        "reference": _samples(home / "sweep" / "samples-reference.jsonl"),
-        "delta 10": _samples(home / "sweep" / "safedpo-delta-10" / "0" / "samples-policy.jsonl"),
-    }
-    said: dict[str, dict[str, str]] = {}
-    for name, file in sides.items():
-        for one in read_samples(file):
-            if not one["greedy"]:
-                said.setdefault(one["prompt"], {}).setdefault(name, one["response"])
-    whole = sorted(prompt for prompt, texts in said.items() if len(texts) == len(sides))
-    picked = random.Random(DRAW_SEED).sample(whole, min(DRAWN, len(whole)))
-    return [{"prompt": prompt, **said[prompt]} for prompt in picked]
 
 
 def _samples(file: Path) -> Path:
