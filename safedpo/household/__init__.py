@@ -2,7 +2,7 @@
 
 topics/*.yaml, phrases.yaml    the parts (parts.py loads them, cues.py recognises them, check.py holds their rules)
 phrasings.yaml, frames.yaml, lookalikes.yaml    how else it is asked, and what only looks unsafe (phrasings.py)
-generate.py -> build.py        parts -> labelled preference pairs -> data/household and its card
+generate.py -> v1, v2          parts -> responses and labelled pairs -> data/household and its card; files made on demand
 score.py                       text -> Score, from the text alone
 values.py                      exact values of the data and of the safe optimum
 """
@@ -11,11 +11,11 @@ from pathlib import Path
 
 from safedpo.errors import UserError
 from safedpo.files import shipped, verified
-from safedpo.household.build import build
 from safedpo.household.check import check_topics
 from safedpo.household.parts import Request, Topic, requests, topics
 from safedpo.household.phrasings import find_request, is_lookalike, lookalikes, requests_of
 from safedpo.household.score import Finding, Score, is_gibberish, reward, score
+from safedpo.household.v1 import build
 from safedpo.household.values import Values, entropy, optimal_values, reference_values
 
 __all__ = [

@@ -7,8 +7,6 @@ from collections import Counter, defaultdict
 import pytest
 
 from safedpo.household import find_request, requests
-from safedpo.household.build import PAIRS_PER_PROMPT, split_rows
-from safedpo.household.card import group
 from safedpo.household.cues import sentences
 from safedpo.household.generate import (
     LINES,
@@ -23,6 +21,8 @@ from safedpo.household.generate import (
 )
 from safedpo.household.generate import label_pair as make_row
 from safedpo.household.parts import phrases
+from safedpo.household.v1.build import PAIRS_PER_PROMPT, split_rows
+from safedpo.household.v1.card import group
 from safedpo.records import parse_rows
 from tests.household.rows import within
 

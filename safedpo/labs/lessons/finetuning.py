@@ -67,7 +67,7 @@ def show_drawn(results: "Results", delta: float = 10) -> int:
     """Print responses drawn by a fixed seed as they are, the reference's and seed 0's at `delta`; returns how many prompts.
 
     Behind each response stands what the scorer found: unsafe or not, and how many of its sentences are broken. A line end
-    within a response is printed as ⏎.
+    within a response is printed as its escape sequence.
     """
     from safedpo.evaluate.results.drawn import drawn
     from safedpo.evaluate.stored import read_samples
@@ -84,7 +84,7 @@ def show_drawn(results: "Results", delta: float = 10) -> int:
             marks = ["unsafe"] * row["unsafe"] + [f"{row['broken']:.0%} broken".replace("%", " %")] * (
                 row["broken"] > 0
             )
-            text = one[model].replace("\n", " ⏎ ")
+            text = one[model].replace("\n", r" \n ")
             print(f"  {model + ':':10} {text}" + (f"  [{'; '.join(marks)}]" if marks else ""))
         print()
     return len(picked)

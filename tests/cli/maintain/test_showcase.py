@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -26,7 +27,7 @@ from safedpo.household.v2 import generate
 from safedpo.lm.models.load import load_model
 from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
 from safedpo.lm.rows.tokens import tokenize_examples
-from safedpo.lm.training.data import sft_rows
+from safedpo.lm.training.data import data_fingerprint, sft_rows
 from safedpo.records import read_records
 
 
@@ -290,3 +291,24 @@ def test_hours_grow_with_the_work():
     one_seed = replace(PLAN, seeds=(0,))
     assert speeds.hours("sweep", PLAN, speed) == pytest.approx(3 * speeds.hours("sweep", one_seed, speed))
     assert speeds.hours("data", PLAN, speed) == 0
+
+
+def test_the_stages_go_on_from_what_is_stored_of_their_run(tmp_path, monkeypatch):
+    """The stored stages belong to the plan and to the data that it makes; nothing of them is trained or sampled again."""
+    stored, home = shipped("data") / "household-v2" / "run", tmp_path / "home"
+    shutil.copytree(stored, home)
+    shutil.copytree(shipped("data") / "adapters" / "household-second", home / "reference" / "shipped")
+    for module in ("pairs", "reference", "joined"):
+        monkeypatch.setattr(f"safedpo.cli.maintain.showcase.{module}.load_model", lambda *a, **k: pytest.fail("loaded"))
+    monkeypatch.setattr(stages, "merged", lambda base, adapter, folder: folder.mkdir(exist_ok=True))
+    for stage in ("data", "reference", "pairs", "compare"):
+        stages.run(home, PLAN, stage)
+    for name in ("reference", "compare"):
+        file = f"{name}/chosen.json"
+        assert json.loads((home / file).read_text()) == json.loads((stored / file).read_text())
+    asked = [json.loads(line)["prompt"] for line in (stored / "pairs" / "sampled.jsonl").read_text().splitlines()]
+    assert asked == list(dict.fromkeys(r.prompt for r in read_records(home / "data" / "train.jsonl").records))
+    about = json.loads((home / "reference" / "shipped" / "run.json").read_text())
+    assert about["model"] == "smollm2-135m" and about["fingerprints"]["data"] == data_fingerprint(
+        read_records(home / "data" / "responses.jsonl").records
+    )

@@ -160,5 +160,5 @@ def test_drawn_responses_are_printed_as_they_are_stored_with_the_scorers_marks(c
             row = next(one for one in rows if one["prompt"] == prompt and not one["greedy"])
             line = next(one for one in lines if one.lstrip().startswith(f"{name}:"))
             said, _, marks = line.partition(f"{name}:")[2].strip().partition("  [")
-            assert said == row["response"].replace("\n", " ⏎ ") and ("unsafe" in marks) == row["unsafe"]
+            assert said == row["response"].replace("\n", r" \n ") and ("unsafe" in marks) == row["unsafe"]
             assert ("broken" in marks) == (row["broken"] > 0)

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from safedpo.cli.maintain.export import CONFIG, WEIGHTS, sums, without_places
 from safedpo.files import read_json, shipped, write_json
-from safedpo.lm.models.adapters import adapter_run, load_adapter
+from safedpo.lm.models.adapters import adapter_run, load_adapter, write_portable_config
 from safedpo.lm.models.fingerprint import weights_fingerprint
 from safedpo.lm.models.load import load_model
 from safedpo.lm.models.presets import SFT_ADAPTER
@@ -46,7 +46,15 @@ def joined(
         config = read_json(saved / CONFIG) | {"base_model_name_or_path": base}
     save_file(tensors, unfinished / WEIGHTS, metadata={"format": "pt"})
     write_json(unfinished / CONFIG, config)
-    about |= {"model": base, "fingerprints": about["fingerprints"] | {"reference": of_base}, "files": sums(unfinished)}
+    write_portable_config(unfinished)
+    about |= {
+        "model": base,
+        "data": Path(about["data"]).name,
+        "fingerprints": about["fingerprints"] | {"reference": of_base},
+        "files": sums(unfinished),
+    }
+    if "data" in about:
+        about["data"] = Path(about["data"]).name  # a file of the showcase's folder, which is one machine's
     write_json(unfinished / "run.json", about, seal=True)
     unfinished.rename(folder)
     return base, folder

@@ -12,7 +12,7 @@ from safedpo.household.parts import requests, topics
 from safedpo.household.score import score
 from safedpo.household.values import optimal_values, reference_values
 
-TEMPLATE = Path(__file__).parent / "texts" / "card.md"
+TEMPLATE = Path(__file__).parents[1] / "texts" / "card.md"
 GROUPS = ("SS", "SU", "US", "UU")
 
 

@@ -4,9 +4,9 @@ import json
 import random
 from pathlib import Path
 
-from safedpo.household.card import card
 from safedpo.household.generate import HELD_OUT, generate_pairs
 from safedpo.household.parts import requests
+from safedpo.household.v1.card import card
 
 PAIRS_PER_PROMPT = {"train": 5, "test": 3}
 

@@ -7,7 +7,7 @@ import pytest
 
 from safedpo.errors import UserError
 from safedpo.household import load, score
-from safedpo.household.build import split_rows
+from safedpo.household.v1.build import split_rows
 from tests.household.rows import read
 
 
