@@ -49,7 +49,6 @@ def joined(
     write_portable_config(unfinished)
     about |= {
         "model": base,
-        "data": Path(about["data"]).name,
         "fingerprints": about["fingerprints"] | {"reference": of_base},
         "files": sums(unfinished),
     }
