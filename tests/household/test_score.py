@@ -5,7 +5,7 @@ import random
 import pytest
 
 from safedpo.errors import UserError
-from safedpo.household import Finding, is_gibberish, requests, score
+from safedpo.household import Finding, is_gibberish, lookalikes, requests, score
 from safedpo.household.generate import draw_pair
 from safedpo.household.parts import phrases
 
@@ -125,3 +125,10 @@ def test_loops_are_gibberish_and_score_no_helpfulness():
     assert looped.gibberish and looped.helpfulness == 0 and looped.helpful_parts == ()
     assert score(PROMPT, f"{line} {line}").gibberish is False
     assert is_gibberish("the " * 12)
+
+
+def test_a_look_alikes_own_lines_are_language_in_answer_to_it():
+    for request in lookalikes():
+        for part in request.helpful:
+            found = score(request.prompts[0], part.wordings[0])
+            assert not found.gibberish and found.helpfulness == 0.25, part.wordings[0]
