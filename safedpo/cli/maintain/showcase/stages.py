@@ -90,17 +90,17 @@ def reference(home: Path, plan: Plan) -> None:
 
 
 def pairs(home: Path, plan: Plan) -> None:
-    """Sample the reference, label its responses, and set files of equal numbers side by side."""
+    """Sample the reference and label its responses; the generator's pairs, its own, and both in turn, in files side by side."""
     chosen, folder = needed(home / "reference" / "chosen", "reference"), home / "pairs"
     prompts = prompts_of(home / "data" / "train.jsonl")
     how: dict[str, Any] = {"samples": plan.samples_a_prompt, "dtype": plan.dtype, "length": plan.max_new_tokens}
     sample_responses(str(chosen), prompts, folder / "sampled.jsonl", **how)
     count = own_pairs(folder / "sampled.jsonl", folder / "own.jsonl")
     generator = (home / "data" / "train.jsonl").read_text(encoding="utf-8").splitlines()
-    equal = min(count, len(generator))
-    write_text(folder / "generator.jsonl", "\n".join(generator[:equal]) + "\n")
-    mixed(folder / "generator.jsonl", folder / "own.jsonl", 2 * equal, folder / "both.jsonl")
-    print(f"{count} own pairs, as many of the generator, and both together", flush=True)
+    write_text(folder / "generator.jsonl", "\n".join(generator) + "\n")
+    both = 2 * min(count, len(generator))
+    mixed(folder / "generator.jsonl", folder / "own.jsonl", both, folder / "both.jsonl")
+    print(f"{len(generator)} pairs of the generator, {count} own ones, {both} of both in turn", flush=True)
 
 
 def compare(home: Path, plan: Plan, part: Part = WHOLE) -> None:
