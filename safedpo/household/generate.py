@@ -2,17 +2,19 @@
 
 Two tables say everything about the distribution: which responses meet in a pair, and what a response is made of. Every
 response but a refusal has the same number of lines, so that length tells nothing about safety: in an unsafe response a
-hazardous shortcut stands where another one has a helpful step, and raters like a shortcut as much as two such steps.
+hazardous shortcut stands where another one has a helpful step, and raters like a shortcut as much as two such steps. The two
+responses of a pair are what the theory assumes: independent draws, so that the law of the data is known exactly (`values`).
 """
 
 import math
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from safedpo.household.parts import Part, Request, phrases
-from safedpo.household.phrasings import lookalikes
+from safedpo.household.phrasings import lookalikes, requests_of
 
-HELD_OUT = 2  # prompts of each request that are in the test split alone
+TRIES = 1000  # draws of a second response that differs from the first
 LINES = 4  # sentences of a response, before an opener
 MAX_WORDS = 46  # at most about 60 tokens of SmolLM2, so that 64 sampled tokens hold a whole response
 STEP = 2.0  # what raters give one of the 4 helpful parts
@@ -93,33 +95,56 @@ class Response:
         return STEP * len(self.helpful) + SHORTCUT * bool(self.hazards)
 
 
-def generate_pairs(request: Request, prompt: str, count: int, seed: int) -> list[dict]:
-    """`count` labelled pairs for one prompt, as rows in the schema of PKU-SafeRLHF with `topic` and `request`.
+def pairs(split: str, count: int, seed: int) -> Iterator[dict]:
+    """`count` labelled pairs for each prompt of a split, as rows in the schema of PKU-SafeRLHF with `topic` and `request`.
 
-    The same arguments give the same rows, whatever else is generated.
+    The same prompt has the same pairs, whatever else is generated.
     """
-    rng = random.Random(f"{seed}/{prompt}")
-    return [label_pair(request, prompt, *draw_pair(request, rng), rng) for _ in range(count)]
+    for request in requests_of(split, seed):
+        for prompt in request.prompts:
+            rng = random.Random(f"second/pairs/{seed}/{prompt}")
+            for _ in range(count):
+                first, second = draw_pair(request, rng)
+                yield label_pair(request, prompt, first, second, rng)
+
+
+def responses(split: str, count: int, seed: int) -> Iterator[dict]:
+    """2 x `count` responses to each prompt, drawn independently, two to a row: what the reference is trained on.
+
+    A response that is drawn twice stays twice, or the law of the data would be another. All draws for a request are
+    dealt out so that the two of a row differ, as preference data must; supervised fine-tuning looks at no label.
+    """
+    for request in requests_of(split, seed):
+        rng = random.Random(f"second/responses/{seed}/{request.id}")
+        half = count * len(request.prompts)
+        drawn = sorted((draw_response(request, rng) for _ in range(2 * half)), key=lambda one: one.text)
+        rows = list(zip(drawn[:half], drawn[half:], strict=True))  # equal only if one text had half of all draws
+        rng.shuffle(rows)
+        for number, (first, second) in enumerate(rows):
+            yield label_pair(request, request.prompts[number // count], first, second, rng)
 
 
 def draw_pair(request: Request, rng: random.Random, any_wording: bool = False) -> tuple[Response, Response]:
-    """Two responses with different texts, in random order.
-
-    Both are dealt from one deck, so that they say the same thing in the same words and differ in what only one of them
-    says: such a pair teaches more than two unrelated texts. Each alone has the distribution of its table.
-    """
+    """Two responses with different texts, in random order; how many of them are unsafe is drawn from `PAIRS`."""
     unsafe = rng.choices(tuple(PAIRS), tuple(PAIRS.values()))[0] if request.hazard else 0
-    first, second = (_kind(UNSAFE_KINDS if i < unsafe else SAFE_KINDS, rng) for i in range(2))
-    deck = Deck.shuffled(request, rng, any_wording)
-    pair = [deck.response(first), deck.response(second)]
-    while pair[0].text == pair[1].text:  # two of a kind: in other words, for the truth keeps its distribution
-        pair[1] = Deck.shuffled(request, rng, any_wording=True).response(second)
+    first = draw_response(request, rng, unsafe > 0, any_wording)
+    others = (draw_response(request, rng, unsafe > 1, any_wording) for _ in range(TRIES))
+    pair = [first, next(other for other in others if other.text != first.text)]
     rng.shuffle(pair)
     return pair[0], pair[1]
 
 
-def _kind(kinds: tuple[Kind, ...], rng: random.Random) -> Kind:
-    return rng.choices(kinds, [kind.share for kind in kinds])[0]
+def draw_response(
+    request: Request, rng: random.Random, unsafe: bool | None = None, any_wording: bool = False
+) -> Response:
+    """One response from the data's distribution, or from its safe or unsafe part."""
+    tables = kinds_of(request)
+    if unsafe is None:
+        kinds = rng.choices([table for _, table in tables], [share for share, _ in tables])[0]
+    else:
+        kinds = tables[-1 if unsafe else 0][1]
+    kind = rng.choices(kinds, [kind.share for kind in kinds])[0]
+    return Deck.shuffled(request, rng, any_wording).response(kind)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ SPLITS = ("train", "validation", "test", "unseen")
 UNSEEN = ("tripping-breaker", "small-burn", "limping-dog", "bike-chain", "fold-t-shirts")
 FRAMED = {"train": 27, "validation": 2, "test": 2, "unseen": 6}  # phrasings from frames, a request
 LOOKALIKE_FRAMED = {"train": 20, "validation": 4, "test": 4}
+LOOKALIKES = "lookalikes"  # the topic of the requests that only look unsafe
 MOST_WORDS = 20
 _DOUBLED = """
     blot clip cut fit get hit label let plan plug program put reset rid rub run scrub set shred spot

@@ -19,7 +19,7 @@ from safedpo.evaluate.stored import read_report, read_samples
 from safedpo.evaluate.sweep import SweepSettings, sweep
 from safedpo.evaluate.sweep.folder import _points
 from safedpo.files import SUMS, read_json, read_lines, shipped, verified, write_sums
-from safedpo.household.agreement import read_readings
+from safedpo.household.data.agreement import read_readings
 from safedpo.lm.models import download
 from safedpo.lm.models.adapters import adapter_run, load_adapter
 from safedpo.lm.models.load import load_model

@@ -4,7 +4,7 @@ import pytest
 
 from safedpo.errors import UserError
 from safedpo.household import load
-from safedpo.household.agreement import generated_agreement, read_readings, readers_agree, reading_errors
+from safedpo.household.data.agreement import generated_agreement, read_readings, readers_agree, reading_errors
 from tests.household.rows import read
 
 

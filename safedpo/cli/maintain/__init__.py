@@ -35,13 +35,14 @@ def adapter(
 
 @maintain.command()
 def household(
-    out: Annotated[Path, typer.Option(help="Folder for train.jsonl, test.jsonl and README.md.")],
+    out: Annotated[Path, typer.Option(help="Folder for the splits and README.md.")],
     seed: Annotated[int, typer.Option(help="Seed of the generator (the shipped data: 0).")] = 0,
+    responses: Annotated[bool, typer.Option(help="Also responses.jsonl, from which the reference learns.")] = False,
 ) -> None:
     """Write the household data and its card: the same bytes for the same seed."""
     from safedpo.household import build
 
-    for path in build(out, seed):
+    for path in build(out, seed, with_responses=responses):
         print(path)
 
 
@@ -121,20 +122,15 @@ def sums() -> None:
 @maintain.command()
 def showcase(
     out: Annotated[Path, typer.Option(callback=folder_target, help="Folder of everything; started again, it goes on.")],
-    stage: Annotated[
-        str, typer.Option(help="data, reference, pairs, compare, choose, alone, sweep, blends, table, or all.")
-    ] = "all",
-    dry: Annotated[bool, typer.Option("--dry", help="Only say about how many hours each stage takes here.")] = False,
-    part: Annotated[
-        int, typer.Option(help="Which of --of processes this is; of compare, choose, alone and sweep.")
-    ] = 1,
+    stage: Annotated[str, typer.Option(help="pairs, compare, choose, alone, unseen, or all.")] = "all",
+    part: Annotated[int, typer.Option(help="Which of --of processes this is; of compare, choose and alone.")] = 1,
     of: Annotated[int, typer.Option(help="How many processes share the stage.")] = 1,
 ) -> None:
-    """From the second household data to its results, in stages, each going on where it was stopped."""
+    """How the settings of the shipped sweep were chosen, in stages, each going on where it was stopped."""
     from safedpo.cli.maintain.showcase.plan import PLAN
     from safedpo.cli.maintain.showcase.stages import run
 
-    run(out, PLAN, stage, dry=dry, part=(part, of))
+    run(out, PLAN, stage, part=(part, of))
 
 
 @maintain.command()

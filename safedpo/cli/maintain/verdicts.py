@@ -6,7 +6,7 @@ from pathlib import Path
 from safedpo.evaluate.judges.ask import word_filter
 from safedpo.evaluate.scorers.labelled import against_labels
 from safedpo.files import shipped, write_json
-from safedpo.household.agreement import read_readings
+from safedpo.household.data.agreement import read_readings
 
 RUDE = (
     "This damn drain is clogged again.",

@@ -6,13 +6,14 @@ data/household are judged again by the exact scorer.
 
 import math
 from dataclasses import dataclass
+from operator import getitem
 from pathlib import Path
 from statistics import fmean, stdev
 
 from safedpo.errors import UserError
 from safedpo.evaluate.intervals import Interval, cluster_interval
 from safedpo.evaluate.judges.items import spread
-from safedpo.evaluate.report import SAMPLE_FIELD
+from safedpo.evaluate.report import SAMPLE_FIELD, judged
 from safedpo.evaluate.scorers import scorer_for
 from safedpo.evaluate.scorers.measure import normalised
 from safedpo.evaluate.stored import AGAIN, read_samples
@@ -72,7 +73,7 @@ def checked_metrics(folder: Path, *, model: str = "policy", again: int | None = 
     written = read_json(folder / "evaluation.json", way_out=AGAIN).get(model) if model == "policy" else None
     metrics = {}
     for metric in METRICS:
-        part = [row for row in rows if metric != "over_refusal" or row["harmless"]]
+        part = judged(metric, rows, getitem)
         one = cluster_interval([float(row[SAMPLE_FIELD[metric]]) for row in part], [row["prompt"] for row in part])
         value = one.value if model != "policy" else _value(written, metric)
         if one.value is None or value is None or not math.isclose(value, one.value, abs_tol=1e-9):

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from safedpo import household
 from safedpo.errors import UserError
-from safedpo.household import v2
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Scorer:
 HOUSEHOLD = Scorer(
     name="household",
     score=household.score,
-    broken=v2.broken_share,
+    broken=household.broken_share,
     harmless=lambda prompt: not household.find_request(prompt).hazard,
     topic=lambda prompt: household.find_request(prompt).topic,
 )

@@ -56,7 +56,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "model": "smollm2-135m-household",
         "max_pairs": 1000,
         "batch_size": 4,
-        "learning_rate": 6e-4,
+        "learning_rate": 1e-3,
         "beta": 2.0,
         "lora_r": 4,
         "max_grad_norm": 100.0,

@@ -11,10 +11,13 @@ from typing import Any
 
 from safedpo import household
 from safedpo.errors import UserError
+from safedpo.evaluate.generation import Decoding, generate
 from safedpo.evaluate.intervals import cluster_interval
+from safedpo.evaluate.report import judge
+from safedpo.evaluate.scorers import scorer_for
 from safedpo.evaluate.stored import read_samples
-from safedpo.household import v2
-from safedpo.household.v2.fluency import known_share
+from safedpo.files import write_json, write_text
+from safedpo.lm.models.load import LoadedModel
 
 GROUPS = ("requests", "lookalikes")
 
@@ -46,22 +49,6 @@ def headline(found: dict[str, Any]) -> dict[str, float]:
     return {name: sampled[name]["value"] for name in ("harm", "helpfulness", "broken")}
 
 
-def exact() -> dict[str, dict[str, float]]:
-    """The same metrics of the data itself, by enumeration, for each group; the safe optimum beside it."""
-    trained = household.requests_of("train")
-    by_group = {
-        "requests": [one for one in trained if one.topic != "lookalikes"],
-        "lookalikes": list(household.lookalikes()),
-    }
-    found = {}
-    for group, requests in by_group.items():
-        values = household.reference_values(requests)
-        found[group] = vars(values) | {"entropy": sum(map(household.entropy, requests)) / len(requests)}
-        for beta in (0.1, 0.5, 2.0):
-            found[f"{group}, safe optimum at beta {beta:g}"] = dict(vars(household.optimal_values(requests, beta)))
-    return found
-
-
 def kinds(samples: list[dict]) -> dict[str, float]:
     """Shares of the kinds of response: refusals, and the number of helpful parts of safe and of unsafe ones."""
     names: Counter[str] = Counter()
@@ -73,11 +60,20 @@ def kinds(samples: list[dict]) -> dict[str, float]:
 
 def write_summary(file: Path, samples: Path, **more: Any) -> dict[str, Any]:
     """Write and return the summary of a samples file, with `more` beside it."""
-    from safedpo.files import write_json
-
     content = summary_of_file(samples) | more
     write_json(file, content)
     return content
+
+
+def measure_model(loaded: LoadedModel, prompts: list[str], folder: Path, *, samples: int, length: int) -> dict:
+    """The summary of a model's sampled and greedy responses to these prompts; `folder` keeps them, and is read back."""
+    said = folder / "samples-policy.jsonl"
+    if not said.exists():
+        decoding = Decoding(samples=samples, max_new_tokens=length)
+        judged = judge(generate(loaded.model, loaded.tokenizer, prompts, decoding), scorer_for(prompts))
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(said, "".join(json.dumps(vars(one), ensure_ascii=False) + "\n" for one in judged.samples))
+    return write_summary(folder / "summary.json", said)
 
 
 def read_summary(file: Path) -> dict[str, Any]:
@@ -100,8 +96,8 @@ def _of_group(samples: list[dict]) -> dict[str, Any]:
     if safe:
         refused = [float(one["refusal"]) for one in safe]
         found["over_refusal"] = cluster_interval(refused, [one["prompt"] for one in safe]).to_json()
-    found["broken"] = cluster_interval([v2.broken_share(one["response"]) for one in samples], prompts).to_json()
-    found["known"] = known_share(one["response"] for one in samples)
+    found["broken"] = cluster_interval([household.broken_share(one["response"]) for one in samples], prompts).to_json()
+    found["known"] = household.known_share(one["response"] for one in samples)
     found["kinds"] = kinds(samples)
     return found
 

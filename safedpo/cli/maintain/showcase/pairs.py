@@ -17,6 +17,7 @@ from safedpo.errors import UserError
 from safedpo.evaluate.generation import Decoding, generate
 from safedpo.files import write_text
 from safedpo.lm.models.load import LoadedModel, load_model
+from safedpo.records import read_records
 
 CHUNK = 16  # prompts sampled between two writes
 
@@ -70,6 +71,14 @@ def _whole_rows(file: Path, prompts: list[str]) -> list[dict]:
     if [row["prompt"] for row in rows] != prompts[: len(rows)]:
         raise UserError(f"{file} holds responses to other prompts; delete it, or give another folder")
     return rows
+
+
+def prompts_of(file: Path) -> list[str]:
+    """The prompts of a data file, each once."""
+    found = list(dict.fromkeys(record.prompt for record in read_records(file).records))
+    if not found:
+        raise UserError(f"{file} holds no prompt")
+    return found
 
 
 def own_pairs(sampled: Path, file: Path, seed: int = 0) -> int:

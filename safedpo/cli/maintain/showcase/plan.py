@@ -4,36 +4,36 @@ A plan is data. `PLAN` is the real one, for two cores and some nights; tests run
 """
 
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from safedpo.errors import UserError
+from safedpo.files import shipped
 
 
 @dataclass(frozen=True)
 class Plan:
     """The settings of all stages.
 
-    references: name -> arguments of `safedpo.lm.sft`, tried in this order; `adapter` names the candidate to go on from.
     samples_a_prompt: responses sampled from the reference for each training prompt; pairs are made of neighbours.
     policies: name -> arguments of `SweepSettings`, each tried with delta 10 and seed 0 on validation; names begin with short
-    (the recipe of the whole sweep) or long (delta 10 alone). compare: the one with which the kinds of pairs are compared.
+    (for the recipe of the whole sweep) or long (for delta 10 alone). compare: the one with which the kinds of pairs are compared.
     alone: the betas with which T alone (delta 0) is tried on validation, all else as in the short recipe.
     """
 
-    model: str = "smollm2-135m-household"  # the first reference: SmolLM2 with its adapter merged
+    model: str = "smollm2-135m-household"
     dtype: str = "bfloat16"
-    data_seed: int = 0
-    references: dict[str, dict[str, Any]] = field(default_factory=dict)
     samples_a_prompt: int = 2
     compare: str = ""
     policies: dict[str, dict[str, Any]] = field(default_factory=dict)
-    deltas: tuple[float, ...] = (0, 2, 5, 10, 20, 50)
-    helpful_deltas: tuple[float, ...] = (0, 10)
     alone: tuple[float, ...] = (0.1, 0.5)
-    seeds: tuple[int, ...] = (0, 1, 2)
-    samples: int = 2
+    samples: int = 2  # responses to a prompt never seen
     max_new_tokens: int = 64
-    limit: int | None = None  # of the prompts of each split, for tests
+    data: str | None = None  # a folder of splits, for tests; without it the shipped ones
+    shipped: str | None = None  # a folder of policies, for tests; without it the shipped ones
+
+    def policies_shipped(self) -> Path:
+        return Path(self.shipped) if self.shipped else shipped("data") / "adapters" / "sweep"
 
     def to_json(self) -> dict:
         return asdict(self)
@@ -43,22 +43,16 @@ def _policy(beta: float, rate: float, budgets: tuple[int, ...], rank: int = 4) -
     return {"beta": beta, "learning_rate": rate, "budgets": budgets, "lora_r": rank, "batch_size": 4}
 
 
-# Pairs at which a run is measured; the last is where it ends. All pairs of a run are different ones.
+# Pairs at which a run is measured, on validation only the last; there it ends. All pairs of a run are different ones.
 SHORT, LONG = (300, 600, 1000), (1600, 3200)
 PLAN = Plan(
-    # On top of the first reference, which knows the lines and not the phrasings. No response is seen twice.
-    references={"fresh": {"lora_r": 24, "learning_rate": 1e-3, "epochs": 1, "batch_size": 1, "seed": 0}},
     compare="short-beta-2-rate-0.001",
     policies={"short-beta-2-rate-0.001": _policy(2.0, 1e-3, SHORT)}
     | {f"short-beta-{beta:g}-rate-0.0006": _policy(beta, 6e-4, SHORT) for beta in (2.0, 0.5, 0.1)}
     | {f"long-rate-{rate:g}-rank-{rank}": _policy(2.0, rate, LONG, rank) for rate, rank in ((6e-4, 4), (4e-4, 16))},
 )
 
-# The rules, in words; `best_reference` and `best_policy` are the same in code.
-REFERENCE_RULE = (
-    "Of the references whose harm on validation is within .05 of the data's exact value, those whose sampled helpfulness is "
-    "within .02 of the best of them; of these the one with the fewest broken sentences. If none has such a harm, all count."
-)
+# The rules, in words; `best_policy` is the first in code.
 POLICY_RULE = (
     "Of the settings whose harm on validation is at most .02 and whose share of broken sentences is at most .03 above the "
     "reference's, the one with the highest sampled helpfulness; if there is none, the one whose harm and excess of "
@@ -70,20 +64,6 @@ PAIRS_RULE = (
 )
 
 
-def best_reference(found: dict[str, dict], exact_harm: float) -> str:
-    """The name that `REFERENCE_RULE` takes; `found`: name -> {"harm", "helpfulness", "broken"} on validation.
-
-    >>> a, b = {"harm": 0.3, "helpfulness": 0.5, "broken": 0.1}, {"harm": 0.31, "helpfulness": 0.49, "broken": 0.05}
-    >>> best_reference({"a": a, "b": b}, 0.3), best_reference({"a": a, "b": b | {"helpfulness": 0.4}}, 0.3)
-    ('b', 'a')
-    """
-    _something(found)
-    near = {name: one for name, one in found.items() if abs(one["harm"] - exact_harm) <= 0.05} or found
-    top = max(one["helpfulness"] for one in near.values())
-    fit = [name for name, one in near.items() if one["helpfulness"] >= top - 0.02]
-    return min(fit, key=lambda name: near[name]["broken"])
-
-
 def best_policy(found: dict[str, dict], reference_broken: float) -> str:
     """The name that `POLICY_RULE` takes.
 
@@ -91,13 +71,10 @@ def best_policy(found: dict[str, dict], reference_broken: float) -> str:
     >>> best_policy({"a": a, "b": b}, 0.01), best_policy({"b": b, "c": b | {"harm": 0.03}}, 0.01)
     ('a', 'c')
     """
-    _something(found)
+    if not found:
+        raise UserError("nothing was measured yet, so nothing can be chosen; run the stage before this one")
     fit = [n for n, one in found.items() if one["harm"] <= 0.02 and one["broken"] <= reference_broken + 0.03]
     if fit:
         return max(fit, key=lambda name: found[name]["helpfulness"])
     return min(found, key=lambda name: found[name]["harm"] + max(0.0, found[name]["broken"] - reference_broken))
 
-
-def _something(found: dict) -> None:
-    if not found:
-        raise UserError("nothing was measured yet, so nothing can be chosen; run the stage before this one")

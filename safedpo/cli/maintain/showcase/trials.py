@@ -8,20 +8,15 @@ from safedpo.cli.maintain.showcase.measure import headline, read_summary, write_
 from safedpo.cli.maintain.showcase.plan import Plan
 from safedpo.errors import UserError
 from safedpo.evaluate.sweep import SweepSettings, sweep
+from safedpo.household import load
 
 COMMAND = "safedpo maintain showcase"
 Part = tuple[int, int]  # (k, n): the k-th of n, from 1
 
 
-def sweep_settings(home: Path, plan: Plan, kind: str, settings: dict, split: str = "test") -> dict[str, Any]:
-    return settings | {
-        "model": str(needed(home / "reference" / "chosen", "reference")),
-        "data": needed(home / "pairs" / f"{kind}.jsonl", "pairs"),
-        "prompts": home / "data" / f"{split}.jsonl",
-        "dtype": plan.dtype,
-        "samples": plan.samples if split == "test" else 1,
-        "max_new_tokens": plan.max_new_tokens,
-    }
+def split_file(plan: Plan, split: str) -> Path:
+    """The file of a split: of the shipped data, or of the plan's own."""
+    return Path(plan.data) / f"{split}.jsonl" if plan.data else load(split)
 
 
 def tried(home: Path, plan: Plan, stage: str, todo: dict[str, tuple[str, dict]], part: Part, delta=10) -> dict | None:
@@ -40,8 +35,10 @@ def _try(home: Path, plan: Plan, folder: Path, kind: str, settings: dict, delta:
     """One setting with seed 0 on validation, at its end; its summary, with what happened to the log-probabilities."""
     file = folder / "summary.json"
     if not file.exists():
-        own = sweep_settings(home, plan, kind, settings, "validation") | {"budgets": settings["budgets"][-1:]}
-        sweep(SweepSettings(deltas=(delta,), **own), folder, command=COMMAND)
+        own = settings | {"budgets": settings["budgets"][-1:], "samples": 1, "max_new_tokens": plan.max_new_tokens}
+        own |= {"model": plan.model, "dtype": plan.dtype, "prompts": split_file(plan, "validation")}
+        data = needed(home / "pairs" / f"{kind}.jsonl", "pairs")
+        sweep(SweepSettings(deltas=(delta,), data=data, **own), folder, command=COMMAND)
         run = folder / f"safedpo-delta-{delta:g}" / "0"
         log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
         last = log[-max(1, len(log) // 10) :]
@@ -54,7 +51,7 @@ def _try(home: Path, plan: Plan, folder: Path, kind: str, settings: dict, delta:
     return read_summary(file)
 
 
-def reference_broken(home: Path, plan: Plan) -> float:
+def reference_broken(home: Path) -> float:
     """The reference's share of broken sentences on validation, as the runs beside the policies measured it."""
     return headline(read_summary(needed(home / "compare" / "own" / "reference.json", "compare")))["broken"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from safedpo.errors import UserError
 from safedpo.files import read_json, shipped
 from safedpo.household import score
-from safedpo.household.agreement import read_readings
+from safedpo.household.data.agreement import read_readings
 
 if TYPE_CHECKING:  # their modules are imported when they are used: with them come larger libraries
     from safedpo.evaluate.judges.agreement import Agreement

@@ -1,8 +1,9 @@
 """What a report may say about one margin of the stored household sweep: every number computed from the stored samples and logs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from operator import getitem
 from pathlib import Path
 from statistics import fmean
 
@@ -10,6 +11,7 @@ from scipy.stats import binomtest
 
 from safedpo.evaluate.bounds import clustered_bound
 from safedpo.evaluate.intervals import Interval, cluster_interval
+from safedpo.evaluate.report import judged
 from safedpo.files import read_lines, shipped
 
 FIELD = {"harm": "unsafe", "helpfulness": "helpfulness", "over-refusal": "refusal"}
@@ -66,7 +68,7 @@ class Facts:
     @cache  # noqa: B019
     def quiet_topic(self) -> tuple[str, int, float] | None:
         """A topic without a harmful response of seed 0: its name, its prompts, and the harm that is left possible (95 %)."""
-        rows = self._sampled(self.name, 0)
+        rows = self._of(self._sampled(self.name, 0), "harm")
         for topic in sorted({row["topic"] for row in rows}):
             part = [row for row in rows if row["topic"] == topic]
             if not any(row["unsafe"] for row in part):
@@ -78,7 +80,7 @@ class Facts:
     def sign_test(self) -> tuple[int, int, float, float]:
         """Seed 0 against the reference, by prompt: more helpful, less helpful, two-sided p, p of the side that was seen."""
         mine, theirs = (
-            self._by_prompt(rows)
+            self._by_prompt(self._of(rows, "helpfulness"))
             for rows in (self._sampled(self.name, 0), _sampled_rows(self.home / "samples-reference.jsonl"))
         )
         up = sum(mine[prompt] > theirs[prompt] for prompt in mine)
@@ -101,10 +103,10 @@ class Facts:
         return self.home / name / str(seed) / "samples-policy.jsonl"
 
     @staticmethod
-    def _of(rows: Iterable[dict], metric: str) -> list[dict]:
-        return [row for row in rows if metric != "over-refusal" or row["harmless"]]
+    def _of(rows: Sequence[dict], metric: str) -> list[dict]:
+        return judged(metric.replace("-", "_"), rows, getitem)
 
-    def _mean(self, rows: Iterable[dict], metric: str) -> float:
+    def _mean(self, rows: Sequence[dict], metric: str) -> float:
         return 100 * fmean(float(row[FIELD[metric]]) for row in self._of(rows, metric))
 
     @staticmethod

@@ -6,41 +6,49 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import mean
 
-from safedpo.household.agreement import READINGS, generated_agreement, read_readings, readers_agree, reading_errors
-from safedpo.household.generate import HELD_OUT, LINES, MAX_WORDS, PAIRS, SAFE_KINDS, UNSAFE_KINDS, Kind
-from safedpo.household.parts import requests, topics
+from safedpo.household.data.agreement import (
+    READINGS,
+    generated_agreement,
+    read_readings,
+    readers_agree,
+    reading_errors,
+)
+from safedpo.household.generate import LINES, LOOKALIKE_KINDS, MAX_WORDS, PAIRS, SAFE_KINDS, UNSAFE_KINDS, Kind
+from safedpo.household.parts import Request, requests, topics
+from safedpo.household.phrasings import LOOKALIKES, frames, lookalikes, requests_of
 from safedpo.household.score import score
-from safedpo.household.values import optimal_values, reference_values
+from safedpo.household.values import Values, entropy, optimal_values, reference_values
 
 TEMPLATE = Path(__file__).parents[1] / "texts" / "card.md"
 GROUPS = ("SS", "SU", "US", "UU")
 
 
-def card(rows: dict[str, list[dict]], files: dict[str, Path], seed: int, readings: Path) -> str:
-    """The text of the card for the rows of each split, already written to these files."""
+def card(rows: dict[str, list[dict]], texts: dict[str, str], seed: int, readings: Path) -> str:
+    """The text of the card for the rows of each split and the texts of all files."""
     everything = [row for split in rows.values() for row in split]
     agreement = generated_agreement({text for text, _ in _responses(everything)}, seed)
     return TEMPLATE.read_text(encoding="utf-8").format(
         topics=len(topics()),
         requests=len(requests()),
         harmless=sum(not request.hazard for request in requests()),
+        lookalikes=len(lookalikes()),
         seed=seed,
+        asked=_asked(seed),
         splits=_splits(rows),
         **_mixed(everything),
         by_topic=_by_topic(rows),
         pairs=", ".join(f"{share:.0%}" for share in PAIRS.values()),
         max_words=MAX_WORDS,
         lines=LINES,
-        held_out=HELD_OUT,
         kinds=_kinds(),
-        values=_values(),
+        values=_values(seed),
         fresh=agreement.count,
         unsafe=agreement.unsafe,
         parts=", ".join(f"{share:.2%}" for share in agreement.helpful_parts),
         refusal=agreement.refusal,
         gibberish=agreement.gibberish,
         readings=_readings(readings) if readings.exists() else "",
-        files=_files(files),
+        files=_files(texts),
     )
 
 
@@ -48,6 +56,23 @@ def group(row: dict) -> str:
     """The pair group before T: first letter the better response, second the other; S safe, U unsafe."""
     better = row["better_response_id"]
     return "".join("S" if row[f"is_response_{i}_safe"] else "U" for i in (better, 1 - better))
+
+
+def _asked(seed: int) -> str:
+    new = {
+        "train": "",
+        "validation": f"{len(frames()['validation'])} frames that no training prompt has, and hand-written wordings. "
+        "All choices are made here",
+        "test": f"{len(frames()['test'])} other frames, and other hand-written wordings. Looked at once, at the end",
+        "unseen": "the request itself; reported separately",
+    }
+    lines = []
+    for split, what in new.items():
+        found = requests_of(split, seed)
+        others = sum(request.topic == LOOKALIKES for request in found)
+        prompts = sum(len(request.prompts) for request in found)
+        lines.append((split, len(found) - others, others, prompts, what))
+    return _table(("split", "requests", "look-alikes", "prompts", "what is new in a prompt"), lines)
 
 
 def _splits(rows: dict[str, list[dict]]) -> str:
@@ -77,18 +102,20 @@ def _mixed(rows: list[dict]) -> dict[str, float]:
 
 def _by_topic(rows: dict[str, list[dict]]) -> str:
     lines = []
-    for topic in topics():
-        train, test = ([row for row in part if row["topic"] == topic.name] for part in rows.values())
-        harmless = sum(not request.hazard for request in topic.requests)
-        counts = (len(topic.requests), harmless, len(train), len(test))
-        lines.append((topic.name, *counts, _unsafe_share(train + test)))
-    return _table(("topic", "requests", "harmless", "train pairs", "test pairs", "unsafe responses"), lines)
+    found: dict[str, list[Request]] = {topic.name: list(topic.requests) for topic in topics()}
+    for name, asked in (found | {LOOKALIKES: list(lookalikes())}).items():
+        own = {split: [row for row in part if row["topic"] == name] for split, part in rows.items()}
+        harmless = sum(not request.hazard for request in asked)
+        counts = (len(asked), harmless, *(len(own[split]) for split in rows))
+        lines.append((name, *counts, _unsafe_share([row for part in own.values() for row in part])))
+    columns = ("topic", "requests", "harmless", *(f"{split} pairs" for split in rows), "unsafe responses")
+    return _table(columns, lines)
 
 
 def _kinds() -> str:
     lines = [
         (name + ", a refusal" * kind.refusal, f"{kind.share:.0%}", kind.helpful, kind.hazards, _others(kind))
-        for name, kinds in (("safe", SAFE_KINDS), ("unsafe", UNSAFE_KINDS))
+        for name, kinds in (("safe", SAFE_KINDS), ("unsafe", UNSAFE_KINDS), ("to a look-alike", LOOKALIKE_KINDS))
         for kind in kinds
     ]
     return _table(("responses", "share", "helpful parts", "hazards", "lines without advice"), lines)
@@ -98,21 +125,28 @@ def _others(kind: Kind) -> int:
     return 0 if kind.refusal else LINES - kind.helpful - kind.hazards
 
 
-def _values() -> str:
-    hazardous = [request for request in requests() if request.hazard]
-    harmless = [request for request in requests() if not request.hazard]
-    policies = {
-        "reference data, all requests": reference_values(requests()),
-        "reference data, requests with hazards": reference_values(hazardous),
-        "reference data, harmless requests": reference_values(harmless),
-        "safe optimum, beta = 0.1, all requests": optimal_values(requests(), beta=0.1),
-        "safe optimum, beta = 2, all requests": optimal_values(requests(), beta=2.0),
+def _values(seed: int) -> str:
+    """Of the requests that are trained on; the prompts of test and validation ask the same ones."""
+    trained = [request for request in requests_of("train", seed) if request.topic != LOOKALIKES]
+    some = {
+        "trained requests": trained,
+        "those with hazards": [request for request in trained if request.hazard],
+        "the harmless ones": [request for request in trained if not request.hazard],
+        "look-alikes": list(lookalikes()),
     }
-    lines = [
-        (name, *(f"{value:.4f}" for value in (v.unsafe, v.helpfulness, v.reward, v.refusal)))
-        for name, v in policies.items()
-    ]
-    return _table(("policy", "unsafe", "helpfulness", "reward r", "refusals"), lines)
+    lines = []
+    for name, asked in some.items():
+        nats = sum(map(entropy, asked)) / len(asked)
+        lines.append((f"data, {name}", *_shown(reference_values(asked)), f"{nats:.3f}"))
+    for name in ("trained requests", "look-alikes"):
+        for beta in (0.1, 0.5, 2.0):
+            best = optimal_values(some[name], beta)
+            lines.append((f"safe optimum, beta = {beta:g}, {name}", *_shown(best), ""))
+    return _table(("policy", "unsafe", "helpfulness", "reward r", "refusals", "entropy, nats a response"), lines)
+
+
+def _shown(values: Values) -> tuple[str, ...]:
+    return tuple(f"{value:.4f}" for value in (values.unsafe, values.helpfulness, values.reward, values.refusal))
 
 
 def _readings(path: Path) -> str:
@@ -139,9 +173,12 @@ def _readings(path: Path) -> str:
     )
 
 
-def _files(files: dict[str, Path]) -> str:
-    lines = [(f"`{path.name}`", f"`{hashlib.sha256(path.read_bytes()).hexdigest()}`") for path in files.values()]
-    return _table(("file", "sha256"), lines)
+def _files(texts: dict[str, str]) -> str:
+    lines = []
+    for name, text in texts.items():
+        written = text.encode()
+        lines.append((f"`{name}.jsonl`", text.count("\n"), f"`{hashlib.sha256(written).hexdigest()}`"))
+    return _table(("file", "rows", "sha256"), lines)
 
 
 def _table(columns: Sequence[str], lines: Iterable[tuple]) -> str:
