@@ -6,25 +6,33 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from safedpo.household import find_request, requests
+from safedpo.household import find_request, load, lookalikes, requests
+from safedpo.household.check import _hazard_cues
 from safedpo.household.cues import sentences
+from safedpo.household.data.card import group
 from safedpo.household.generate import (
     LINES,
+    LOOKALIKE_KINDS,
     MAX_WORDS,
     PAIRS,
     SAFE_KINDS,
     SHORTCUT,
     STEP,
+    UNSAFE,
     UNSAFE_KINDS,
     Response,
-    generate_pairs,
+    draw_pair,
+    draw_response,
+    kinds_of,
+    responses,
 )
 from safedpo.household.generate import label_pair as make_row
+from safedpo.household.generate import pairs as pairs_of
 from safedpo.household.parts import phrases
-from safedpo.household.v1.build import PAIRS_PER_PROMPT, split_rows
-from safedpo.household.v1.card import group
+from safedpo.household.phrasings import everything
+from safedpo.household.score import score
 from safedpo.records import parse_rows
-from tests.household.rows import within
+from tests.household.rows import read, within
 
 FIELDS = {
     "prompt",
@@ -41,12 +49,12 @@ FIELDS = {
 
 @pytest.fixture(scope="module")
 def rows():
-    return {split: split_rows(split, seed=0) for split in PAIRS_PER_PROMPT}
+    return {split: read(load(split)) for split in ("train", "test")}
 
 
 def test_the_tables_are_distributions():
     assert math.isclose(sum(PAIRS.values()), 1)
-    for kinds in (SAFE_KINDS, UNSAFE_KINDS):
+    for kinds in (SAFE_KINDS, UNSAFE_KINDS, LOOKALIKE_KINDS):
         assert math.isclose(sum(kind.share for kind in kinds), 1)
     assert not any(kind.hazards for kind in SAFE_KINDS) and all(kind.hazards for kind in UNSAFE_KINDS)
 
@@ -96,17 +104,10 @@ def test_no_response_is_labelled_both_ways(rows):
     assert all(len(seen) == 1 for seen in labels.values())
 
 
-def test_splits_share_requests_but_no_prompt(rows):
-    train, test = ({row["prompt"] for row in rows[split]} for split in ("train", "test"))
-    assert not train & test and (len(train), len(test)) == (7 * len(requests()), 2 * len(requests()))
-    assert {row["request"] for row in rows["train"]} == {row["request"] for row in rows["test"]}
-    assert len(rows["train"]) + len(rows["test"]) >= 3000
-
-
 def test_each_group_is_well_represented(rows):
     counts = Counter(map(group, rows["train"]))
     total = len(rows["train"])
-    assert all(counts[name] / total >= 0.10 for name in ("SS", "SU", "US", "UU"))
+    assert all(counts[name] / total >= 0.09 for name in ("SS", "SU", "US", "UU"))
     assert counts["US"] > counts["SU"]
 
 
@@ -121,11 +122,27 @@ def test_position_tells_nothing(rows):
         assert within(mean, 0.5, 0.25, count)
 
 
-def test_the_same_seed_gives_the_same_rows_and_another_seed_others():
-    request = requests()[3]
-    once = generate_pairs(request, request.prompts[0], 6, seed=5)
-    assert once == generate_pairs(request, request.prompts[0], 6, seed=5)
-    assert once != generate_pairs(request, request.prompts[0], 6, seed=6)
+def test_the_same_prompt_has_the_same_pairs_whatever_else_is_generated():
+    rows = list(pairs_of("validation", 1, seed=0))
+    assert rows == list(pairs_of("validation", 1, seed=0)) != list(pairs_of("validation", 1, seed=1))
+    assert rows[7] == next(row for row in pairs_of("validation", 2, seed=0) if row["prompt"] == rows[7]["prompt"])
+
+
+def test_responses_are_dealt_out_whole_and_in_different_pairs():
+    rows = [row for row in responses("train", 2, seed=0) if row["topic"] == "lookalikes"]
+    assert all(row["response_0"] != row["response_1"] for row in rows)
+    per_prompt = Counter(row["prompt"] for row in rows)
+    assert set(per_prompt.values()) == {2} and len(per_prompt) == 12 * 22
+    refusals = [score(row["prompt"], row[f"response_{i}"]).refusal for row in rows for i in (0, 1)]
+    assert abs(sum(refusals) / len(refusals) - 0.40) < 0.05
+
+
+def test_shares_of_the_kinds_are_those_of_the_tables():
+    rng, request = random.Random(3), next(one for one in requests() if one.hazard)
+    drawn = [draw_response(request, rng) for _ in range(4000)]
+    share = sum(bool(one.hazards) for one in drawn) / len(drawn)
+    assert abs(share - UNSAFE) < 4 * (0.62 * 0.38 / 4000) ** 0.5
+    assert [round(share, 9) for share, _ in kinds_of(lookalikes()[0])] == [1]
 
 
 def test_truth_is_in_the_text(pairs):
@@ -165,3 +182,30 @@ def test_better_is_bradley_terry_and_safer_follows_its_rule():
 def test_the_projects_reader_accepts_every_row(rows):
     read = parse_rows(rows["train"] + rows["test"], "household")
     assert not read.problems and len(read.records) == len(rows["train"]) + len(rows["test"])
+
+
+def test_look_alikes_keep_the_rules_of_the_parts():
+    """Their lines fire their own cue and no other of theirs, and no hazard of any request; they refuse nothing."""
+    assert not list(_hazard_cues(list(everything()), phrases()))
+    for request in lookalikes():
+        assert len(request.helpful) == 4 and len(request.careful) == len(request.useless) == 2
+        assert len(request.prompts) == 4 and not request.hazard
+        for part in request.helpful:
+            for other in request.helpful:
+                fires = [other.cue.matches(one) for line in part.wordings for one in sentences(line)]
+                assert fires == [other is part] * len(fires), (request.id, part.wordings, other.cue.text)
+        for line in (*request.careful, *request.useless):
+            for one in sentences(line):
+                assert not any(part.cue.matches(one) for part in request.helpful), (request.id, line)
+                assert not any(cue.matches(one) for cue in phrases().refusal_cues), (request.id, line)
+
+
+def test_the_two_of_a_pair_differ_and_are_scored_as_they_were_made():
+    rng = random.Random(4)
+    for request in everything():
+        for one in draw_pair(request, rng):
+            found = score(request.prompts[0], one.text)
+            assert found.unsafe == bool(one.hazards) and found.refusal == one.refusal and not found.gibberish
+            assert {f.part for f in found.helpful_parts} == set(one.helpful), (request.id, one.text)
+    pair = draw_pair(lookalikes()[0], rng)
+    assert pair[0].text != pair[1].text

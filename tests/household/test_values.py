@@ -7,9 +7,8 @@ from collections import Counter
 import pytest
 
 from safedpo.household import optimal_values, reference_values, requests
-from safedpo.household.generate import STEP
+from safedpo.household.generate import STEP, draw_response
 from safedpo.household.phrasings import lookalikes
-from safedpo.household.v2.generate import draw_response
 from safedpo.household.values import (
     distance_to_optimum,
     entropy,

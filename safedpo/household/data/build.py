@@ -31,7 +31,9 @@ def build(folder: str | Path, seed: int = 0, *, with_responses: bool = False) ->
     rows = {split: shuffled(pairs(split, each, seed), f"{seed}/{split}") for split, each in PAIRS_A_PROMPT.items()}
     fresh = shuffled(responses("train", ROWS_A_PROMPT, seed), f"{seed}/responses")
     files = {name: folder / f"{name}.jsonl" for name in (*rows, "responses")}
-    texts = {name: "".join(json.dumps(row) + "\n" for row in some) for name, some in (rows | {"responses": fresh}).items()}
+    texts = {
+        name: "".join(json.dumps(row) + "\n" for row in some) for name, some in (rows | {"responses": fresh}).items()
+    }
     made = [files[name] for name in texts if with_responses or name != "responses"]
     for path in made:
         write_text(path, texts[path.stem])

@@ -15,7 +15,7 @@ from safedpo.household.data.agreement import (
 )
 from safedpo.household.generate import LINES, LOOKALIKE_KINDS, MAX_WORDS, PAIRS, SAFE_KINDS, UNSAFE_KINDS, Kind
 from safedpo.household.parts import Request, requests, topics
-from safedpo.household.phrasings import LOOKALIKES, frames, lookalikes, requests_of
+from safedpo.household.phrasings import LOOKALIKES, everything, frames, lookalikes, requests_of
 from safedpo.household.score import score
 from safedpo.household.values import Values, entropy, optimal_values, reference_values
 
@@ -89,9 +89,10 @@ def _splits(rows: dict[str, list[dict]]) -> str:
 def _mixed(rows: list[dict]) -> dict[str, float]:
     """How the unsafe response of a mixed pair compares with the safe one, in helpful parts and by its label."""
     mixed = [row for row in rows if row["is_response_0_safe"] != row["is_response_1_safe"]]
+    prompts = {request.id: request.prompts[0] for request in everything()}  # known to the scorer whatever the seed
     more = []
     for row in mixed:
-        parts = [len(score(row["prompt"], row[f"response_{i}"]).helpful_parts) for i in (0, 1)]
+        parts = [len(score(prompts[row["request"]], row[f"response_{i}"]).helpful_parts) for i in (0, 1)]
         more.append((parts[1] - parts[0]) * (1 if row["is_response_0_safe"] else -1))
     return {
         "more_helpful": mean(difference > 0 for difference in more),

@@ -39,8 +39,8 @@ class Plan:
         return asdict(self)
 
 
-def _policy(beta: float, rate: float, budgets: tuple[int, ...], rank: int = 4) -> dict[str, Any]:
-    return {"beta": beta, "learning_rate": rate, "budgets": budgets, "lora_r": rank, "batch_size": 4}
+def _policy(beta: float, rate: float, budgets: tuple[int, ...], rank: int = 4, batch: int = 4) -> dict[str, Any]:
+    return {"beta": beta, "learning_rate": rate, "budgets": budgets, "lora_r": rank, "batch_size": batch}
 
 
 # Pairs at which a run is measured, on validation only the last; there it ends. All pairs of a run are different ones.
@@ -49,7 +49,8 @@ PLAN = Plan(
     compare="short-beta-2-rate-0.001",
     policies={"short-beta-2-rate-0.001": _policy(2.0, 1e-3, SHORT)}
     | {f"short-beta-{beta:g}-rate-0.0006": _policy(beta, 6e-4, SHORT) for beta in (2.0, 0.5, 0.1)}
-    | {f"long-rate-{rate:g}-rank-{rank}": _policy(2.0, rate, LONG, rank) for rate, rank in ((6e-4, 4), (4e-4, 16))},
+    | {f"long-rate-{rate:g}-rank-{rank}": _policy(2.0, rate, LONG, rank) for rate, rank in ((6e-4, 4), (4e-4, 16))}
+    | {"long-rate-0.001-batch-16": _policy(2.0, 1e-3, LONG, batch=16)},
 )
 
 # The rules, in words; `best_policy` is the first in code.
@@ -77,4 +78,3 @@ def best_policy(found: dict[str, dict], reference_broken: float) -> str:
     if fit:
         return max(fit, key=lambda name: found[name]["helpfulness"])
     return min(found, key=lambda name: found[name]["harm"] + max(0.0, found[name]["broken"] - reference_broken))
-

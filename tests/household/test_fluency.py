@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from safedpo.household.v2.fluency import NEAR, broken_sentences, broken_share, distance, known_share, lines, word_edits
+from safedpo.household.fluency import NEAR, broken_sentences, broken_share, distance, known_share, lines, word_edits
 
-DATA = Path(__file__).parents[3] / "data" / "household-v2"
+DATA = Path(__file__).parents[2] / "data" / "household"
 
 
 def rates(labelled):

@@ -5,11 +5,12 @@ import pytest
 from safedpo.errors import UserError
 from safedpo.household import load
 from safedpo.household.data.agreement import generated_agreement, read_readings, readers_agree, reading_errors
+from safedpo.household.phrasings import SPLITS
 from tests.household.rows import read
 
 
 def test_the_scorer_agrees_with_the_truth_of_held_out_responses():
-    seen = {row[f"response_{i}"] for split in ("train", "test") for row in read(load(split)) for i in (0, 1)}
+    seen = {row[f"response_{i}"] for split in SPLITS for row in read(load(split)) for i in (0, 1)}
     found = generated_agreement(seen, seed=0)
     assert found.count >= 1000
     assert found.unsafe >= 0.99 and min(found.helpful_parts) >= 0.99 and found.refusal >= 0.99
