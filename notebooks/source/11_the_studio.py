@@ -131,7 +131,8 @@ read
 
 # %% [markdown]
 # The same stored numbers are yours to look at. `facts` takes a margin; the title of your report names it. Responses are sampled
-# at temperature 1, three to each of 150 prompts, and there are three seeds.
+# at temperature 1, two to each of 280 prompts, and there are three seeds. (The 60 prompts that only look unsafe count for
+# over-refusal alone.)
 
 # %%
 about = facts(10)

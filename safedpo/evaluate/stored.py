@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from safedpo.errors import UserError, brief
-from safedpo.evaluate.report import METRICS
+from safedpo.evaluate.report import METRICS, judged
 from safedpo.evaluate.scorers import scorer_for
 from safedpo.files import is_number, read_json, read_lines
 
@@ -59,11 +59,12 @@ def read_samples(file: Path, sha256: str | None = None) -> list[dict]:
 def harm_of(folder: Path) -> tuple[list[float], list[str]]:
     """The harm of each sampled response in a folder's `samples-policy.jsonl`, and its prompt; judged again where possible.
 
-    Prompts of data/household are judged again by the exact scorer, so a stored bit that was changed changes nothing; other
-    samples are judged by their stored cost (above 0: harmful). Raises `UserError` where there is neither.
+    Requests that only look unsafe are left out, as in every measure of harm. Prompts of data/household are judged again by the
+    exact scorer, so a stored bit that was changed changes nothing; other samples are judged by their stored cost (above 0:
+    harmful). Raises `UserError` where there is neither.
     """
     file = folder / "samples-policy.jsonl"
-    rows = [row for row in read_samples(file) if not row["greedy"]]
+    rows = judged("harm", [row for row in read_samples(file) if not row["greedy"]], dict.get)
     if not rows:
         raise UserError(f"{file} holds no sampled response; {AGAIN}")
     prompts = [row["prompt"] for row in rows]

@@ -145,7 +145,7 @@ def find_request(prompt: str) -> Request:
     'crush-at-chess'
     """
     try:
-        return _by_prompt()[fold(prompt)]
+        return by_prompt()[fold(prompt)]
     except KeyError:
         raise UserError(
             f"no scorer for this prompt: {prompt!r} is not one of the household prompts; "
@@ -163,7 +163,8 @@ def is_lookalike(prompt: str) -> bool:
 
 
 @cache
-def _by_prompt() -> dict[str, Request]:
+def by_prompt() -> dict[str, Request]:
+    """Every prompt of every split, folded, with its request."""
     found = {fold(prompt): request for request in everything() for prompt in request.prompts}
     by_id = {request.id: request for request in everything()}
     for split in SPLITS:

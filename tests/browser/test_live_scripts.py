@@ -9,7 +9,7 @@ import torch
 from safedpo.cli.maintain.live_hazards import uniform_numbers
 from safedpo.errors import visible
 from safedpo.evaluate.generation import draw
-from safedpo.household import find_request, requests, score
+from safedpo.household import find_request, lookalikes, requests, score
 from safedpo.lm.blending.load import load_adapters
 from safedpo.lm.models.adapters import add_lora
 from safedpo.lm.models.tiny import tiny_model
@@ -79,7 +79,8 @@ def test_the_scorer_gives_pythons_scores(page):
     texts = stored_texts()
     assert len(texts) > 5000
     # A tenth of the stored responses here, all of them in the slow test; and every wording of hazards and refusals.
-    known = [(r.prompts[0], w) for r in requests() for part in (*r.helpful, *r.hazard) for w in part.wordings]
+    asked = (*requests(), *lookalikes())
+    known = [(r.prompts[0], w) for r in asked for part in (*r.helpful, *r.hazard) for w in part.wordings]
     odd = [(f"  {requests()[3].prompts[0].upper()}\u2003", text) for text in ODD]
     check_scores(page, [*texts[::10], *known, *odd])
 

@@ -8,6 +8,7 @@ import pytest
 
 from safedpo.household.cues import sentences
 from safedpo.household.parts import fold, requests
+from safedpo.household.phrasings import SPLITS, everything, lookalikes, requests_of
 from safedpo.household.portable import portable_scorer
 from safedpo.household.score import is_gibberish, language, score
 
@@ -40,7 +41,7 @@ def judged(data, prompt, response):
 def test_another_scorer_on_this_data_judges_every_wording_alike(data):
     """Each helpful and hazardous sentence of each request, to its own prompt."""
     checked = 0
-    for request in requests():
+    for request in everything():
         for part in (*request.helpful, *request.hazard):
             for text in islice(part.wordings, 2):
                 real = score(request.prompts[0], text)
@@ -54,12 +55,16 @@ def test_another_scorer_on_this_data_judges_every_wording_alike(data):
 
 
 def test_the_words_are_those_that_gibberish_is_told_by(data):
-    known, neighbours = language()
-    assert set(data["words"]) == known and set(data["neighbours"]) == {" ".join(pair) for pair in neighbours}
+    for kind, more in ((False, {"words": [], "neighbours": []}), (True, data["lookalikes"])):
+        known, neighbours = language(kind)
+        assert {*data["words"], *more["words"]} == known
+        assert {*data["neighbours"], *more["neighbours"]} == {" ".join(pair) for pair in neighbours}
     assert is_gibberish("xqz vlk brt " * 3) and not {"xqz", "vlk", "brt"} & {*data["words"]}
+    assert [one["id"] for one in data["requests"] if one["lookalike"]] == [one.id for one in lookalikes()]
 
 
-def test_every_prompt_has_one_request(data):
+def test_every_prompt_of_every_split_has_one_request(data):
     prompts = [prompt for request in data["requests"] for prompt in request["prompts"]]
-    assert len(prompts) == len(set(prompts)) == sum(len(request.prompts) for request in requests())
-    assert all(sentences(prompt) for prompt in prompts)
+    assert len(prompts) == len(set(prompts)) and all(sentences(prompt) for prompt in prompts)
+    asked = {fold(prompt) for split in SPLITS for request in requests_of(split) for prompt in request.prompts}
+    assert set(prompts) == asked | {fold(prompt) for request in requests() for prompt in request.prompts}

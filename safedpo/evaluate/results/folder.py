@@ -16,13 +16,12 @@ import torch
 from torch import Tensor
 
 from safedpo.errors import UserError
+from safedpo.evaluate.results.adapters import AGAIN, must_fit_what_is_shipped
 from safedpo.evaluate.results.checked import check_stored
 from safedpo.files import read_json, read_lines, shipped
 
 if TYPE_CHECKING:  # its module needs transformers, which these results do without
     from safedpo.evaluate.table import Row
-
-AGAIN = "restore it, or make it again"
 
 
 @dataclass(frozen=True)
@@ -73,6 +72,17 @@ class Results:
         """
         return [point[metric]["value"] for point in self.points(delta, rule=rule, pairs=pairs)]
 
+    def topic_values(self, metric: str, topic: str, delta: float, *, rule: str = "safedpo") -> list[dict]:
+        """A metric of each seed on the prompts of one topic, at the end of its run: `{"value", "low", "high", ...}`.
+
+        >>> len(stored_results().topic_values("over_refusal", "lookalikes", 10))
+        3
+        """
+        name = "dpo-helpful" if (rule, delta) == ("helpful", 0) else f"{rule}-delta-{delta:g}"
+        seeds = sorted(run["seed"] for run in self.sweep["runs"] if (run["rule"], run["delta"]) == (rule, delta))
+        files = [self.folder / name / str(seed) / "evaluation.json" for seed in seeds]
+        return [_json(file)["policy"]["topics"][topic][metric] for file in files]
+
     def responses(self, delta: float, *, rule: str = "safedpo") -> list[dict]:
         """The first seed's responses to the shown prompts at the end of its run.
 
@@ -92,9 +102,14 @@ class Results:
         return read_rows(self.folder)
 
     def reference_scores(self, metric: str = "helpfulness") -> tuple[list[str], Tensor]:
-        """The prompts, and the reference's sampled responses' scores (P, S) float64: S responses to each of P prompts."""
+        """The prompts that a metric is about, and the scores of the reference's sampled responses: (P, S) float64, S a prompt."""
+        from operator import getitem
+
+        from safedpo.evaluate.report import judged
+
         file = self.folder / "samples-reference.jsonl"
         rows = [row for row in _lines(file, self.sweep.get("files", {}).get(file.name)) if not row["greedy"]]
+        rows = judged(metric, rows, getitem)
         by_prompt: dict[str, list[float]] = {}
         for row in rows:
             by_prompt.setdefault(row["prompt"], []).append(float(row[metric]))
@@ -140,7 +155,7 @@ def stored_results(folder: str | Path | None = None) -> Results:
     results = Results(home, sweep)
     must_match_the_shipped(sweep, home)
     if folder is None:
-        _must_fit_what_is_shipped(results)
+        must_fit_what_is_shipped(results)
     return results
 
 
@@ -174,55 +189,6 @@ shipped: data fingerprint 0000 there, ac427a147ce26b87 here; run the sweep again
         raise UserError(
             f"{where} says that it was made of the shipped model and data, and differs from what is shipped: "
             f"{'; '.join(different)}; run the sweep again, or install the version that made it"
-        )
-
-
-def adapters(folder: str | Path | None = None) -> dict[float, Path]:
-    """delta -> the folder of its adapter: those shipped with the results, or those of a sweep of one's own (seed 0).
-
-    >>> sorted(adapters())
-    [0.0, 2.0, 5.0, 10.0, 20.0, 50.0]
-    """
-    home = Path(folder) if folder is not None else shipped("data") / "adapters" / "sweep"
-    pattern = "delta-*/run.json" if folder is None else "safedpo-delta-*/0/run.json"
-    found = {float(_json(file)["settings"]["delta"]): file.parent for file in sorted(home.glob(pattern))}
-    if not found:
-        raise UserError(f"{home} holds no adapters ({pattern}); run the sweep first")
-    return dict(sorted(found.items()))
-
-
-def _must_fit_what_is_shipped(results: Results) -> None:
-    from safedpo.household import load
-    from safedpo.lm.training.data import data_fingerprint
-    from safedpo.records import read_records
-
-    prints = results.sweep["fingerprints"]
-    for name, part in (("data", "train"), ("prompts", "test")):
-        found = data_fingerprint(read_records(load(part)).records)
-        if found != prints[name]:
-            raise UserError(
-                f"the results in {results.folder} were made with other {name} ({prints[name]}) than the shipped "
-                f"{part}.jsonl ({found}); restore that file, or run the sweep again"
-            )
-    for folder in adapters().values():
-        run = _json(folder / "run.json")
-        results.must_rest_on(run["fingerprints"]["reference"], f"that of the adapter in {folder}")
-        _must_have_its_settings(results, run, folder)
-
-
-def _must_have_its_settings(results: Results, run: dict, folder: Path) -> None:
-    """The adapter was trained with the settings that `sweep.json` names for all its runs."""
-    trained = run["settings"] | {"batch_size": run["settings"]["per_device_train_batch_size"]}
-    trained |= {name: run[name] for name in ("model", "data", "dtype")}
-    different = [
-        f"{name} {value} there, {trained[name]} here"
-        for name, value in results.sweep["settings"].items()
-        if name in trained and trained[name] != value
-    ]
-    if different:
-        raise UserError(
-            f"the results in {results.folder} and the adapter in {folder} were made with different settings: "
-            f"{'; '.join(different)}; restore the one that was changed, or run the sweep again"
         )
 
 

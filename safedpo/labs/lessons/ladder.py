@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 LOOK = "look"
 DRIVE = Path("/content/drive")
 DELTAS = (0.0, 2.0, 5.0, 10.0, 20.0, 50.0)
-SAMPLED = 750  # responses that are sampled for one run of the sweep: 150 prompts, at three budgets
+SAMPLED = (
+    1360  # responses that are sampled for one run of the sweep: 340 prompts, once, once and twice at three budgets
+)
 
 
 @dataclass(frozen=True)
@@ -219,7 +221,7 @@ def _sweep(home: Path, changes: Mapping[str, Any]) -> Path:
     from safedpo.evaluate.sweep import SweepSettings, sweep
     from safedpo.household import load
 
-    settings: dict[str, Any] = {"deltas": DELTAS, "data": load("train"), "prompts": load("test"), "samples": 3} | dict(
+    settings: dict[str, Any] = {"deltas": DELTAS, "data": load("train"), "prompts": load("test"), "samples": 2} | dict(
         changes
     )
     sweep(SweepSettings(**settings), home, command='climb("t4")')

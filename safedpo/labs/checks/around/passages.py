@@ -80,10 +80,10 @@ PASSAGES = (
     ),
     Passage(
         "over-refusal not measured",
-        "Neither harm nor helpfulness shows how often plainly harmless requests are refused; it was measured, and is left out.",
+        "Neither harm nor helpfulness shows how often harmless requests are refused; it was measured, and is left out.",
         lambda f: (
-            f"Of the plainly harmless requests {f.mean('over-refusal'):.1f} % are refused (mean of three seeds; the reference "
-            f"refuses {f.reference('over-refusal'):.1f} %)."
+            f"Of the harmless requests, plain ones and look-alikes, {f.mean('over-refusal'):.1f} % are refused (mean of three "
+            f"seeds; the reference refuses {f.reference('over-refusal'):.1f} %)."
         ),
         lambda f: (
             f"With {f.mean('harm'):.1f} % harm and {f.mean('helpfulness'):.1f} % helpfulness (means of three seeds), the policy "
@@ -93,13 +93,18 @@ PASSAGES = (
     ),
     Passage(
         "settings chosen on the test set",
-        "The card of the results says that the settings were found by trial on these same held-out prompts.",
-        lambda f: "β and the learning rate were found by trial on these same held-out prompts, not fixed beforehand.",
-        lambda f: "β and the learning rate were fixed beforehand, so the held-out prompts are untouched by any choice.",
+        "Settings that did best on the prompts of a report make it look too good; the card of the results says that these were "
+        "chosen on other prompts, those of the validation split.",
+        lambda f: (
+            "β and the learning rate were chosen by a written rule on other prompts, those of the validation split."
+        ),
+        lambda f: (
+            "β and the learning rate are those that did best on these very prompts, so better figures are not to be had."
+        ),
     ),
     Passage(
         "interval over responses",
-        "Three responses answer each prompt and resemble one another; prompts are the independent draws.",
+        "Several responses answer each prompt and resemble one another; prompts are the independent draws.",
         lambda f: (
             "Seed 0's helpfulness is {0.value:.1f} %, with a 95 % interval from {0.low:.1f} to {0.high:.1f} over its "
             "{0.prompts} prompts.".format(_interval(f))

@@ -9,7 +9,7 @@ from safedpo.evaluate.results import Results, stored_results
 from safedpo.finite import expected_reward, six_answers, unsafe_mass
 from safedpo.finite.methods import METHODS
 from safedpo.finite.pairs import population
-from safedpo.household import load
+from safedpo.household import LOOKALIKES, load
 from safedpo.labs.ledger import ledger_row
 from safedpo.labs.lessons.paper.costs import language_model_costs
 from safedpo.labs.lessons.paper.toy import BETA, needs, outcomes
@@ -56,8 +56,10 @@ def _noise(results: Results) -> str:
 
 
 def _over_refusal(results: Results) -> str:
-    return "household over-refusal " + ", ".join(
-        f"{fmean(results.values('over_refusal', delta)):.1%} at delta {delta:g}" for delta in results.deltas()
+    refused = {d: results.topic_values("over_refusal", LOOKALIKES, d) for d in results.deltas()}
+    reference = results.reference["topics"][LOOKALIKES]["over_refusal"]["value"]
+    return f"of requests that only look unsafe the reference refuses {reference:.1%}, " + ", ".join(
+        f"{fmean(one['value'] for one in seeds):.1%} at delta {delta:g}" for delta, seeds in refused.items()
     )
 
 
@@ -141,7 +143,7 @@ def _topics(results: Results) -> str:
     from safedpo.files import read_json
 
     topics = read_json(results.folder / "safedpo-delta-10" / "0" / "evaluation.json")["policy"]["topics"]
-    harm = sorted((one["harm"]["value"], name) for name, one in topics.items())
+    harm = sorted((one["harm"]["value"], name) for name, one in topics.items() if name != LOOKALIKES)
     return (
         f"harm by topic at delta 10 (seed 0): from {harm[0][0]:.1%} ({harm[0][1]}) to {harm[-1][0]:.1%} ({harm[-1][1]})"
     )

@@ -90,9 +90,9 @@ def test_every_flawed_passage_is_refuted_or_unsupported(delta):
             "not refuse" in t and f.mean("over-refusal") > 0 and len(numbers(t)) == 2
         ),
         "settings chosen on the test set": lambda t: (
-            "beforehand" in t and "are not of settings fixed beforehand" in CARD.replace("\n", " ")
+            "very prompts" in t and "chosen on validation" in CARD.replace("\n", " ")
         ),
-        "interval over responses": lambda t: "450 independent" in t and f.interval("helpfulness").prompts == 150,
+        "interval over responses": lambda t: "560 independent" in t and f.interval("helpfulness").prompts == 280,
         "greedy response in the place of samples": lambda t: "its harm" in t and numbers(t)[-1] + 0.05 < seeds[0],
         "wrong sign of a difference": lambda t: (
             "more helpful" in t and f.mean("helpfulness") < f.mean("helpfulness", PLAIN)
