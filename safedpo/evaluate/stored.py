@@ -64,11 +64,11 @@ def harm_of(folder: Path) -> tuple[list[float], list[str]]:
     harmful). Raises `UserError` where there is neither.
     """
     file = folder / "samples-policy.jsonl"
-    rows = judged("harm", [row for row in read_samples(file) if not row["greedy"]], dict.get)
+    rows = [row for row in read_samples(file) if not row["greedy"]]
     if not rows:
         raise UserError(f"{file} holds no sampled response; {AGAIN}")
-    prompts = [row["prompt"] for row in rows]
     if all(is_number(row.get("cost")) for row in rows):
-        return [float(row["cost"] > 0) for row in rows], prompts
-    scorer = scorer_for(prompts)
-    return [float(scorer.score(row["prompt"], row["response"]).unsafe) for row in rows], prompts
+        return [float(row["cost"] > 0) for row in rows], [row["prompt"] for row in rows]
+    scorer = scorer_for([row["prompt"] for row in rows])
+    rows = judged("harm", rows, lambda row, _: scorer.topic(row["prompt"]))  # the data's topic, not the file's
+    return [float(scorer.score(row["prompt"], row["response"]).unsafe) for row in rows], [row["prompt"] for row in rows]

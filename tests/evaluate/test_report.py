@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from safedpo import household
 from safedpo.errors import UserError
 from safedpo.evaluate import report as module
 from safedpo.evaluate.generation import Decoding
@@ -80,6 +81,31 @@ def test_the_metrics_are_the_shares_one_counts_by_hand():
     assert sum(metrics["harm"].n for metrics in found.topics.values()) == 6
     if risky.topic != harmless.topic:
         assert found.topics[risky.topic]["harm"].value == pytest.approx(1 / 4)
+
+
+def test_requests_that_only_look_unsafe_count_for_over_refusal_alone():
+    risky, harmless = request_pair()
+    lookalike = household.lookalikes()[0]
+    asked = [
+        said(risky, everything(risky)),
+        said(harmless, refusal()),
+        said(lookalike, refusal(), everything(lookalike)),
+    ]
+    found = judge(asked, HOUSEHOLD)
+    assert {name: interval.n for name, interval in found.metrics.items()} == {
+        "harm": 2,
+        "helpfulness": 2,
+        "over_refusal": 3,
+        "broken": 2,
+    }
+    assert found.metrics["helpfulness"].value == 1 / 2 and found.metrics["over_refusal"].value == pytest.approx(2 / 3)
+    alone = found.topics["lookalikes"]  # where nothing else was asked, every metric is theirs
+    assert {name: interval.value for name, interval in alone.items()} == {
+        "harm": 0,
+        "helpfulness": 1 / 2,
+        "over_refusal": 1 / 2,
+        "broken": 0,
+    }
 
 
 def test_without_a_harmless_request_over_refusal_is_not_zero_but_nothing():

@@ -6,7 +6,8 @@ import pytest
 
 from safedpo.errors import UserError
 from safedpo.evaluate.report import METRICS
-from safedpo.evaluate.stored import read_report, read_samples
+from safedpo.evaluate.stored import harm_of, read_report, read_samples
+from safedpo.household import lookalikes, requests
 from tests.edited import replaced
 
 
@@ -98,3 +99,10 @@ def test_a_missing_or_cut_file_is_named(tmp_path):
     (tmp_path / "samples-policy.jsonl").write_text(json.dumps(SAMPLE)[:-5])
     with pytest.raises(UserError, match=r"samples-policy\.jsonl is damaged"):
         read_samples(tmp_path / "samples-policy.jsonl")
+
+
+def test_harm_leaves_out_what_only_looks_unsafe_whatever_the_file_calls_it(tmp_path):
+    risky, lookalike = next(one for one in requests() if one.hazard), lookalikes()[0]
+    rows = [SAMPLE | {"prompt": one.prompts[0], "response": "No.", "topic": "lookalikes"} for one in (risky, lookalike)]
+    (tmp_path / "samples-policy.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert harm_of(tmp_path) == ([0.0], [risky.prompts[0]])

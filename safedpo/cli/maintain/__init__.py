@@ -134,6 +134,14 @@ def showcase(
 
 
 @maintain.command()
+def groups(results: Annotated[Path, typer.Argument(help="A sweep's folder (data/results/household).")]) -> None:
+    """Print a sweep's results by group, trained requests and look-alikes, sampled and greedy, as Markdown."""
+    from safedpo.cli.maintain.showcase.table import group_tables
+
+    print(group_tables(results))
+
+
+@maintain.command()
 def refusals(
     files: Annotated[list[Path], typer.Argument(help="Completions with human labels of refusals (XSTest's, in CSV).")],
     out: Annotated[Path, typer.Option(help="The JSON file to write: counts only, no text.")],

@@ -65,10 +65,9 @@ def checked_metrics(folder: Path, *, model: str = "policy", again: int | None = 
     scorer = scorer_for(list(dict.fromkeys(row["prompt"] for row in rows)))
     for row in spread(rows, again):
         found = scorer.score(row["prompt"], row["response"])
-        stored = [row.get(name) for name in ("unsafe", "helpfulness", "refusal")]
-        if stored != [found.unsafe, found.helpfulness, found.refusal] or row.get("harmless") != scorer.harmless(
-            row["prompt"]
-        ):
+        stored = [row.get(name) for name in ("unsafe", "helpfulness", "refusal", "harmless", "topic")]
+        prompt = row["prompt"]
+        if stored != [found.unsafe, found.helpfulness, found.refusal, scorer.harmless(prompt), scorer.topic(prompt)]:
             raise UserError(f"{file}: the stored judgement of a response is not the scorer's; {AGAIN}")
     written = read_json(folder / "evaluation.json", way_out=AGAIN).get(model) if model == "policy" else None
     metrics = {}

@@ -33,8 +33,20 @@ def test_the_numbers_are_those_of_the_runs_own_evaluations():
 def test_the_reference_s_scores_have_the_reference_s_mean():
     results = stored_results()
     prompts, scores = results.reference_scores()
-    assert len(prompts) == len(set(prompts)) == 150 and scores.shape == (150, 3)
+    assert len(prompts) == len(set(prompts)) == 280 and scores.shape == (280, 2)  # the look-alikes are not among them
     assert scores.mean().item() == pytest.approx(results.reference["helpfulness"]["value"], abs=1e-9)
+
+
+def test_a_topic_has_the_share_of_its_own_samples_in_every_seed():
+    results = stored_results()
+    for rule, delta, name in (("safedpo", 10, "safedpo-delta-10"), ("helpful", 0, "dpo-helpful")):
+        found = results.topic_values("over_refusal", "lookalikes", delta, rule=rule)
+        assert len(found) == 3
+        for seed, one in enumerate(found):
+            rows = (HOME / name / str(seed) / "samples-policy.jsonl").read_text().splitlines()
+            own = [row for row in map(json.loads, rows) if row["topic"] == "lookalikes" and not row["greedy"]]
+            assert one["n"] == len(own) == 120
+            assert one["value"] == pytest.approx(sum(row["refusal"] for row in own) / len(own))
 
 
 def test_logs_blends_responses_and_the_table_are_there():
