@@ -7,7 +7,9 @@ from statistics import fmean
 
 import plotly.graph_objects as go
 
+from safedpo.errors import UserError
 from safedpo.evaluate.results import METRICS, Results, adapters, stored_results
+from safedpo.files import read_json, shipped
 from safedpo.show.style import SERIES, figure
 
 
@@ -132,6 +134,21 @@ def divergences(errors: Mapping[float, Mapping[str, float]]) -> tuple[go.Figure,
         f"Δ = {d:g}: blend {row['blend']:.2g}, reference {row['reference']:.2g}" for d, row in errors.items()
     )
     return drawn, f"KL from the policy trained at Δ, in nats a response: {words}."
+
+
+def alone_by_beta() -> dict[float, dict[str, dict]]:
+    """beta -> metric -> interval of T alone (delta 0) on validation prompts: trials stored with the results, all else alike.
+
+    >>> sorted(alone_by_beta())
+    [0.1, 0.5, 2.0]
+    """
+    files = (shipped("data") / "results" / "household" / "trials" / "alone").glob("beta-*/summary.json")
+    found = {
+        float(file.parent.name.removeprefix("beta-")): read_json(file)["sampled"]["requests"] for file in sorted(files)
+    }
+    if not found:
+        raise UserError("the trials of T alone are missing from data/results/household/trials; install the kit again")
+    return found
 
 
 @functools.cache

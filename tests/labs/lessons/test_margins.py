@@ -8,6 +8,7 @@ import pytest
 from safedpo.evaluate.results import stored_results
 from safedpo.files import shipped
 from safedpo.labs.lessons.margins import (
+    alone_by_beta,
     blend_lines,
     chance,
     divergences,
@@ -109,3 +110,12 @@ def test_a_bar_is_as_high_as_its_divergence():
     drawn, said = divergences(errors)
     assert [list(bar.y) for bar in drawn.data] == [[0.5, 0.1], [1.0, 4.0], [2.0, 0.2], [3.0, 6.0]]
     assert drawn.layout.yaxis.range[1] > 6.0 and "Δ = 5: blend 0.1, reference 6" in said
+
+
+def test_t_alone_at_each_beta_is_what_its_trial_found():
+    home = shipped("data") / "results" / "household" / "trials" / "alone"
+    kept = json.loads((home / "found.json").read_text(encoding="utf-8"))
+    found = alone_by_beta()
+    assert {f"beta-{beta:g}" for beta in found} == set(kept) and len(found) == 3
+    for beta, one in found.items():
+        assert {name: one[name]["value"] for name in ("harm", "helpfulness", "broken")} == kept[f"beta-{beta:g}"]

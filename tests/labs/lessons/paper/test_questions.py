@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 
@@ -30,10 +31,22 @@ def test_an_answer_changes_with_the_results():
     changed = json.loads(json.dumps(real.sweep))
     for run in changed["runs"]:
         for point in run["points"]:
-            point["harm"]["value"] = point["over_refusal"]["value"] = 0.25
-    for number in (4, 5, 6, 10):
+            point["harm"]["value"] = 0.25
+    for number in (5, 6, 10):
         before, after = (QUESTIONS[number - 1].answer(one) for one in (real, Results(real.folder, changed)))
         assert before != after and "25.0%" in after
+
+
+def test_over_refusal_is_that_of_the_requests_that_only_look_unsafe(tmp_path):
+    real = stored_results()
+    shutil.copytree(real.folder, tmp_path / "copy")
+    for file in (tmp_path / "copy").glob("safedpo-delta-10/*/evaluation.json"):
+        report = json.loads(file.read_text())
+        report["policy"]["topics"]["lookalikes"]["over_refusal"]["value"] = 0.875
+        del report["content_sha256"]
+        file.write_text(json.dumps(report))
+    before, after = (QUESTIONS[3].answer(one) for one in (real, Results(tmp_path / "copy", real.sweep)))
+    assert before != after and "87.5% at delta 10" in after
 
 
 @pytest.mark.slow

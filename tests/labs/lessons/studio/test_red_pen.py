@@ -48,7 +48,7 @@ def truth(delta: int) -> dict[str, tuple[list[float], bool]]:
         "one-sided p": (list(f.sign_test()[:3]), True),
         "over-refusal not measured": ([sum(f.seeds("over-refusal")) / 3, f.reference("over-refusal")], True),
         "settings chosen on the test set": ([], "By trial, on these same held-out prompts" in CARD),
-        "interval over responses": ([inside.value, inside.low, inside.high, 150], inside.prompts == 150),
+        "interval over responses": ([inside.value, inside.low, inside.high, 280], inside.prompts == 280),
         "greedy response in the place of samples": ([seeds[0], greedy], True),
         "wrong sign of a difference": ([sum(f.seeds("helpfulness", PLAIN)) / 3, gap], gap > 0),
         "points called percent": ([dpo, mean, dpo - mean], dpo > mean),
