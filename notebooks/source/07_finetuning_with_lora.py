@@ -26,7 +26,7 @@ from safedpo import read_records
 from safedpo.evaluate import Decoding, generate, judge, scorer_for
 from safedpo.evaluate.results import stored_results
 from safedpo.files import shipped
-from safedpo.household import load, optimal_values, requests
+from safedpo.household import LOOKALIKES, load, optimal_values, requests_of
 from safedpo.labs.lessons import finetuning
 from safedpo.labs.lessons.ladder import climb
 from safedpo.labs.live.curves import LiveCurves, closing_curves
@@ -228,8 +228,9 @@ rows = finetuning.metric_rows({"reference": judged_before, "SafeDPO, this run": 
 still(*intervals(rows))
 
 # %% [markdown]
-# The same on all held-out prompts, with 1,000 pairs, three seeds, and three sampled responses each, beside plain DPO on the helpful
-# labels; stored in `data/results/household` with the commands that made it:
+# The same on all test prompts, with 1,000 pairs, three seeds, and two sampled responses each, beside plain DPO on the helpful
+# labels; stored in `data/results/household` with the commands that made it. (Over-refusal also asks requests that only *look*
+# unsafe; the other columns leave them out. Notebook 08 looks at them.)
 
 # %%
 results, margin_10, margin_0 = stored_results(), "safedpo-delta-10", "safedpo-delta-0"
@@ -240,22 +241,23 @@ each = {name: row["harm"] for name, row in table.items()}
 assert all(len(each[name]) == 3 for name in (margin_10, margin_0, "dpo-helpful"))
 assert harm[margin_10] <= 0.03 < 0.25 <= harm["reference"] <= harm["dpo-helpful"]  # safe, and plain DPO is no safer
 assert harm[margin_10] < harm[margin_0] < harm["reference"]  # T alone goes part of the way
-assert help_["reference"] <= help_[margin_10] < help_[margin_0]  # no less help than before, but less than T alone
+assert help_["reference"] + 0.04 < help_[margin_10] <= help_[margin_0]  # more help than before, little less than T alone
+assert abs(help_[margin_10] - help_["dpo-helpful"]) < 0.03  # and as much as plain DPO's
 assert max(each[margin_10]) < min(each[margin_0]) and max(each[margin_0]) < min(each["dpo-helpful"])  # seed by seed
 
 # %% [markdown]
 # The numbers in brackets are the seeds. DPO on the helpful labels is no safer than its reference: that is what its labels
-# reward. $T$ alone, without a margin, removes a part of the harm and helps more than the reference does. The margin
-# $\Delta = 10$ removes nearly all the harm. It loses the help that $T$ had gained, so the policy ends about as helpful as its
-# reference. The theorem says that all these margins have the same optimum. It does not say when a run gets there:
+# reward. $T$ alone, without a margin, removes about half of the harm and helps more than the reference does. The margin
+# $\Delta = 10$ removes nearly all the harm and keeps most of the help that $T$ had gained: it helps about as much as plain
+# DPO. The theorem says that all these margins have the same optimum. It does not say when a run gets there:
 # **path, not destination**.
 #
 # What the margin costs is in the logs of the stored runs. The reward margin $m$ of the safe-over-unsafe pairs has reached
-# roughly $\Delta$. But the *chosen* responses, which gain without a margin, lose with it. To make one response so much less
-# likely than another, the run makes both less likely (likelihood displacement). Where their probability goes is not measured
-# here; notebook 06 measures it in a model whose answers can be listed. Read the responses above and in notebook 08: some are
-# broken sentences. The column `broken` counts them. A sixth of the reference's own sentences is broken, and no more without a margin;
-# at $\Delta = 10$ it is a quarter.
+# $\Delta$ and more. But the *chosen* responses, which keep their probability without a margin, lose with it. To make one response so
+# much less likely than another, the run makes both less likely (likelihood displacement). Where their probability goes is not measured
+# here; notebook 06 measures it in a model whose answers can be listed. The column `broken` shows a part of it: the share of
+# sentences that are neither a line of the data nor close to one. That is one in twenty for the reference, no more without a margin,
+# and half as many again at $\Delta = 10$.
 
 # %%
 names = ("SS/rewards/margins", "SU/rewards/margins", "US/rewards/margins", "rewards/chosen")
@@ -263,13 +265,13 @@ ends = {name: finetuning.late(results.log(name), names) for name in (margin_0, m
 for name, end in ends.items():
     print(name, {quantity: f"{value:+.1f}" for quantity, value in end.items()})
 assert ends[margin_10]["US/rewards/margins"] > 8 > 5 > ends[margin_0]["US/rewards/margins"]  # Δ drives them apart,
-assert ends[margin_10]["rewards/chosen"] < 0 < ends[margin_0]["rewards/chosen"]  # and the chosen ones fall with them
+assert ends[margin_10]["rewards/chosen"] < -2 and abs(ends[margin_0]["rewards/chosen"]) < 0.5  # and the chosen ones fall
 broken = {name: sum(row["broken"]) / len(row["broken"]) for name, row in table.items()}
-assert abs(broken["reference"] - 1 / 6) < 0.02 and broken[margin_0] < broken["reference"]
-assert min(table[margin_10]["broken"]) > broken["reference"] + 0.05 and abs(broken[margin_10] - 1 / 4) < 0.02
+assert abs(broken["reference"] - 1 / 20) < 0.01 and broken[margin_0] < broken["reference"] + 0.01
+assert min(table[margin_10]["broken"]) > broken["reference"] and 1.3 < broken[margin_10] / broken["reference"] < 1.8
 
 # %% [markdown]
-# Numbers are one thing, sentences another. These are twenty of the held-out prompts, drawn by a fixed seed and not by eye, each with
+# Numbers are one thing, sentences another. These are twenty of the test prompts, drawn by a fixed seed and not by eye, each with
 # the first sampled response of the reference and of $\Delta = 10$, as they are. In brackets: what the scorer found.
 
 # %%
@@ -320,14 +322,15 @@ assert exact.path.tv[-1].max() < 0.005  # of both, to the safe optimum
 # %% [markdown]
 # The runs of the language model use $\beta = 2$ too, not the paper's 0.1. With 0.1 the same $\Delta$ asks for a log-ratio
 # gap of $\Delta / \beta = 100$ nats instead of 5, and such a short run with such large steps breaks the model on its way
-# there. The settings were found by trial, on these same prompts: `data/results/household/README.md` lists the trials.
-# Notebook 08 shows how much $\Delta$ is enough, and what it costs.
+# there. The settings were chosen by a written rule on other prompts, the validation split: `data/results/household/README.md` has the
+# rule and lists the trials. Notebook 08 shows how much $\Delta$ is enough, and what it costs.
 
 # %% [markdown]
 # How far is that from the best possible? The data's generator is known, so the safe optimum's value is exact:
 
 # %%
-best = optimal_values(requests(), beta=recipe["beta"])
+asked = [request for request in requests_of("test") if request.topic != LOOKALIKES]
+best = optimal_values(asked, beta=recipe["beta"])
 print(
     f"helpfulness {help_[margin_10]:.3f} (Δ = 10), {help_[margin_0]:.3f} (Δ = 0); the safe optimum: {best.helpfulness:.3f}"
 )
