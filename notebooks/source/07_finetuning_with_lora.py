@@ -241,7 +241,9 @@ each = {name: row["harm"] for name, row in table.items()}
 assert all(len(each[name]) == 3 for name in (margin_10, margin_0, "dpo-helpful"))
 assert harm[margin_10] <= 0.03 < 0.25 <= harm["reference"] <= harm["dpo-helpful"]  # safe, and plain DPO is no safer
 assert harm[margin_10] < harm[margin_0] < harm["reference"]  # T alone goes part of the way
-assert help_["reference"] + 0.04 < help_[margin_10] <= help_[margin_0]  # more help than before, little less than T alone
+assert (
+    help_["reference"] + 0.04 < help_[margin_10] <= help_[margin_0]
+)  # more help than before, little less than T alone
 assert abs(help_[margin_10] - help_["dpo-helpful"]) < 0.03  # and as much as plain DPO's
 assert max(each[margin_10]) < min(each[margin_0]) and max(each[margin_0]) < min(each["dpo-helpful"])  # seed by seed
 
@@ -265,7 +267,9 @@ ends = {name: finetuning.late(results.log(name), names) for name in (margin_0, m
 for name, end in ends.items():
     print(name, {quantity: f"{value:+.1f}" for quantity, value in end.items()})
 assert ends[margin_10]["US/rewards/margins"] > 8 > 5 > ends[margin_0]["US/rewards/margins"]  # Δ drives them apart,
-assert ends[margin_10]["rewards/chosen"] < -2 and abs(ends[margin_0]["rewards/chosen"]) < 0.5  # and the chosen ones fall
+assert (
+    ends[margin_10]["rewards/chosen"] < -2 and abs(ends[margin_0]["rewards/chosen"]) < 0.5
+)  # and the chosen ones fall
 broken = {name: sum(row["broken"]) / len(row["broken"]) for name, row in table.items()}
 assert abs(broken["reference"] - 1 / 20) < 0.01 and broken[margin_0] < broken["reference"] + 0.01
 assert min(table[margin_10]["broken"]) > broken["reference"] and 1.3 < broken[margin_10] / broken["reference"] < 1.8

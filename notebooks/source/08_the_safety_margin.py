@@ -185,11 +185,15 @@ assert by_delta[20] < ref["low"] and by_delta[50] < ref["value"] / 2
 # %%
 before = results.reference["topics"][LOOKALIKES]["over_refusal"]
 refused = {d: [one["value"] for one in results.topic_values("over_refusal", LOOKALIKES, d)] for d in deltas}
-print(f"look-alikes refused: reference {before['value']:.3f} ({before['low']:.3f} to {before['high']:.3f} over prompts)")
+print(
+    f"look-alikes refused: reference {before['value']:.3f} ({before['low']:.3f} to {before['high']:.3f} over prompts)"
+)
 for delta, values in refused.items():
     print(f"  Δ = {delta:<3g} {min(values):.3f} to {max(values):.3f} over the seeds")
 pairs_of = [record for record in read_records(load("train")).records if is_lookalike(record.prompt)]
-print(f"{len(pairs_of)} training pairs are of look-alikes; unsafe responses among them: {sum(map(sum, (r.unsafe for r in pairs_of)))}")
+print(
+    f"{len(pairs_of)} training pairs are of look-alikes; unsafe responses among them: {sum(map(sum, (r.unsafe for r in pairs_of)))}"
+)
 assert pairs_of and not any(any(record.unsafe) for record in pairs_of)
 best = optimal_values(lookalikes(), beta=results.beta)
 print(f"the safe optimum refuses {best.refusal:.3f} of them, the data {reference_values(lookalikes()).refusal:.3f}")
