@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from safedpo.errors import UserError
-from safedpo.evaluate.results.adapters import AGAIN, must_fit_what_is_shipped
 from safedpo.evaluate.results.checked import check_stored
+from safedpo.evaluate.results.policies import AGAIN, must_fit_what_is_shipped
 from safedpo.files import read_json, read_lines, shipped
 
 if TYPE_CHECKING:  # its module needs transformers, which these results do without

@@ -21,7 +21,7 @@ def copied(tmp_path, monkeypatch):
         shutil.copytree(shipped("data") / part, tmp_path / "data" / part)
     (tmp_path / "data" / "results" / "household").mkdir(parents=True)
     shutil.copy(HOME / "sweep.json", tmp_path / "data" / "results" / "household")
-    for module in ("folder", "adapters"):
+    for module in ("folder", "policies"):
         monkeypatch.setattr(sys.modules[f"safedpo.evaluate.results.{module}"], "shipped", lambda name: tmp_path / name)
     monkeypatch.setattr("safedpo.household.load", lambda part: tmp_path / "data" / "household" / f"{part}.jsonl")
     stored_results()  # whole so far
