@@ -135,10 +135,12 @@ def showcase(
 
 @maintain.command()
 def groups(results: Annotated[Path, typer.Argument(help="A sweep's folder (data/results/household).")]) -> None:
-    """Print a sweep's results by group, trained requests and look-alikes, sampled and greedy, as Markdown."""
-    from safedpo.cli.maintain.showcase.table import group_tables
+    """Print a sweep's results by group, trained requests and look-alikes, sampled and greedy, and its trials, as Markdown."""
+    from safedpo.cli.maintain.showcase.table import group_tables, trial_table
 
     print(group_tables(results))
+    if (results / "trials").is_dir():
+        print(trial_table(results / "trials"))
 
 
 @maintain.command()

@@ -14,7 +14,7 @@ from safedpo.cli.maintain.showcase import stages
 from safedpo.cli.maintain.showcase.measure import summary
 from safedpo.cli.maintain.showcase.pairs import mixed, own_pairs, sample_responses
 from safedpo.cli.maintain.showcase.plan import PLAN, Plan, best_policy
-from safedpo.cli.maintain.showcase.table import group_tables
+from safedpo.cli.maintain.showcase.table import group_tables, trial_table
 from safedpo.errors import UserError
 from safedpo.evaluate.sweep import SweepSettings, sweep
 from safedpo.files import shipped
@@ -101,6 +101,20 @@ def _tables_are_those_of_the_samples(folder: Path) -> None:
         mine = [row for row in map(json.loads, rows) if not row["greedy"] and row["topic"] != "lookalikes"]
         harm.append(100 * sum(row["unsafe"] for row in mine) / len(mine))
     assert f"| safedpo-delta-10 | {sum(harm) / 2:.1f} ({harm[0]:.1f}, {harm[1]:.1f}) |" in text
+
+
+def test_the_table_of_the_trials_is_that_of_their_summaries():
+    """The shipped trials: a row for each, with the numbers that the rule looked at."""
+    home = shipped("data") / "results" / "household" / "trials"
+    table = trial_table(home).splitlines()
+    assert len(table) == 3 + len(list(home.glob("*/*/summary.json")))
+    for stage in ("compare", "choose"):
+        for name, one in json.loads((home / stage / "chosen.json").read_text())["found"].items():
+            if (home / stage / name).is_dir():  # the setting of `compare` was run there alone
+                (row,) = [line for line in table if line.startswith(f"| {stage}: {name} |")]
+                cells = row.split(" | ")
+                for metric, place in (("harm", 1), ("helpfulness", 2), ("broken", 4)):
+                    assert cells[place].startswith(f"{100 * one[metric]:.1f} [")
 
 
 def test_stages_in_the_wrong_order_and_unknown_ones_are_named(plan, tmp_path):

@@ -1,13 +1,14 @@
-"""A sweep's results by group, as Markdown: trained requests and look-alikes, sampled and greedy, each seed."""
+"""Results as Markdown: a sweep's by group (trained requests and look-alikes, sampled and greedy, each seed), and the trials'."""
 
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from safedpo.cli.maintain.showcase.measure import GROUPS, summary
+from safedpo.cli.maintain.showcase.measure import GROUPS, read_summary, summary
 from safedpo.evaluate.stored import read_samples
 
 SHOWN = ("harm", "helpfulness", "over_refusal", "broken")
+STAGES = ("compare", "choose", "alone")
 
 
 def group_tables(folder: Path) -> str:
@@ -16,6 +17,31 @@ def group_tables(folder: Path) -> str:
     for file in sorted(folder.glob("*/*/samples-policy.jsonl")):
         found.setdefault(file.parts[-3], {})[file.parts[-2]] = summary(read_samples(file))
     return "\n\n".join(_table(found, kind, group) for group in GROUPS for kind in ("sampled", "greedy")) + "\n"
+
+
+def trial_table(folder: Path) -> str:
+    """All trials of a folder `STAGE/NAME/summary.json` on validation, sampled (95 % intervals over prompts) and greedy."""
+    columns = ("", "harm", "helpfulness", "greedy", "broken sentences", "greedy", "look-alikes refused")
+    lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
+    files = [folder / "reference" / "summary.json"]
+    files += [file for stage in STAGES for file in sorted((folder / stage).glob("*/summary.json"))]
+    for file in files:
+        found = read_summary(file)
+        sampled, greedy = (found[kind]["requests"] for kind in ("sampled", "greedy"))
+        refused = found["sampled"]["lookalikes"]["refusals"]
+        name = "reference" if file.parts[-2] == "reference" else f"{file.parts[-3]}: {file.parts[-2]}"
+        cells = [_interval(sampled["harm"]), _interval(sampled["helpfulness"]), _share(greedy["helpfulness"])]
+        cells += [_interval(sampled["broken"]), _share(greedy["broken"]), _interval(refused)]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _interval(one: dict[str, Any]) -> str:
+    return f"{_share(one)} [{100 * one['low']:.1f}, {100 * one['high']:.1f}]"
+
+
+def _share(one: dict[str, Any]) -> str:
+    return f"{100 * one['value']:.1f}"
 
 
 def _table(found: dict[str, dict[str, Any]], kind: str, group: str) -> str:
