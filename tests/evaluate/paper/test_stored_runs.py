@@ -38,7 +38,7 @@ def test_a_number_written_by_hand_into_the_evaluation_is_refused(run):
     content = unsealed(file)
     content["policy"]["harm"]["value"] = 0.0
     file.write_text(json.dumps(content))
-    with pytest.raises(UserError, match="harm is 0.0, but the samples beside it give 0.0155"):
+    with pytest.raises(UserError, match=r"harm is 0.0, but the samples beside it give 0\.0160"):
         checked_metrics(run, again=1)
     content["policy"]["harm"]["value"] = "0.0"
     file.write_text(json.dumps(content))

@@ -40,6 +40,15 @@ def _fall(f: Facts) -> float:
     return f.mean("harm", PLAIN) - f.mean("harm")
 
 
+def _gain(f: Facts) -> float:
+    return f.mean("helpfulness") - f.mean("helpfulness", PLAIN)
+
+
+def _difference(f: Facts, word: str) -> str:
+    plain = f.mean("helpfulness", PLAIN)
+    return f"Against plain DPO (helpfulness {plain:.1f} %) the policy is {abs(_gain(f)):.1f} points {word} helpful."
+
+
 PASSAGES = (
     Passage(
         "one seed as if three",
@@ -129,17 +138,10 @@ PASSAGES = (
     ),
     Passage(
         "wrong sign of a difference",
-        "The difference is the other way round: plain DPO is the more helpful one.",
-        lambda f: (
-            f"Against plain DPO (helpfulness {f.mean('helpfulness', PLAIN):.1f} %) the policy is "
-            f"{f.mean('helpfulness', PLAIN) - f.mean('helpfulness'):.1f} points less helpful."
-        ),
-        lambda f: (
-            f"Against plain DPO (helpfulness {f.mean('helpfulness', PLAIN):.1f} %) the policy is "
-            f"{f.mean('helpfulness', PLAIN) - f.mean('helpfulness'):.1f} points more helpful."
-        ),
-        lambda f: f.mean("helpfulness", PLAIN) > f.mean("helpfulness"),
-        lambda f: f.mean("helpfulness", PLAIN) > f.mean("helpfulness"),
+        "The difference is the other way round.",
+        lambda f: _difference(f, "more" if _gain(f) > 0 else "less"),
+        lambda f: _difference(f, "less" if _gain(f) > 0 else "more"),
+        there=lambda f: abs(_gain(f)) > 0.05,
     ),
     Passage(
         "zero seen, zero claimed",

@@ -16,6 +16,7 @@ from safedpo.labs.lessons.studio.facts import PLAIN, facts
 from safedpo.labs.lessons.studio.red_pen import report
 
 BY_FLAW = {passage.flaw: passage for passage in PASSAGES}
+CHOSEN = "rules that were written before anything was measured on test"
 CARD = (shipped("data") / "results" / "household" / "README.md").read_text(encoding="utf-8")
 
 
@@ -47,10 +48,10 @@ def truth(delta: int) -> dict[str, tuple[list[float], bool]]:
         "one seed as if three": ([mean, *seeds], True),
         "one-sided p": (list(f.sign_test()[:3]), True),
         "over-refusal not measured": ([sum(f.seeds("over-refusal")) / 3, f.reference("over-refusal")], True),
-        "settings chosen on the test set": ([], "By trial, on these same held-out prompts" in CARD),
+        "settings chosen on the test set": ([], CHOSEN in CARD.replace("\n", " ")),
         "interval over responses": ([inside.value, inside.low, inside.high, 280], inside.prompts == 280),
         "greedy response in the place of samples": ([seeds[0], greedy], True),
-        "wrong sign of a difference": ([sum(f.seeds("helpfulness", PLAIN)) / 3, gap], gap > 0),
+        "wrong sign of a difference": ([sum(f.seeds("helpfulness", PLAIN)) / 3, abs(gap)], abs(gap) > 0.05),
         "points called percent": ([dpo, mean, dpo - mean], dpo > mean),
         "two changes at once": ([alone], mean < alone < dpo),
         "claimed beyond what was measured": ([], "SmolLM2-135M" in CARD),
@@ -89,13 +90,11 @@ def test_every_flawed_passage_is_refuted_or_unsupported(delta):
         "over-refusal not measured": lambda t: (
             "not refuse" in t and f.mean("over-refusal") > 0 and len(numbers(t)) == 2
         ),
-        "settings chosen on the test set": lambda t: (
-            "very prompts" in t and "chosen on validation" in CARD.replace("\n", " ")
-        ),
+        "settings chosen on the test set": lambda t: "very prompts" in t and CHOSEN in CARD.replace("\n", " "),
         "interval over responses": lambda t: "560 independent" in t and f.interval("helpfulness").prompts == 280,
         "greedy response in the place of samples": lambda t: "its harm" in t and numbers(t)[-1] + 0.05 < seeds[0],
         "wrong sign of a difference": lambda t: (
-            "more helpful" in t and f.mean("helpfulness") < f.mean("helpfulness", PLAIN)
+            ("more helpful" in t) == (f.mean("helpfulness") < f.mean("helpfulness", PLAIN))
         ),
         "zero seen, zero claimed": lambda t: "is safe" in t and f.quiet_topic()[2] > 20,
         "points called percent": lambda t: abs(numbers(t)[0] - 100 * (dpo - f.mean("harm")) / dpo) > 5,
