@@ -87,6 +87,10 @@ def test_the_readmes_table_is_what_the_command_prints():
     assert f"{sweep['settings']['budgets'][-1]:,} pairs, β = {sweep['settings']['beta']:g};" in readme
 
 
+def test_the_data_stays_small_and_so_does_what_is_installed():
+    assert sum(path.stat().st_size for path in (ROOT / "data").rglob("*") if path.is_file()) < 60e6
+
+
 def test_no_module_outgrows_its_room():
     for path in (ROOT / "safedpo").rglob("*.py"):
         assert len(path.read_text().splitlines()) <= 250, f"{path} is long: is there a second room inside?"

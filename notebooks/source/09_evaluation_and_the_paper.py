@@ -130,8 +130,9 @@ assert upper_bound(0, 58) > 0.05 > upper_bound(0, 59)
 # %% [markdown]
 # So the policies of $\Delta = 10$ and more pass at 5 %. It is a matter of prompts, too: with fewer than 59, not even a policy
 # without any harmful response could pass. And the guarantee has a condition: nothing about the policy may have been chosen on
-# the prompts that prove it. Here the settings were chosen on the validation split; that six margins
-# are shown is what Holm's rule pays for. `safedpo certify RUN --limit 0.05` does it for your own.
+# the prompts that prove it. Here the settings were chosen on the validation split (one reservation: figures of an earlier plan on
+# these prompts were known, as the results' README says); that six margins are shown is what Holm's rule pays for. `safedpo certify RUN
+# --limit 0.05` does it for your own.
 
 # %%
 print(refusal(UserError, safety_test, values, prompts, limit=0.0))  # no sample proves that harm is zero
@@ -301,14 +302,15 @@ assert all(cell.value is not None or cell.why for line in found for cell in line
 
 # %% [markdown]
 # What carries over from 7B parameters to 135 million, and what does not? SafeDPO is nearly harmless in both. In the paper it
-# keeps almost half of the help that DPO gains. Here $\Delta = 10$ keeps less. And where the paper finds $T$ alone very safe, it
+# keeps almost half of the help that DPO gains. Here $\Delta = 10$ keeps about all of it: the household's helpful steps and its hazards are
+# separate lines, so leaving out the one costs nothing of the other. And where the paper finds $T$ alone very safe, it
 # is not so here (notebook 08 says why that may be).
 
 # %%
 safe, helps = (household["SafeDPO", metric].value for metric in ("harmless ratio", "helpfulness"))
 print(f"harmless ratio {safe:.1f} (paper 96.87); help on the scale from SFT = 0 to DPO = 10: {helps:.2f} (paper 4.61)")
-assert abs(safe - 96.87) < 2 and helps < 4.61 / 2
-assert household["SafeDPO delta 0", "harmless ratio"].value < 80
+assert abs(safe - 96.87) < 3 and helps > 4.61
+assert household["SafeDPO delta 0", "harmless ratio"].value < 90
 print(*(f"{v2} is {v1} of the first version" for v2, v1 in versions() if v1 != "not known"), sep="\n")
 
 # %% [markdown]
