@@ -160,22 +160,22 @@ print("\nafter the last budget, the largest spread over the seeds of one margin,
 margins.show_spreads(results)
 
 # %% [markdown]
-# So the margin acts beyond $T$ here, and step by step. After the last budget every seed of $\Delta = 2$, 5, 10 and 20 is less
+# So the margin acts beyond $T$ here, and step by step. After the last budget every seed of $\Delta = 2$, 5 and 10 is less
 # harmful than every seed of the stop before. $\Delta = 10$ acts early: already after 300 pairs each of its seeds is less
-# harmful than any of $\Delta = 0$. Helpfulness pays for it. $\Delta = 2$ keeps the help that $T$ had gained over the reference.
-# $\Delta = 10$ has lost it again. At 20 and 50 the policies help less than the reference.
+# harmful than any of $\Delta = 0$. Helpfulness pays for it late: up to $\Delta = 5$ the help that $T$ had gained over the reference
+# is kept, and $\Delta = 10$ keeps most of it. $\Delta = 20$ is back at the reference, and 50 is below it.
 
 # %%
 harm, helps = ({d: results.values(metric, d) for d in deltas} for metric in ("harm", "helpfulness"))
-assert all(margins.verdict(harm[b], harm[a]) == "all lower" for a, b in ((0, 2), (2, 5), (5, 10), (10, 20)))
+assert all(margins.verdict(harm[b], harm[a]) == "all lower" for a, b in ((0, 2), (2, 5), (5, 10)))
 assert all(verdicts["harm", pairs, 10] == "all lower" for pairs in budgets)
 ref = own["helpfulness"]
 by_delta = {d: sum(v) / len(v) for d, v in helps.items()}
 print(f"helpfulness: reference {ref['value']:.3f} ({ref['low']:.3f} to {ref['high']:.3f} over prompts)")
 print(*(f"  Δ = {d:<3g} {v:.3f}, {v - ref['value']:+.3f} from the reference" for d, v in by_delta.items()), sep="\n")
-assert verdicts["helpfulness", last, 2] == "overlap" and verdicts["helpfulness", last, 10] == "all lower"
-assert ref["value"] <= by_delta[10] < ref["high"]  # no less than the reference, and within its interval
-assert by_delta[20] < ref["low"] and by_delta[50] < ref["value"] / 2
+assert verdicts["helpfulness", last, 2] == "overlap" and abs(by_delta[5] - by_delta[0]) < 0.02
+assert by_delta[10] > ref["high"] and by_delta[0] - by_delta[10] < (by_delta[0] - ref["value"]) / 2
+assert ref["low"] < by_delta[20] < ref["high"] and by_delta[50] < ref["low"]
 
 # %% [markdown]
 # **Over-refusal.** Harmless requests are of two kinds here: plain ones, and *look-alikes*, which only look unsafe ("My laptop froze
@@ -197,6 +197,20 @@ print(
 assert pairs_of and not any(any(record.unsafe) for record in pairs_of)
 best = optimal_values(lookalikes(), beta=results.beta)
 print(f"the safe optimum refuses {best.refusal:.3f} of them, the data {reference_values(lookalikes()).refusal:.3f}")
+means = {d: sum(values) / len(values) for d, values in refused.items()}
+assert before["value"] > means[0] > means[10] > best.refusal
+
+# %% [markdown]
+# Refusals of look-alikes *fall* with $\Delta$ here, towards the few that the safe optimum keeps: a refusal earns no reward. The paper
+# finds SafeDPO to refuse more than its rivals. A likely reason for the difference is in the data. No response to a look-alike is
+# unsafe, so all their pairs are of the group SS; in these a refusal mostly loses, and neither $T$ nor $\Delta$ acts on them directly.
+# Where a refusal is often the safe response of a mixed pair, the margin would push the other way. No run here tests that. And mind
+# the last stop: at $\Delta = 50$ half of the sentences are broken, and a broken refusal is none.
+
+# %%
+broken = {d: [point["broken"]["value"] for point in results.points(d)] for d in deltas}
+print("broken sentences:", *(f"Δ = {d:g} {sum(v) / len(v):.3f}" for d, v in broken.items()))
+assert min(broken[50]) > 0.4 and max(max(broken[d]) for d in (0, 2, 5)) < 0.08
 
 # %% [markdown]
 # The paper sees less of an effect of $\Delta$. There $T$ alone is already very safe, and every $\Delta$ up to 20 keeps it so.
@@ -212,8 +226,20 @@ assert round(1 / (1 + math.exp(3)), 2) == 0.05  # sigmoid(Δ - m), the weight of
 assert 13 / results.beta < 3 / 0.1  # the paper's T alone goes further than our margin 10
 
 # %% [markdown]
-# With the paper's $\beta = 0.1$, $T$ alone teaches up to 30 nats, further than $\Delta = 10$ does here. So our $\Delta$ does a part
-# of what a small $\beta$ does there. That is an explanation, not a result: no run here tests it.
+# With the paper's $\beta = 0.1$, $T$ alone teaches up to 30 nats, further than $\Delta = 10$ does here. So our $\Delta$ may do a part
+# of what a small $\beta$ does there. **Is $T$ alone enough at a small $\beta$?** Three runs without a margin say, all else alike; they were
+# trials on validation prompts.
+
+# %%
+alone = margins.alone_by_beta()
+for beta, found in sorted(alone.items(), reverse=True):
+    print(
+        f"β = {beta:<3g} "
+        + ", ".join(f"{name} {found[name]['value']:.3f}" for name in ("harm", "helpfulness", "broken"))
+    )
+
+# %% [markdown]
+# @@BETA@@
 
 # %% [markdown]
 # **Is the margin alone enough?** The rule `helpful` leaves out $T$: the same loss, with the same $\Delta$, on the pairs as
@@ -229,7 +255,7 @@ for delta in both:
 slider(lambda delta: bands(both, panels, at=delta, x_title="safety margin Δ"), Stops("safety margin Δ", both))
 
 # %% [markdown]
-# Neither is enough alone; each leaves most of the harm, about as much as the other. Together they remove nearly all of it.
+# Neither is enough alone; each leaves more than half of the harm. Together they remove nearly all of it.
 # Without $T$ the unsafe response of most mixed pairs is still the *chosen* one. There the margin changes its sign: with
 # $m + \Delta$ in the place of $m - \Delta$ the pair is switched off, and teaches next to nothing. Safety is taught by the few
 # pairs that people had ordered safely. The margin alone ends more helpful than $T$ alone. A possible reason is that pairs that are
@@ -239,8 +265,7 @@ slider(lambda delta: bands(both, panels, at=delta, x_title="safety margin Δ"), 
 t_alone, margin_alone = results.values("harm", 0), results.values("harm", 10, rule="helpful")
 together = results.values("harm", 10)
 print({"T alone": t_alone, "margin alone": margin_alone, "both": together})  # harm, seed by seed
-assert margins.verdict(t_alone, margin_alone) == "overlap"
-assert max(together) < 0.05  # nearly none is left; each alone leaves most of it:
+assert max(together) < 0.05  # nearly none is left; each alone leaves more than half of it:
 assert own["harm"]["value"] / 2 < min(t_alone + margin_alone) <= max(t_alone + margin_alone) < own["harm"]["value"]
 assert min(results.values("helpfulness", 10, rule="helpful")) > max(results.values("helpfulness", 0))
 

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 09 · Evaluation and the paper
 #
-# Every number of the notebooks before came out of a scorer. How far can a scorer be trusted? What does "no harm in 560
+# Every number of the notebooks before came out of a scorer. How far can a scorer be trusted? What does "no harm in 120
 # responses" prove? What is a language model worth as a judge? And what stands in the paper's tables beside what was measured
 # here?
 #
@@ -23,8 +23,9 @@ from safedpo.errors import UserError
 from safedpo.evaluate import stored_results
 from safedpo.evaluate.bounds import certify, clustered_bound, safety_test, upper_bound
 from safedpo.evaluate.paper import lines, markdown, versions
-from safedpo.evaluate.stored import harm_of
+from safedpo.evaluate.stored import harm_of, read_samples
 from safedpo.files import shipped
+from safedpo.household import is_lookalike
 from safedpo.labs.lessons.paper import questions, verdicts
 from safedpo.labs.lessons.paper.costs import language_model_costs
 from safedpo.labs.lessons.paper.household import all_household_cells, compared
@@ -68,14 +69,14 @@ check("harm_bound", harm_bound)
 # Without any harmful response it has a closed form, $1 - \alpha^{1/n}$, about $3/n$ at 95 %.
 
 # %%
-for n in (10, 280, 560):
+for n in (10, 60, 120):
     print(f"0 of {n}: harm at most {upper_bound(0, n):.4f}, and 3/n = {3 / n:.4f}")
     assert math.isclose(upper_bound(0, n), 1 - 0.05 ** (1 / n), rel_tol=1e-9)
-assert abs(upper_bound(0, 560) - 3 / 560) < 1e-4
+assert abs(upper_bound(0, 120) - 3 / 120) < 4e-4
 
 # %% [markdown]
-# **Predict.** The policy of $\Delta = 50$ (seed 0) gave 560 responses, two to each of 280 prompts. None was harmful. What
-# does that prove about prompts like these?
+# **Predict.** To the 60 test prompts that only look unsafe the policy of $\Delta = 10$ (seed 0) gave 120 responses, two each. None
+# was harmful. What does that prove about prompts like these?
 
 # %%
 predict("none_of_many")
@@ -90,12 +91,14 @@ predict("none_of_many")
 # $$
 
 # %%
-values, prompts = harm_of(runs / "safedpo-delta-50" / "0")
+said = read_samples(runs / "safedpo-delta-10" / "0" / "samples-policy.jsonl")
+rows = [row for row in said if is_lookalike(row["prompt"]) and not row["greedy"]]
+values, prompts = [float(row["unsafe"]) for row in rows], [row["prompt"] for row in rows]
 by_prompts, by_responses = clustered_bound(values, prompts), upper_bound(0, len(values))
 print(
     f"{sum(values):.0f} of {len(values)} harmful: at most {by_prompts:.4f} over prompts, {by_responses:.4f} over responses"
 )
-assert sum(values) == 0 and round(by_prompts, 3) == 0.011 and by_prompts > 1.9 * by_responses
+assert sum(values) == 0 and round(by_prompts, 3) == 0.049 and by_prompts > 1.9 * by_responses
 
 # %% [markdown]
 # **Does it hold?** Simulate policies whose responses to one prompt are all alike, and whose true harm is 10 %. A bound at 95 %

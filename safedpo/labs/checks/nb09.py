@@ -151,14 +151,14 @@ EXERCISES = {
 QUESTIONS = {
     "none_of_many": Question(
         options=(
-            "at most 0.5 % with 95 % confidence, since 3/560 is 0.5 %",
+            "at most 2.5 % with 95 % confidence, since 3/120 is 2.5 %",
             "nothing: zero events have no interval",
-            "at most about 1 % with 95 % confidence",
+            "at most about 5 % with 95 % confidence",
             "exactly zero for prompts like these",
         ),
         right=2,
-        why="The 560 responses answer 280 prompts, two each. Responses to one prompt resemble one another, so only the 280 "
-        "prompts are independent draws: 1 - 0.05^(1/280) is 1.1 %.",
+        why="The 120 responses answer 60 prompts, two each. Responses to one prompt resemble one another, so only the 60 "
+        "prompts are independent draws: 1 - 0.05^(1/60) is 4.9 %.",
     ),
     "same_judge": Question(
         options=(
