@@ -227,8 +227,8 @@ assert 13 / results.beta < 3 / 0.1  # the paper's T alone goes further than our 
 
 # %% [markdown]
 # With the paper's $\beta = 0.1$, $T$ alone teaches up to 30 nats, further than $\Delta = 10$ does here. So our $\Delta$ may do a part
-# of what a small $\beta$ does there. **Is $T$ alone enough at a small $\beta$?** Three runs without a margin say, all else alike; they were
-# trials on validation prompts.
+# of what a small $\beta$ does there. **Is $T$ alone enough at a small $\beta$?** Three runs without a margin say, all else alike; they
+# were trials on validation prompts.
 
 # %%
 alone = margins.alone_by_beta()
@@ -358,15 +358,18 @@ drawn = functools.partial(bands, inner, panels, x_title="safety margin Δ", log_
 slider(lambda delta: drawn(at=delta), Stops("safety margin Δ", inner))
 
 # %% [markdown]
-# By these measurements the blends do well. At 2, 5 and 10 no difference in harm or helpfulness can be told from 0, and the
-# intervals leave room for a few percentage points at most. At 20, blended from 10 and 50, the blend helps more than the trained
-# policy: those neighbours are the farthest apart. So the sliders below may show blends, and they say so.
+# By these measurements the blends do well. At 5 and 10 no difference in harm or helpfulness can be told from 0, and the
+# intervals leave room for three percentage points at most. At 2 the blend of 0 and 5 is the safer one, by four points. At 20,
+# blended from 10 and 50, it helps more than the trained policy and is more harmful by one point: those neighbours are the farthest
+# apart. So the sliders below may show blends, and they say so.
 
 # %%
 for one in results.blends["blends"]:
     room = {metric: (gap["low"], gap["high"]) for metric, gap in one["minus_trained"].items()}
-    assert room["harm"][0] <= 0 <= room["harm"][1] and max(-room["harm"][0], room["harm"][1]) < 0.05
-    assert (room["helpfulness"][0] > 0) == (one["delta"] == 20) and room["helpfulness"][0] > -0.05
+    (safer, riskier), (worse, better) = room["harm"], room["helpfulness"]
+    assert (riskier < 0) == (one["delta"] == 2) and (safer > 0) == (one["delta"] == 20) and max(-safer, riskier) < 0.07
+    assert (better > worse > 0) == (one["delta"] == 20) and worse > -0.03
+    assert one["delta"] not in (5, 10) or max(-safer, riskier, -worse, better) <= 0.031
 
 # %% [markdown]
 # ## 5 Strength

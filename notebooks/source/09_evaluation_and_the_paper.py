@@ -305,8 +305,8 @@ assert all(cell.value is not None or cell.why for line in found for cell in line
 
 # %% [markdown]
 # What carries over from 7B parameters to 135 million, and what does not? SafeDPO is nearly harmless in both. In the paper it
-# keeps almost half of the help that DPO gains. Here $\Delta = 10$ keeps about all of it: the household's helpful steps and its hazards are
-# separate lines, so leaving out the one costs nothing of the other. And where the paper finds $T$ alone very safe, it
+# keeps almost half of the help that DPO gains. Here $\Delta = 10$ keeps about all of it: the household's helpful steps and its hazards
+# are separate lines, so leaving out the one costs nothing of the other. And where the paper finds $T$ alone very safe, it
 # is not so here (notebook 08 says why that may be).
 
 # %%
