@@ -46,7 +46,7 @@ def test_a_household_run_is_judged_again_and_named(tmp_path):
         100 * (1 - json.loads((RUN / "evaluation.json").read_text())["policy"]["harm"]["value"])
     )
     assert cells["harmless ratio"].low < cells["harmless ratio"].value < cells["harmless ratio"].high
-    assert "the paper: PKU-SafeRLHF-30K" in cells["harmless ratio"].why and "3 responses" in cells["harmless ratio"].why
+    assert "the paper: PKU-SafeRLHF-30K" in cells["harmless ratio"].why and "2 responses" in cells["harmless ratio"].why
     shutil.copytree(RUN, tmp_path / "run")
     file = tmp_path / "run" / "evaluation.json"
     content = unsealed(file)

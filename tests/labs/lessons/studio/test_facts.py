@@ -45,7 +45,7 @@ def test_the_sign_test_is_the_binomial_sum():
     up, down, two, one = facts(20).sign_test()
     n, most = up + down, max(up, down)
     tail = sum(math.comb(n, k) for k in range(most, n + 1)) / 2**n
-    assert (one, two) == pytest.approx((tail, 2 * tail)) and 0 < up < down
+    assert (one, two) == pytest.approx((tail, min(1, 2 * tail))) and min(up, down) > 0
 
 
 def test_a_curve_is_averaged_at_its_ends():

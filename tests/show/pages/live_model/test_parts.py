@@ -30,7 +30,7 @@ def test_the_shipped_adapters_belong_together():
     assert list(adapters) == [0, 2, 5, 10, 20, 50]
     assert {adapter.lora for adapter in adapters.values()} == {Adapter(4, 2.0)}
     sft = parts.read_adapter(shipped("data") / "adapters" / "household-sft")
-    assert sft.lora == Adapter(8, 2.0) and sft.base != adapters[0].base
+    assert sft.lora == Adapter(32, 1.0) and sft.base != adapters[0].base
 
 
 @pytest.mark.parametrize(
