@@ -18,7 +18,9 @@ def test_sixty_pictures_a_second_while_twelve_answers_train(browser, path):
     """Processor time of the page's own thread for a frame, so that a busy machine does not count."""
     with opened(browser, path) as one:
         one.open(link(WORLDS["twelve"], delta=5, noise=0.1, compare="yes", speed=2, lr=0.1, beta=0.2))
-        paint = one.page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+        # The page answers before its first picture is painted and noted.
+        noted = one.page.wait_for_function("performance.getEntriesByName('first-contentful-paint')[0]?.startTime")
+        paint = noted.json_value()
         session = one.page.context.new_cdp_session(one.page)
         session.send("Performance.enable", {"timeDomain": "threadTicks"})
 
