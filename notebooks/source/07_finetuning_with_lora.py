@@ -172,7 +172,7 @@ check("step_zero_loss", step_zero_loss)
 # %% [markdown]
 # ### Train
 #
-# One call, with the settings of the recipe `household` but fewer pairs than its 1,000.
+# One call, with the settings of the recipe `household` but fewer pairs than its 500.
 # `max_pairs` draws pairs from those that $T$ keeps; the reference's log-probabilities are computed once, for these
 # pairs only, and kept on disk under a fingerprint of weights, template and tokens.
 

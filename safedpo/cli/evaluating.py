@@ -35,7 +35,7 @@ def evaluate(
     data: Data = "household-test",
     samples: Annotated[
         int, Option(min=1, max=MOST_SAMPLES, help="Sampled responses a prompt, beside the greedy one.")
-    ] = 3,
+    ] = 1,
     limit: Annotated[int | None, Option(min=1, help="Only the first so many prompts.")] = None,
     max_new_tokens: Annotated[int, Option(min=1, max=LONGEST, help="Longest response in tokens.")] = 64,
     batch_size: Annotated[int, Option(min=1, help="Responses that are sampled at once.")] = 64,

@@ -51,7 +51,7 @@ def sweep(
     lora_r: LoraR = HOUSEHOLD["lora_r"],
     samples: Annotated[
         int, Option(min=1, max=MOST_SAMPLES, help="Sampled responses a prompt at the last budget (1 at earlier ones).")
-    ] = 3,
+    ] = 2,
     max_new_tokens: Annotated[int, Option(min=1, max=LONGEST, help="Longest response in tokens.")] = 64,
     dtype: Dtype = "auto",
     skip_bad_rows: SkipBadRows = False,

@@ -95,11 +95,11 @@ class Results:
         run = self.folder / name / str(seed)
         return _lines(run / "log.jsonl", _noted(run / "run.json", "log.jsonl"))
 
-    def table(self) -> "list[Row]":
-        """One row a method, with every seed, as `safedpo table` prints it."""
+    def table(self, *, greedy: bool = False) -> "list[Row]":
+        """One row a method, with every seed, as `safedpo table` prints it; `greedy`: of the greedy responses."""
         from safedpo.evaluate.table import read_rows
 
-        return read_rows(self.folder)
+        return read_rows(self.folder, greedy=greedy)
 
     def reference_scores(self, metric: str = "helpfulness") -> tuple[list[str], Tensor]:
         """The prompts that a metric is about, and the scores of the reference's sampled responses: (P, S) float64, S a prompt."""

@@ -62,7 +62,7 @@ class SweepSettings:
     beta: float = RECIPE["beta"]
     lora_r: int = RECIPE["lora_r"]
     max_grad_norm: float = RECIPE["max_grad_norm"]
-    samples: int = 3
+    samples: int = 2
     max_new_tokens: int = 64
     dtype: str = "auto"
     skip_bad_rows: bool = False

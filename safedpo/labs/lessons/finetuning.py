@@ -54,13 +54,13 @@ def metric_rows(judged: Mapping[str, "Evaluation"]) -> dict[str, dict[str, tuple
     return {name: {m: (i.value, i.low, i.high) for m, i in one.metrics.items() if i.n} for name, one in judged.items()}
 
 
-def show_table(results: "Results") -> None:
-    """Display the stored runs as a table, one row a method."""
+def show_table(results: "Results", *, greedy: bool = False) -> None:
+    """Display the stored runs as a table, one row a method: their sampled responses, or the greedy ones."""
     from IPython.display import Markdown, display
 
     from safedpo.evaluate.table import markdown_table
 
-    display(Markdown(markdown_table(results.table())))
+    display(Markdown(markdown_table(results.table(greedy=greedy))))
 
 
 def show_drawn(results: "Results", delta: float = 10) -> int:

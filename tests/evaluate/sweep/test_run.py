@@ -351,7 +351,7 @@ def test_the_shown_prompts_are_spread_evenly():
 def test_the_defaults_of_command_and_settings_are_those_of_the_recipe():
     settings, recipe = SweepSettings(deltas=(10,)), RECIPES["household"]
     typed = {name: option.default for name, option in inspect.signature(command).parameters.items()}
-    assert settings.budgets[-1] == recipe["max_pairs"] and typed["budgets"] == ",".join(map(str, settings.budgets))
+    assert settings.budgets[-1] == 2 * recipe["max_pairs"] and typed["budgets"] == ",".join(map(str, settings.budgets))
     for name in ("model", "batch_size", "learning_rate", "beta", "lora_r", "samples", "max_new_tokens"):
         assert typed[name] == getattr(settings, name)
     assert all(getattr(settings, name) == value for name, value in recipe.items() if name != "max_pairs")

@@ -45,7 +45,7 @@ def all_household_cells(again: int | None = 40) -> "dict[tuple[str, ...], Cell]"
         "learning rate": recipe["learning_rate"],
         "batch size": recipe["batch_size"],
     }
-    why = "the recipe household; 1,000 pairs once, so less than one epoch"
+    why = "the recipe household in the sweep: 1,000 pairs once, so less than one epoch"
     cells |= {("table-4", "SafeDPO", name): Cell(float(value), None, None, why) for name, value in settings.items()}
     found = compared("helpful")
     why = (
