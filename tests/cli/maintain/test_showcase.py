@@ -49,7 +49,7 @@ def plan(model, data, tmp_path):
         dtype="float32",
         compare="short-one",
         policies={
-            "long-one": policy | {"beta": 0.5, "pairs": "both"},
+            "long-one": policy | {"beta": 0.5},
             "short-one": policy | {"beta": 2.0},
             "short-two": policy | {"beta": 1},
         },
@@ -222,8 +222,7 @@ def test_the_rules_of_the_plan():
 def test_the_real_plan_is_one_that_can_be_run():
     """Its settings are such as `SweepSettings` takes; its budgets fit the pairs; the results' readme states its rules."""
     for settings in PLAN.policies.values():
-        own = {name: value for name, value in settings.items() if name != "pairs"}
-        SweepSettings(deltas=(10,), **own)
+        SweepSettings(deltas=(10,), **settings)
         assert settings["budgets"][-1] <= 0.8 * 5008  # T drops about a sixth of the generator's pairs
     assert {name.split("-")[0] for name in PLAN.policies} == {"short", "long"} and PLAN.compare in PLAN.policies
     text = " ".join((shipped("data") / "results" / "household" / "README.md").read_text(encoding="utf-8").split())

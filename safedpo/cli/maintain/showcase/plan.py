@@ -17,8 +17,7 @@ class Plan:
 
     samples_a_prompt: responses sampled from the reference for each training prompt; pairs are made of neighbours.
     policies: name -> arguments of `SweepSettings`, each tried with delta 10 and seed 0 on validation; names begin with short
-    (for the recipe of the whole sweep) or long (for delta 10 alone); `pairs` in one names a kind of pairs in the place of the chosen
-    one. compare: the one with which the kinds of pairs are compared.
+    (for the recipe of the whole sweep) or long (for delta 10 alone). compare: the one with which the kinds of pairs are compared.
     alone: the betas with which T alone (delta 0) is tried on validation, all else as in the short recipe.
     """
 
@@ -51,8 +50,7 @@ PLAN = Plan(
     policies={"short-beta-2-rate-0.001": _policy(2.0, 1e-3, SHORT)}
     | {f"short-beta-{beta:g}-rate-0.0006": _policy(beta, 6e-4, SHORT) for beta in (2.0, 0.5, 0.1)}
     | {f"long-rate-{rate:g}-rank-{rank}": _policy(2.0, rate, LONG, rank) for rate, rank in ((6e-4, 4), (4e-4, 16))}
-    | {"long-rate-0.001-batch-16": _policy(2.0, 1e-3, LONG, batch=16)}
-    | {"long-both-rate-0.0006-rank-4": _policy(2.0, 6e-4, LONG) | {"pairs": "both"}},
+    | {"long-rate-0.001-batch-16": _policy(2.0, 1e-3, LONG, batch=16)},
 )
 
 # The rules, in words; `best_policy` is the first in code.

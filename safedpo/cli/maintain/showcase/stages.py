@@ -66,7 +66,7 @@ def compare(home: Path, plan: Plan, part: Part = WHOLE) -> None:
 def choose(home: Path, plan: Plan, part: Part = WHOLE) -> None:
     """Each setting of the plan with delta 10 and seed 0 on validation; the long and the short one that the rule takes."""
     kind = read_json(needed(home / "compare" / "chosen.json", "compare"))["chosen"]
-    left = {name: _of_kind(settings, kind) for name, settings in plan.policies.items() if name != plan.compare}
+    left = {name: (kind, settings) for name, settings in plan.policies.items() if name != plan.compare}
     all_of = tried(home, plan, "choose", left, part)
     if all_of is None:
         return
@@ -80,16 +80,11 @@ def choose(home: Path, plan: Plan, part: Part = WHOLE) -> None:
     write_json(home / "choose" / "chosen.json", {"rule": rules.POLICY_RULE, "pairs": kind} | chosen | {"found": found})
 
 
-def _of_kind(settings: dict[str, Any], kind: str) -> tuple[str, dict[str, Any]]:
-    """(the kind of pairs, the settings of the sweep) of one policy of the plan."""
-    return settings.get("pairs", kind), {name: value for name, value in settings.items() if name != "pairs"}
-
-
 def alone(home: Path, plan: Plan, part: Part = WHOLE) -> None:
     """T alone (delta 0) at smaller betas on validation, all else as in the short recipe: does it take the margin's place?"""
     chosen = read_json(needed(home / "choose" / "chosen.json", "choose"))
-    kind, settings = _of_kind(plan.policies[chosen["short"]], chosen["pairs"])
-    todo = {f"beta-{beta:g}": (kind, settings | {"beta": beta}) for beta in (*plan.alone, settings["beta"])}
+    settings = plan.policies[chosen["short"]]
+    todo = {f"beta-{beta:g}": (chosen["pairs"], settings | {"beta": beta}) for beta in (*plan.alone, settings["beta"])}
     found = tried(home, plan, "alone", todo, part, delta=0)
     if found is not None:
         write_json(home / "alone" / "found.json", {name: headline(one) for name, one in found.items()})
