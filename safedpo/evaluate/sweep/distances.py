@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 import torch
+from tqdm.auto import tqdm
 
 from safedpo.errors import UserError
 from safedpo.evaluate.stored import read_samples
@@ -71,8 +72,8 @@ def one_a_prompt(samples: list[dict]) -> list[tuple[str, str]]:
 def measured(policy: LoadedModel, said: list[tuple[str, str]], settings: dict) -> dict:
     """`reward` and `kl` (nats a response) of a policy with its adapter on, each `{"value", "error", "n"}` with the standard error
     over prompts, and `kl_per_token`. A response that cannot be turned into tokens again is left out of the last two."""
-    room = settings["decoding"]["max_new_tokens"]
-    found = [one for prompt, response in said if (one := log_ratio(policy, prompt, response, room)) is not None]
+    room, bar = settings["decoding"]["max_new_tokens"], tqdm(said, desc="log-ratios", unit="response")
+    found = [one for prompt, response in bar if (one := log_ratio(policy, prompt, response, room)) is not None]
     return {
         "reward": mean([reward(score(prompt, response)) for prompt, response in said]),
         "kl": mean([ratio for ratio, _ in found]),
