@@ -32,7 +32,7 @@ def read_rows(folder: str | Path, *, greedy: bool = False) -> list[Row]:
     UserError; it was sampled with each evaluation's own seed, so it too has one value a seed. `greedy`: of the greedy
     responses, one a prompt, in the place of the sampled ones.
     """
-    files = sorted(Path(folder).glob("*/*/evaluation.json"), key=lambda file: [*map(_natural, file.parts[-3:-1])])
+    files = sorted(Path(folder).glob("*/*/evaluation.json"), key=lambda file: [*map(natural, file.parts[-3:-1])])
     if not files:
         raise UserError(f"no METHOD/SEED/evaluation.json under {folder}; make them with `safedpo evaluate`")
     reports = {file: read_report(file) for file in files}
@@ -122,10 +122,10 @@ def _row(name: str, by_seed: dict[str, dict]) -> Row:
     return Row(name, tuple(by_seed), values, min(one["harm"]["n"] for one in by_seed.values()))
 
 
-def _natural(name: str) -> tuple[tuple[str, float], ...]:
+def natural(name: str) -> tuple[tuple[str, float], ...]:
     """A name to sort by, its numbers as numbers.
 
-    >>> sorted(["delta-10", "delta-2", "delta-2.5"], key=_natural)
+    >>> sorted(["delta-10", "delta-2", "delta-2.5"], key=natural)
     ['delta-2', 'delta-2.5', 'delta-10']
     """
     return tuple((words, float(number or 0)) for words, number in re.findall(r"([^0-9]*)([0-9]+(?:\.[0-9]+)?)?", name))

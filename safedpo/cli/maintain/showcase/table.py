@@ -6,6 +6,7 @@ from typing import Any
 
 from safedpo.cli.maintain.showcase.measure import GROUPS, read_summary, summary
 from safedpo.evaluate.stored import read_samples
+from safedpo.evaluate.table import natural
 
 SHOWN = ("harm", "helpfulness", "over_refusal", "broken")
 STAGES = ("compare", "choose", "alone")
@@ -14,7 +15,8 @@ STAGES = ("compare", "choose", "alone")
 def group_tables(folder: Path) -> str:
     """The tables of a sweep's folder, from its samples alone."""
     found = {"reference": {"": summary(read_samples(folder / "samples-reference.jsonl"))}}
-    for file in sorted(folder.glob("*/*/samples-policy.jsonl")):
+    files = folder.glob("*/*/samples-policy.jsonl")
+    for file in sorted(files, key=lambda file: [*map(natural, file.parts[-3:-1])]):
         found.setdefault(file.parts[-3], {})[file.parts[-2]] = summary(read_samples(file))
     return "\n\n".join(_table(found, kind, group) for group in GROUPS for kind in ("sampled", "greedy")) + "\n"
 
