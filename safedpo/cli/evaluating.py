@@ -38,7 +38,9 @@ def evaluate(
     ] = 1,
     limit: Annotated[int | None, Option(min=1, help="Only the first so many prompts.")] = None,
     max_new_tokens: Annotated[int, Option(min=1, max=LONGEST, help="Longest response in tokens.")] = 64,
-    batch_size: Annotated[int, Option(min=1, help="Responses that are sampled at once.")] = 64,
+    batch_size: Annotated[
+        int | None, Option(min=1, help="Responses that are sampled at once (64; a small model on a CPU: 192).")
+    ] = None,
     dtype: Dtype = "auto",
     seed: Annotated[int, Option(min=0, max=LARGEST_SEED, help="Seed of the responses.")] = 0,
     skip_bad_rows: SkipBadRows = False,

@@ -61,15 +61,15 @@ def generate(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     prompts: Sequence[str],
-    decoding: Decoding = Decoding(),
+    decoding: Decoding = Decoding(),  # noqa: B008
     *,
     template: str = "auto",
-    batch_size: int = 64,  # noqa: B008
+    batch_size: int | None = None,
     progress: bool = True,
     uniforms: torch.Tensor | None = None,
 ) -> list[Responses]:
-    """Responses to each prompt, in the order of `prompts`; `batch_size` counts responses, and prompts of like length
-    share a batch. A response ends before its end-of-sequence token, or after `decoding.max_new_tokens`.
+    """Responses to each prompt, in the order of `prompts`; `batch_size` counts responses (default: `rows_at_once`), and prompts
+    of like length share a batch. A response ends before its end-of-sequence token, or after `decoding.max_new_tokens`.
 
     `uniforms`: the random numbers to draw with in place of those of `decoding.seed`, (prompts, samples, max_new_tokens).
     """
@@ -79,7 +79,7 @@ def generate(
         generator, shape = torch.Generator().manual_seed(decoding.seed), (len(prompts), decoding.samples)
         uniforms = torch.rand(*shape, decoding.max_new_tokens, generator=generator, dtype=torch.float64)
     by_length = sorted(range(len(prompts)), key=lambda i: len(ids[i]))
-    step = max(1, batch_size // each)
+    step = max(1, (batch_size or rows_at_once(model)) // each)
     texts: dict[int, list[str]] = {}
     was_training = model.training
     model.eval()
@@ -99,6 +99,14 @@ def generate(
         Responses(prompt, texts[i][0] if decoding.greedy else None, tuple(texts[i][decoding.greedy :]))
         for i, prompt in enumerate(prompts)
     ]
+
+
+def rows_at_once(model: PreTrainedModel) -> int:
+    """Responses sampled at once: 64; 192 of a model below 1e9 parameters on a CPU, which spends less on each then.
+
+    Every token reads all weights once, whatever the number of responses: two cores sample SmolLM2-135M a third faster so.
+    """
+    return 192 if model.device.type == "cpu" and model.num_parameters() < 1e9 else 64
 
 
 def _decode(

@@ -106,7 +106,7 @@ def evaluate(
     limit: int | None = None,
     dtype: str = "auto",
     device: str = "auto",
-    batch_size: int = 64,
+    batch_size: int | None = None,
     progress: bool = True,
     skip_bad_rows: bool = False,
 ) -> EvaluationReport:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from safedpo.errors import UserError
-from safedpo.evaluate.generation import Decoding, draw, generate
+from safedpo.evaluate.generation import Decoding, draw, generate, rows_at_once
 from safedpo.lm.models.adapters import add_lora
 from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
 from safedpo.lm.rows.tokens import prompt_token_ids
@@ -107,6 +107,19 @@ def test_a_response_depends_on_neither_its_batch_nor_its_neighbours():
     assert alone == together
     assert [response.prompt for response in together] == PROMPTS
     assert generate(model, tokenizer, PROMPTS[:2], decoding, progress=False) == together[:2]
+
+
+def test_a_small_model_on_a_cpu_samples_more_at_once(monkeypatch):
+    model = tiny_model()
+    with torch.device("meta"):
+        elsewhere = type(model)(model.config)
+    assert rows_at_once(model) == 192 and rows_at_once(elsewhere) == 64
+    widths = []
+    model.register_forward_pre_hook(lambda _, args, kw: widths.append(len(kw["input_ids"])), with_kwargs=True)
+    generate(model, tiny_tokenizer(), [f"question {i}" for i in range(200)], Decoding(0, max_new_tokens=2), progress=False)
+    assert widths[0] == 192
+    monkeypatch.setattr(type(model), "num_parameters", lambda self: 1_000_000_000)
+    assert rows_at_once(model) == 64
 
 
 def test_the_head_is_not_copied_for_each_row():

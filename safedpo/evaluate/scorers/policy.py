@@ -82,7 +82,7 @@ def measure_policy(
     decoding: Decoding | None = None,
     limit: int | None = None,
     dtype: str = "auto",
-    batch_size: int = 64,
+    batch_size: int | None = None,
     progress: bool = True,
 ) -> Measured:
     """Sample responses of a policy and of its reference to the prompts of `data`, and measure them.
