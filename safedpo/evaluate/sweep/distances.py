@@ -10,6 +10,7 @@ Beside them stand the exact values of the data and of the safe optimum, whose KL
 the data only roughly, so these are a mark to compare with and no bound. The result is `distances.json` beside `sweep.json`.
 """
 
+from contextlib import suppress
 from pathlib import Path
 from statistics import fmean, stdev
 
@@ -27,9 +28,11 @@ from safedpo.lm.models.adapters import adapter_run
 from safedpo.lm.models.load import LoadedModel, load_model
 from safedpo.lm.rows.fused import fused
 from safedpo.lm.rows.logprobs import response_logps
-from safedpo.lm.rows.packing import pack
-from safedpo.lm.rows.tokens import RowError, prompt_token_ids, tokenize_response
+from safedpo.lm.rows.packing import n_tokens, pack_examples, split_rows
+from safedpo.lm.rows.tokens import RowError, TokenExample, prompt_token_ids, tokenize_response
 from safedpo.lm.training.on_disk.about import versions
+
+ROW_TOKENS = 512  # tokens computed at once
 
 
 def measure_distances(
@@ -72,28 +75,38 @@ def one_a_prompt(samples: list[dict]) -> list[tuple[str, str]]:
 def measured(policy: LoadedModel, said: list[tuple[str, str]], settings: dict) -> dict:
     """`reward` and `kl` (nats a response) of a policy with its adapter on, each `{"value", "error", "n"}` with the standard error
     over prompts, and `kl_per_token`. A response that cannot be turned into tokens again is left out of the last two."""
-    room, bar = settings["decoding"]["max_new_tokens"], tqdm(said, desc="log-ratios", unit="response")
-    found = [one for prompt, response in bar if (one := log_ratio(policy, prompt, response, room)) is not None]
+    examples = tokenized(policy, said, settings["decoding"]["max_new_tokens"])
+    ratios = log_ratios(policy, examples)
     return {
         "reward": mean([reward(score(prompt, response)) for prompt, response in said]),
-        "kl": mean([ratio for ratio, _ in found]),
-        "kl_per_token": sum(ratio for ratio, _ in found) / sum(tokens for _, tokens in found),
+        "kl": mean(ratios),
+        "kl_per_token": sum(ratios) / sum(len(one.response_ids) for one in examples),
     }
 
 
-def log_ratio(policy: LoadedModel, prompt: str, response: str, room: int) -> tuple[float, int] | None:
-    """(log pi(y|x) - log pi_ref(y|x) in nats, tokens of y), the end of the turn included; None where it has no tokens."""
-    longest = len(prompt_token_ids(policy.tokenizer, prompt)) + room
-    try:
-        prompt_ids, ids, _ = tokenize_response(policy.tokenizer, prompt, response, max_length=longest)
-    except RowError:
-        return None
-    batch = pack([prompt_ids], [(0, ids)])
-    with torch.no_grad(), fused(policy.model):
-        new = response_logps(policy.model, batch)
-        with policy.model.disable_adapter():  # type: ignore[operator]
-            old = response_logps(policy.model, batch)
-    return float(new - old), len(ids)
+def tokenized(policy: LoadedModel, said: list[tuple[str, str]], room: int) -> list[TokenExample]:
+    """The tokens of each response of at most `room` tokens, the end of the turn included; without those that have none."""
+    found = []
+    for prompt, response in said:
+        longest = len(prompt_token_ids(policy.tokenizer, prompt)) + room
+        with suppress(RowError):
+            prompt_ids, ids, _ = tokenize_response(policy.tokenizer, prompt, response, max_length=longest)
+            found.append(TokenExample(prompt_ids, ids, len(found)))
+    return found
+
+
+def log_ratios(policy: LoadedModel, examples: list[TokenExample]) -> list[float]:
+    """log pi(y|x) - log pi_ref(y|x) of each response, in nats; `policy` with its adapter on."""
+    found: dict[int, float] = {}
+    rows = split_rows([n_tokens((one,)) for one in examples], ROW_TOKENS)
+    for row in tqdm(rows, desc="log-ratios", unit="row"):
+        batch = pack_examples([examples[i] for i in row]).to(policy.model.device)
+        with torch.no_grad(), fused(policy.model):
+            new = response_logps(policy.model, batch)
+            with policy.model.disable_adapter():  # type: ignore[operator]
+                old = response_logps(policy.model, batch)
+        found |= dict(zip(row, (new - old).tolist(), strict=True))
+    return [found[i] for i in range(len(examples))]
 
 
 def mean(values: list[float]) -> dict[str, float]:
