@@ -86,7 +86,7 @@ def measured(policy: LoadedModel, said: list[tuple[str, str]], settings: dict) -
 
 def tokenized(policy: LoadedModel, said: list[tuple[str, str]], room: int) -> list[TokenExample]:
     """The tokens of each response of at most `room` tokens, the end of the turn included; without those that have none."""
-    found = []
+    found: list[TokenExample] = []
     for prompt, response in said:
         longest = len(prompt_token_ids(policy.tokenizer, prompt)) + room
         with suppress(RowError):
