@@ -121,3 +121,9 @@ def test_the_tested_set_can_be_installed_on_the_oldest_python_that_is_promised()
     asked = {name: here[name].metadata["Requires-Python"] or "" for name in pins("constraints.txt") if name in here}
     assert len(asked) > 50
     assert {name: needs for name, needs in asked.items() if oldest not in SpecifierSet(needs)} == {}
+
+
+def test_no_text_waits_to_be_filled_in():
+    texts = [*ROOT.glob("*.md"), *(ROOT / "data").rglob("*.md"), *(ROOT / "teaching").rglob("*.md")]
+    texts += [*(ROOT / "notebooks" / "source").iterdir(), *(ROOT / "safedpo").rglob("*.md")]
+    assert len(texts) > 30 and [text for text in texts if "@@" in text.read_text(encoding="utf-8")] == []

@@ -25,7 +25,7 @@ from safedpo.evaluate.bounds import certify, clustered_bound, safety_test, upper
 from safedpo.evaluate.paper import lines, markdown, versions
 from safedpo.evaluate.stored import harm_of, read_samples
 from safedpo.files import shipped
-from safedpo.household import is_lookalike
+from safedpo.household import find_request, is_lookalike
 from safedpo.labs.lessons.paper import questions, verdicts
 from safedpo.labs.lessons.paper.costs import language_model_costs
 from safedpo.labs.lessons.paper.household import all_household_cells, compared
@@ -76,13 +76,13 @@ assert abs(upper_bound(0, 120) - 3 / 120) < 4e-4
 
 # %% [markdown]
 # **Predict.** To the 60 test prompts that only look unsafe the policy of $\Delta = 10$ (seed 0) gave 120 responses, two each. None
-# was harmful. What does that prove about prompts like these?
+# was harmful. What does that prove about such requests in other words?
 
 # %%
 predict("none_of_many")
 
 # %% [markdown]
-# Only prompts were drawn independently. So each prompt counts once, with the mean of its responses. Means of numbers between
+# Responses to one prompt resemble one another. So each prompt counts once, with the mean of its responses. Means of numbers between
 # 0 and 1 are no coin flips, but they fall below their expectation as seldom as coins do (Hoeffding, 1963). With $x$ the mean
 # over $P$ prompts, the bound is the $u$ with
 #
@@ -99,6 +99,16 @@ print(
     f"{sum(values):.0f} of {len(values)} harmful: at most {by_prompts:.4f} over prompts, {by_responses:.4f} over responses"
 )
 assert sum(values) == 0 and round(by_prompts, 3) == 0.049 and by_prompts > 1.9 * by_responses
+
+# %% [markdown]
+# What counts as a draw depends on what the bound is about. These prompts are wordings of a few requests. About the same requests in
+# new words the bound over prompts says something. About *new requests* only the requests themselves are draws, and there are few:
+
+# %%
+asked = [find_request(prompt).id for prompt in prompts]
+by_requests = clustered_bound(values, asked)
+print(f"{len(set(asked))} requests, none answered with harm: of new ones at most {by_requests:.0%} harmful")
+assert len(set(asked)) == 12 and 0.2 < by_requests < 0.25
 
 # %% [markdown]
 # **Does it hold?** Simulate policies whose responses to one prompt are all alike, and whose true harm is 10 %. A bound at 95 %

@@ -15,7 +15,9 @@ from safedpo.lm.training.recipes import RECIPES, SFT
 Model = Annotated[str, Option(help="A preset (smollm2-135m, smollm2-135m-household), a folder, or a hub id.")]
 Data = Annotated[
     str,
-    Option(help="A .jsonl, .json, .csv or .parquet file, a hub id, or the shipped household-train, household-test."),
+    Option(
+        help="A .jsonl, .json, .csv or .parquet file, a hub id, or a shipped split: household-train, -validation, -test."
+    ),
 ]
 OutputDir = Annotated[
     Path, Option(callback=folder_target, help="Folder of this run; an interrupted run goes on when started again.")
@@ -63,7 +65,10 @@ def train(
     epochs: Epochs = 1.0,
     max_steps: MaxSteps = -1,
     max_pairs: Annotated[
-        int | None, Option(help="Use so many of the pairs that the rule keeps (household-train: 1000, --data: all).")
+        int | None,
+        Option(
+            help=f"Use so many of the pairs that the rule keeps (household-train: {HOUSEHOLD['max_pairs']}, --data: all)."
+        ),
     ] = None,
     batch_size: Annotated[int, Option(help="Pairs a step, on each process.")] = HOUSEHOLD["batch_size"],
     learning_rate: LearningRate = HOUSEHOLD["learning_rate"],

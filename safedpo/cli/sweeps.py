@@ -44,7 +44,9 @@ def sweep(
     ] = "300,600,1000",
     model: Model = HOUSEHOLD["model"],
     data: Data = "household-train",
-    prompts: Annotated[str, Option(help="Held-out prompts: a file, a hub id, or household-test.")] = "household-test",
+    prompts: Annotated[
+        str, Option(help="Held-out prompts: a file, a hub id, or household-test or -validation.")
+    ] = "household-test",
     batch_size: Annotated[int, Option(min=1, help="Pairs a step.")] = HOUSEHOLD["batch_size"],
     learning_rate: LearningRate = HOUSEHOLD["learning_rate"],
     beta: Annotated[float, Option(help="Strength of the tie to the reference, greater than 0.")] = HOUSEHOLD["beta"],

@@ -34,7 +34,7 @@ class Responses:
 class Decoding:
     """How responses are drawn: the paper's temperature 1 and no truncation of the distribution (top-p 1)."""
 
-    samples: int = 2
+    samples: int = 1
     greedy: bool = True
     temperature: float = 1.0
     max_new_tokens: int = 64
@@ -73,13 +73,16 @@ def generate(
 
     `uniforms`: the random numbers to draw with in place of those of `decoding.seed`, (prompts, samples, max_new_tokens).
     """
+    if batch_size is not None and batch_size < 1:
+        raise UserError(f"batch_size is {batch_size}; at least 1 response must be sampled at once")
     ids = [list(prompt_token_ids(tokenizer, prompt, template)) for prompt in prompts]
+    at_once = batch_size or rows_at_once(model, max(map(len, ids), default=0) + decoding.max_new_tokens)
     each = decoding.greedy + decoding.samples
     if uniforms is None:
         generator, shape = torch.Generator().manual_seed(decoding.seed), (len(prompts), decoding.samples)
         uniforms = torch.rand(*shape, decoding.max_new_tokens, generator=generator, dtype=torch.float64)
     by_length = sorted(range(len(prompts)), key=lambda i: len(ids[i]))
-    step = max(1, (batch_size or rows_at_once(model)) // each)
+    step = max(1, at_once // each)
     texts: dict[int, list[str]] = {}
     was_training = model.training
     model.eval()
@@ -101,12 +104,17 @@ def generate(
     ]
 
 
-def rows_at_once(model: PreTrainedModel) -> int:
-    """Responses sampled at once: 64; 192 of a model below 1e9 parameters on a CPU, which spends less on each then.
+def rows_at_once(model: PreTrainedModel, tokens: int) -> int:
+    """Responses of at most `tokens` tokens, prompt included, that are sampled at once: 64; on a CPU 192 where their keys and values
+    take 2 GB at most.
 
-    Every token reads all weights once, whatever the number of responses: two cores sample SmolLM2-135M a third faster so.
+    Every step reads all weights once, whatever the number of responses: two cores sample SmolLM2-135M a third faster so.
     """
-    return 192 if model.device.type == "cpu" and model.num_parameters() < 1e9 else 64
+    config = model.config.get_text_config()
+    shared = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    width = config.hidden_size * shared / config.num_attention_heads
+    kept = 2 * config.num_hidden_layers * width * model.dtype.itemsize  # bytes a token
+    return 192 if model.device.type == "cpu" and 192 * tokens * kept <= 2e9 else 64
 
 
 def _decode(

@@ -49,7 +49,7 @@ class Sample:
     unsafe: bool
     helpfulness: float
     refusal: bool
-    broken: float  # the share of its sentences that are no language, in [0, 1]
+    broken: float  # the share of its sentences that are neither a line of the data nor close to one, in [0, 1]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@
 A sentence is broken if its distance to every line is above `NEAR`. On the 287 different sentences of the shipped readings
 that are no line word for word (`data/household/broken_readings.jsonl`, read one by one), this finds 97 % of those that make
 no sense, and 63 % of what it finds makes none: the rest are good sentences of the model's own, which the data did not teach
-it. On 222 of another reference, read without the scorer's verdict, it finds 97 % too, and 58 % of what it finds makes none.
+it. On 222 of two later references, read without the scorer's verdict, it finds 97 % too, and 58 % of what it finds makes none.
 From a limit of 0.2 to one of 0.45 the harmonic mean of the two stays between .76 and .78 on the first; a quarter is the
 largest limit that misses less than one in twenty.
 """

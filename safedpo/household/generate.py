@@ -2,8 +2,9 @@
 
 Two tables say everything about the distribution: which responses meet in a pair, and what a response is made of. Every
 response but a refusal has the same number of lines, so that length tells nothing about safety: in an unsafe response a
-hazardous shortcut stands where another one has a helpful step, and raters like a shortcut as much as two such steps. The two
-responses of a pair are what the theory assumes: independent draws, so that the law of the data is known exactly (`values`).
+hazardous shortcut stands where another one has a helpful step, and raters like a shortcut as much as two such steps. Each
+response of a pair has a law that is known exactly (`values`), but for one thing: a second text equal to the first is drawn again.
+`responses`, from which the reference learns, draws without that.
 """
 
 import math
@@ -100,7 +101,7 @@ def pairs(split: str, count: int, seed: int) -> Iterator[dict]:
 
     The same prompt has the same pairs, whatever else is generated.
     """
-    for request in requests_of(split, seed):
+    for request in requests_of(split):
         for prompt in request.prompts:
             rng = random.Random(f"second/pairs/{seed}/{prompt}")
             for _ in range(count):
@@ -114,7 +115,7 @@ def responses(split: str, count: int, seed: int) -> Iterator[dict]:
     A response that is drawn twice stays twice, or the law of the data would be another. All draws for a request are
     dealt out so that the two of a row differ, as preference data must; supervised fine-tuning looks at no label.
     """
-    for request in requests_of(split, seed):
+    for request in requests_of(split):
         rng = random.Random(f"second/responses/{seed}/{request.id}")
         half = count * len(request.prompts)
         drawn = sorted((draw_response(request, rng) for _ in range(2 * half)), key=lambda one: one.text)
@@ -159,9 +160,9 @@ class Deck:
 
     @classmethod
     def shuffled(cls, request: Request, rng: random.Random, any_wording: bool = False) -> "Deck":
-        """Helpful parts keep their order, careful and useless lines stand at random places between them, hazards come
-        last: what differs in a mixed pair is then its end, and its beginning teaches nothing wrong. Parts stand in their
-        first wording unless `any_wording`: a small model that meets each line often learns to say it without a slip."""
+        """Helpful parts keep their order, careful and useless lines stand at random places between them, hazards come last.
+        Parts stand in their first wording unless `any_wording`: a small model that meets each line often learns to say it
+        without a slip."""
         places = sorted(rng.random() for _ in request.helpful)
 
         def word(part: Part) -> str:

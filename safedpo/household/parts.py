@@ -30,7 +30,7 @@ class Request:
 
     id: str
     topic: str
-    prompts: tuple[str, ...]  # the last ones are held out for the test split
+    prompts: tuple[str, ...]  # hand-written; `phrasings` says which split has which
     helpful: tuple[Part, ...]  # in the order in which one would do them
     hazard: tuple[Part, ...]  # empty: a plainly harmless request
     careful: tuple[str, ...]  # true cautions that earn no helpfulness

@@ -76,15 +76,16 @@ def asked() -> dict[str, Asked]:
 
 @cache
 def everything() -> tuple[Request, ...]:
-    """All requests, those of the first version and the look-alikes; `prompts` are the hand-written ones."""
+    """All requests, the look-alikes last; `prompts` are the hand-written ones."""
     return (*parts.requests(), *lookalikes())
 
 
-def phrasings(request: Request, split: str, seed: int = 0) -> tuple[str, ...]:
+def phrasings(request: Request, split: str) -> tuple[str, ...]:
     """The prompts of a request in a split: hand-written ones first, then framed ones.
 
-    Of nine hand-written prompts of a request the last two are for validation (on these the first version's settings were
-    chosen), the two before for test, the rest for training. A request of `UNSEEN` has prompts in the split `unseen` alone.
+    Of nine hand-written prompts of a request the last two are for validation, the two before for test, the rest for training.
+    A request of `UNSEEN` has prompts in the split `unseen` alone. They are the same for every seed of the data: the scorer
+    knows a request by its prompts.
 
     Raises:
         UserError: there is no such split.
@@ -94,12 +95,12 @@ def phrasings(request: Request, split: str, seed: int = 0) -> tuple[str, ...]:
     if (request.id in UNSEEN) != (split == "unseen"):
         return ()
     counts = LOOKALIKE_FRAMED if request in lookalikes() else FRAMED
-    return (*_written(request, split), *_framed(request, split, counts[split], seed))
+    return (*_written(request, split), *_framed(request, split, counts[split]))
 
 
-def requests_of(split: str, seed: int = 0) -> tuple[Request, ...]:
+def requests_of(split: str) -> tuple[Request, ...]:
     """The requests of a split with its prompts in place of the hand-written ones."""
-    asking = [(request, phrasings(request, split, seed)) for request in everything()]
+    asking = [(request, phrasings(request, split)) for request in everything()]
     return tuple(replace(request, prompts=prompts) for request, prompts in asking if prompts)
 
 
@@ -112,9 +113,9 @@ def _written(request: Request, split: str) -> tuple[str, ...]:
     return prompts[{"train": slice(0, test.start), "validation": slice(test.stop, None), "test": test}[split]]
 
 
-def _framed(request: Request, split: str, count: int, seed: int) -> tuple[str, ...]:
+def _framed(request: Request, split: str, count: int) -> tuple[str, ...]:
     """`count` phrasings drawn from all that the split's frames allow, each frame as often as the others."""
-    rng = random.Random(f"phrasings/{seed}/{split}/{request.id}")
+    rng = random.Random(f"phrasings/0/{split}/{request.id}")
     content = asked()[request.id]
     drawn: list[str] = []
     deck: list[str] = []

@@ -109,17 +109,24 @@ def test_a_response_depends_on_neither_its_batch_nor_its_neighbours():
     assert generate(model, tokenizer, PROMPTS[:2], decoding, progress=False) == together[:2]
 
 
-def test_a_small_model_on_a_cpu_samples_more_at_once(monkeypatch):
+def test_on_a_cpu_more_is_sampled_at_once_where_the_cache_stays_small():
     model = tiny_model()
     with torch.device("meta"):
         elsewhere = type(model)(model.config)
-    assert rows_at_once(model) == 192 and rows_at_once(elsewhere) == 64
+    assert rows_at_once(model, 100) == 192 and rows_at_once(elsewhere, 100) == 64
     widths = []
     model.register_forward_pre_hook(lambda _, args, kw: widths.append(len(kw["input_ids"])), with_kwargs=True)
-    generate(model, tiny_tokenizer(), [f"question {i}" for i in range(200)], Decoding(0, max_new_tokens=2), progress=False)
+    generate(
+        model, tiny_tokenizer(), [f"question {i}" for i in range(200)], Decoding(0, max_new_tokens=2), progress=False
+    )
     assert widths[0] == 192
-    monkeypatch.setattr(type(model), "num_parameters", lambda self: 1_000_000_000)
-    assert rows_at_once(model) == 64
+    with torch.inference_mode():
+        cache = model(input_ids=torch.zeros(192, 10, dtype=torch.long), use_cache=True).past_key_values
+    a_token = sum(part.nbytes for layer in cache.layers for part in (layer.keys, layer.values)) / 1920
+    most = int(2e9 / 192 / a_token)
+    assert rows_at_once(model, most) == 192 and rows_at_once(model, most + 1) == 64
+    with pytest.raises(UserError, match="batch_size is 0; at least 1"):
+        generate(model, tiny_tokenizer(), ["hi"], batch_size=0)
 
 
 def test_the_head_is_not_copied_for_each_row():

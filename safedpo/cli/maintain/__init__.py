@@ -134,11 +134,11 @@ def showcase(
 
 
 @maintain.command()
-def groups(results: Annotated[Path, typer.Argument(help="A sweep's folder (data/results/household).")]) -> None:
-    """Print a sweep's results by group, trained requests and look-alikes, sampled and greedy, and its trials, as Markdown."""
-    from safedpo.cli.maintain.showcase.table import group_tables, trial_table
+def apart(results: Annotated[Path, typer.Argument(help="A sweep's folder (data/results/household).")]) -> None:
+    """Print a sweep's results, trained requests and look-alikes apart, sampled and greedy, and its trials, as Markdown."""
+    from safedpo.cli.maintain.showcase.table import tables_apart, trial_table
 
-    print(group_tables(results))
+    print(tables_apart(results))
     if (results / "trials").is_dir():
         print(trial_table(results / "trials"))
 

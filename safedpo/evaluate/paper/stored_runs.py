@@ -6,7 +6,6 @@ data/household are judged again by the exact scorer.
 
 import math
 from dataclasses import dataclass
-from operator import getitem
 from pathlib import Path
 from statistics import fmean, stdev
 
@@ -62,17 +61,21 @@ def checked_metrics(folder: Path, *, model: str = "policy", again: int | None = 
     rows = [row for row in read_samples(file) if not row["greedy"]]
     if not rows:
         raise UserError(f"{file} holds no sampled response; {AGAIN}")
-    scorer = scorer_for(list(dict.fromkeys(row["prompt"] for row in rows)))
+    prompts = list(dict.fromkeys(row["prompt"] for row in rows))
+    scorer = scorer_for(prompts)
+    # Which responses a metric is about is asked of the scorer, not of the file.
+    asked = {one: {"topic": scorer.topic(one), "harmless": scorer.harmless(one)} for one in prompts}
     for row in spread(rows, again):
         found = scorer.score(row["prompt"], row["response"])
-        stored = [row.get(name) for name in ("unsafe", "helpfulness", "refusal", "harmless", "topic")]
-        prompt = row["prompt"]
-        if stored != [found.unsafe, found.helpfulness, found.refusal, scorer.harmless(prompt), scorer.topic(prompt)]:
+        stored = [row.get(name) for name in ("unsafe", "helpfulness", "refusal")]
+        if stored != [found.unsafe, found.helpfulness, found.refusal]:
             raise UserError(f"{file}: the stored judgement of a response is not the scorer's; {AGAIN}")
     written = read_json(folder / "evaluation.json", way_out=AGAIN).get(model) if model == "policy" else None
     metrics = {}
     for metric in METRICS:
-        part = judged(metric, rows, getitem)
+        part = judged(metric, rows, lambda row, field: asked[row["prompt"]][field])
+        if any(not isinstance(row.get(SAMPLE_FIELD[metric]), int | float) for row in part):
+            raise UserError(f"{file}: a response lacks its {SAMPLE_FIELD[metric]}; {AGAIN}")
         one = cluster_interval([float(row[SAMPLE_FIELD[metric]]) for row in part], [row["prompt"] for row in part])
         value = one.value if model != "policy" else _value(written, metric)
         if one.value is None or value is None or not math.isclose(value, one.value, abs_tol=1e-9):
@@ -102,6 +105,7 @@ def household_cells(again: int | None = AGAIN_JUDGED, folder: Path | None = None
     Harmless ratio: 100 (1 - harm). Helpfulness: SFT at 0, DPO-HELPFUL at 10.
     """
     home = folder or shipped("data") / "results" / "household"
+    how = read_json(home / "sweep.json", way_out=AGAIN)["settings"]
     names = {
         "DPO-HELPFUL": "dpo-helpful",
         "DPO-HELPFUL with margin 10": "helpful-delta-10",
@@ -121,17 +125,17 @@ def household_cells(again: int | None = AGAIN_JUDGED, folder: Path | None = None
         }
         for metric, values in units.items():
             low, high = (min(values), max(values)) if len(values) > 1 else (None, None)
-            cells[name, metric] = Cell(fmean(values), low, high, _household(len(values)))
+            cells[name, metric] = Cell(fmean(values), low, high, _household(how, len(values)))
     for metric in ("harmless ratio", "helpfulness"):
         values = [100 * (1 - v) for v in seeds["SafeDPO"]["harm"]] if metric == "harmless ratio" else normalised(
             seeds["SafeDPO"]["helpfulness"], zero=zero, ten=ten
         )  # fmt: skip
-        cells["SafeDPO, standard deviation", metric] = Cell(stdev(values), None, None, _household(3))
+        cells["SafeDPO, standard deviation", metric] = Cell(stdev(values), None, None, _household(how, len(values)))
     return cells
 
 
-def _household(seeds: int) -> str:
+def _household(how: dict, seeds: int) -> str:
     return (
         f"SmolLM2-135M with LoRA (the paper: 7B, all weights), household data, exact scorer (the paper: reward and cost models), "
-        f"beta 2 (0.1), 1,000 pairs (27,000 x 3), {seeds} seed{'s' if seeds > 1 else ''}: mean and range"
+        f"beta {how['beta']:g} (0.1), {how['budgets'][-1]:,} pairs (27,000 x 3), {seeds} seed{'s' if seeds > 1 else ''}: mean and range"
     )

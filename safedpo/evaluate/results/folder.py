@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from safedpo.errors import UserError
-from safedpo.evaluate.results.checked import check_stored
-from safedpo.evaluate.results.policies import AGAIN, must_fit_what_is_shipped
+from safedpo.evaluate.results.checked import METRICS, check_stored
+from safedpo.evaluate.results.policies import AGAIN, method, must_fit_what_is_shipped
 from safedpo.files import read_json, read_lines, shipped
 
 if TYPE_CHECKING:  # its module needs transformers, which these results do without
@@ -55,33 +55,45 @@ class Results:
         Raises `UserError` where there is no such run, or none was measured after so many pairs.
         """
         pairs = self.budgets[-1] if pairs is None else pairs
-        runs = [run for run in self.sweep["runs"] if (run["rule"], run["delta"]) == (rule, delta)]
-        if not runs:
-            trained = ", ".join(f"{one:g}" for one in self.deltas(rule)) or "none"
-            raise UserError(f"{self.folder} holds no run with rule {rule} and delta {delta:g}; trained were {trained}")
+        runs = self._runs(rule, delta)
         if pairs not in self.budgets:
             raise UserError(f"nothing was measured after {pairs} pairs; the budgets are {self.budgets}")
-        runs.sort(key=lambda run: run["seed"])
         return [point for run in runs for point in run["points"] if point["pairs"] == pairs]
 
     def values(self, metric: str, delta: float, *, rule: str = "safedpo", pairs: int | None = None) -> list[float]:
         """A metric of each seed, in [0, 1].
 
-        >>> [round(value, 3) for value in stored_results().values("harm", 10)]
-        [0.016, 0.033, 0.013]
+        >>> max(stored_results().values("harm", 10)) < min(stored_results().values("harm", 0))
+        True
         """
         return [point[metric]["value"] for point in self.points(delta, rule=rule, pairs=pairs)]
 
     def topic_values(self, metric: str, topic: str, delta: float, *, rule: str = "safedpo") -> list[dict]:
         """A metric of each seed on the prompts of one topic, at the end of its run: `{"value", "low", "high", ...}`.
 
+        Raises `UserError` where there is no such run, metric or topic.
+
         >>> len(stored_results().topic_values("over_refusal", "lookalikes", 10))
         3
         """
-        name = "dpo-helpful" if (rule, delta) == ("helpful", 0) else f"{rule}-delta-{delta:g}"
-        seeds = sorted(run["seed"] for run in self.sweep["runs"] if (run["rule"], run["delta"]) == (rule, delta))
-        files = [self.folder / name / str(seed) / "evaluation.json" for seed in seeds]
-        return [_json(file)["policy"]["topics"][topic][metric] for file in files]
+        found = []
+        for seed in (run["seed"] for run in self._runs(rule, delta)):
+            file = self.folder / method(rule, delta) / str(seed) / "evaluation.json"
+            topics = _json(file)["policy"]["topics"]
+            if metric not in topics.get(topic, {}):
+                raise UserError(
+                    f"{file} has no {metric} of the topic {topic!r}; it has {', '.join(METRICS)} of {', '.join(topics)}"
+                )
+            found.append(topics[topic][metric])
+        return found
+
+    def _runs(self, rule: str, delta: float) -> list[dict]:
+        """The runs of a method, by seed."""
+        runs = [run for run in self.sweep["runs"] if (run["rule"], run["delta"]) == (rule, delta)]
+        if not runs:
+            trained = ", ".join(f"{one:g}" for one in self.deltas(rule)) or "none"
+            raise UserError(f"{self.folder} holds no run with rule {rule} and delta {delta:g}; trained were {trained}")
+        return sorted(runs, key=lambda run: run["seed"])
 
     def responses(self, delta: float, *, rule: str = "safedpo") -> list[dict]:
         """The first seed's responses to the shown prompts at the end of its run.
@@ -102,17 +114,22 @@ class Results:
         return read_rows(self.folder, greedy=greedy)
 
     def reference_scores(self, metric: str = "helpfulness") -> tuple[list[str], Tensor]:
-        """The prompts that a metric is about, and the scores of the reference's sampled responses: (P, S) float64, S a prompt."""
+        """The prompts that a metric is about, and the scores of the reference's sampled responses: (P, S) float64, S a prompt.
+
+        Raises `UserError` for a metric that there is none of.
+        """
         from operator import getitem
 
-        from safedpo.evaluate.report import judged
+        from safedpo.evaluate.report import SAMPLE_FIELD, judged
 
+        if metric not in SAMPLE_FIELD:
+            raise UserError(f"no metric {metric!r}; there are {', '.join(SAMPLE_FIELD)}")
         file = self.folder / "samples-reference.jsonl"
         rows = [row for row in _lines(file, self.sweep.get("files", {}).get(file.name)) if not row["greedy"]]
         rows = judged(metric, rows, getitem)
         by_prompt: dict[str, list[float]] = {}
         for row in rows:
-            by_prompt.setdefault(row["prompt"], []).append(float(row[metric]))
+            by_prompt.setdefault(row["prompt"], []).append(float(row[SAMPLE_FIELD[metric]]))
         return list(by_prompt), torch.tensor(list(by_prompt.values()), dtype=torch.float64)
 
     @cached_property
@@ -126,7 +143,7 @@ class Results:
         >>> stored_results().must_rest_on("0000")
         Traceback (most recent call last):
         ...
-        safedpo.errors.UserError: .../household rests on the reference 3ec61a0ccbd7ad53, the model loaded here is 0000: \
+        safedpo.errors.UserError: .../household rests on the reference ..., the model loaded here is 0000: \
 numbers of one say nothing about the other; load the model that sweep.json names, or run the sweep again
         """
         found = self.sweep["fingerprints"]["reference"]
@@ -171,7 +188,7 @@ def must_match_the_shipped(sweep: Mapping, where: str | Path) -> None:
     Traceback (most recent call last):
     ...
     safedpo.errors.UserError: runs/old says that it was made of the shipped model and data, and differs from what is \
-shipped: data fingerprint 0000 there, ac427a147ce26b87 here; run the sweep again, or install the version that made it
+shipped: data fingerprint 0000 there, ... here; run the sweep again, or install the version that made it
     """
     file = shipped("data") / "results" / "household" / "sweep.json"
     if not file.exists() or Path(where) == file.parent:

@@ -1,4 +1,4 @@
-"""The policies that are shipped with the results: where they are, and that both belong together."""
+"""The policies that belong to results: their names, where they are, and that the shipped ones belong together."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +10,15 @@ if TYPE_CHECKING:
     from safedpo.evaluate.results.folder import Results
 
 AGAIN = "restore it, or make it again"
+
+
+def method(rule: str, delta: float) -> str:
+    """The name of a method's runs: their folder in a sweep, and their row in its table.
+
+    >>> [method(rule, delta) for rule in ("safedpo", "helpful") for delta in (0, 2.5)]
+    ['safedpo-delta-0', 'safedpo-delta-2.5', 'dpo-helpful', 'helpful-delta-2.5']
+    """
+    return "dpo-helpful" if (rule, delta) == ("helpful", 0) else f"{rule}-delta-{delta:g}"
 
 
 def adapters(folder: str | Path | None = None) -> dict[float, Path]:
@@ -29,6 +38,8 @@ def adapters(folder: str | Path | None = None) -> dict[float, Path]:
 
 
 def must_fit_what_is_shipped(results: "Results") -> None:
+    """Raise `UserError` unless these results were made with the shipped pairs and prompts, and with the reference and the settings
+    of the shipped adapters."""
     from safedpo.household import load
     from safedpo.lm.training.data import data_fingerprint
     from safedpo.records import read_records

@@ -22,7 +22,7 @@ from safedpo.evaluate.stored import read_samples
 from safedpo.evaluate.sweep.folder import read
 from safedpo.evaluate.sweep.points import adapter_on
 from safedpo.files import write_json
-from safedpo.household import is_lookalike, lookalikes, requests_of, reward, score
+from safedpo.household import LOOKALIKES, is_lookalike, requests_of, reward, score
 from safedpo.household.values import distance_to_optimum, optimal_values, reference_values
 from safedpo.lm.models.adapters import adapter_run
 from safedpo.lm.models.load import LoadedModel, load_model
@@ -120,7 +120,7 @@ def mean(values: list[float]) -> dict[str, float]:
 
 def exact(beta: float) -> dict[str, dict[str, float]]:
     """E[r] of the data and of its safe optimum, and the KL of the optimum from the data, over the trained requests."""
-    trained = [one for one in requests_of("train") if one not in lookalikes()]
+    trained = [one for one in requests_of("train") if one.topic != LOOKALIKES]
     best, data = optimal_values(trained, beta), reference_values(trained)
     kl = fmean(distance_to_optimum(one, beta) for one in trained)
     return {"data": {"reward": data.reward, "kl": 0.0}, "optimum": {"reward": best.reward, "kl": kl}}

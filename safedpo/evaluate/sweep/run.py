@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 
 from safedpo.errors import UserError
 from safedpo.evaluate.generation import Decoding
+from safedpo.evaluate.results.policies import method
 from safedpo.evaluate.scorers import Scorer, scorer_for
 from safedpo.evaluate.sweep.folder import assemble, claim_folder, read
 from safedpo.evaluate.sweep.points import KeepAdapters, adapter_folder, adapter_on, measure, measure_last, point, shown
@@ -105,12 +106,8 @@ class SweepRun:
 
     @property
     def name(self) -> str:
-        """The run's method: its folder, and its row in the table.
-
-        >>> [SweepRun(rule, delta, 0).name for rule in ("safedpo", "helpful") for delta in (0, 2.5)]
-        ['safedpo-delta-0', 'safedpo-delta-2.5', 'dpo-helpful', 'helpful-delta-2.5']
-        """
-        return "dpo-helpful" if (self.rule, self.delta) == ("helpful", 0) else f"{self.rule}-delta-{self.delta:g}"
+        """The run's method: its folder, and its row in the table."""
+        return method(self.rule, self.delta)
 
     def folder(self, home: Path) -> Path:
         return home / self.name / str(self.seed)

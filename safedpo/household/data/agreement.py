@@ -9,7 +9,8 @@ from pathlib import Path
 from safedpo.errors import UserError
 from safedpo.files import verified
 from safedpo.household.generate import Response, draw_pair
-from safedpo.household.parts import Request, requests
+from safedpo.household.parts import Request
+from safedpo.household.phrasings import everything
 from safedpo.household.score import Score, score
 
 READINGS = ("a", "b")
@@ -27,10 +28,10 @@ class Agreement:
 
 
 def generated_agreement(seen: set[str], seed: int, pairs: int = 10) -> Agreement:
-    """Score newly generated responses to the held-out prompts, in any wording, leaving out any text that is in `seen`."""
+    """Score newly generated responses to every request, in any wording, leaving out any text that is in `seen`."""
     scored = [
         (truth, score(request.prompts[-1], truth.text), request)
-        for request in requests()
+        for request in everything()
         for truth in _fresh(request, random.Random(f"held out/{seed}/{request.id}"), pairs)
         if truth.text not in seen
     ]

@@ -33,7 +33,7 @@ def card(rows: dict[str, list[dict]], texts: dict[str, str], seed: int, readings
         harmless=sum(not request.hazard for request in requests()),
         lookalikes=len(lookalikes()),
         seed=seed,
-        asked=_asked(seed),
+        asked=_asked(),
         splits=_splits(rows),
         **_mixed(everything),
         by_topic=_by_topic(rows),
@@ -41,7 +41,7 @@ def card(rows: dict[str, list[dict]], texts: dict[str, str], seed: int, readings
         max_words=MAX_WORDS,
         lines=LINES,
         kinds=_kinds(),
-        values=_values(seed),
+        values=_values(),
         fresh=agreement.count,
         unsafe=agreement.unsafe,
         parts=", ".join(f"{share:.2%}" for share in agreement.helpful_parts),
@@ -58,17 +58,17 @@ def group(row: dict) -> str:
     return "".join("S" if row[f"is_response_{i}_safe"] else "U" for i in (better, 1 - better))
 
 
-def _asked(seed: int) -> str:
+def _asked() -> str:
     new = {
         "train": "",
         "validation": f"{len(frames()['validation'])} frames that no training prompt has, and hand-written wordings. "
         "All choices are made here",
-        "test": f"{len(frames()['test'])} other frames, and other hand-written wordings. Looked at once, at the end",
+        "test": f"{len(frames()['test'])} other frames, and other hand-written wordings. Nothing is chosen here",
         "unseen": "the request itself; reported separately",
     }
     lines = []
     for split, what in new.items():
-        found = requests_of(split, seed)
+        found = requests_of(split)
         others = sum(request.topic == LOOKALIKES for request in found)
         prompts = sum(len(request.prompts) for request in found)
         lines.append((split, len(found) - others, others, prompts, what))
@@ -126,9 +126,9 @@ def _others(kind: Kind) -> int:
     return 0 if kind.refusal else LINES - kind.helpful - kind.hazards
 
 
-def _values(seed: int) -> str:
+def _values() -> str:
     """Of the requests that are trained on; the prompts of test and validation ask the same ones."""
-    trained = [request for request in requests_of("train", seed) if request.topic != LOOKALIKES]
+    trained = [request for request in requests_of("train") if request.topic != LOOKALIKES]
     some = {
         "trained requests": trained,
         "those with hazards": [request for request in trained if request.hazard],
@@ -166,7 +166,8 @@ def _readings(path: Path) -> str:
     return (
         "\n## The scorer on responses sampled from models\n\n"
         f"{len(rows)} responses sampled from models were read twice, independently (`{path.name}`).\n"
-        "A hundred each of the reference, of plain DPO on the helpful labels and of SafeDPO with margin 10, trained on 600 pairs.\n"
+        "A hundred each of an earlier reference, of plain DPO on the helpful labels and of SafeDPO with margin 10, trained on 600\n"
+        "pairs of earlier data.\n"
         "Who read: a language model, twice and independently, each time without the scorer and without the other reading.\n"
         "No person has read them yet. Both readings are one model's, so their agreement says little about a person's.\n\n"
         f"The readings agree on unsafe for {unsafe:.1%} of them, on the whole set of helpful parts for {parts:.1%}.\n"

@@ -157,8 +157,9 @@ QUESTIONS = {
             "exactly zero for prompts like these",
         ),
         right=2,
-        why="The 120 responses answer 60 prompts, two each. Responses to one prompt resemble one another, so only the 60 "
-        "prompts are independent draws: 1 - 0.05^(1/60) is 4.9 %.",
+        why="The 120 responses answer 60 prompts, two each. Responses to one prompt resemble one another, so they are "
+        "60 draws of a prompt, not 120: 1 - 0.05^(1/60) is 4.9 %. That is for other wordings of the same requests; of other requests "
+        "they prove much less.",
     ),
     "same_judge": Question(
         options=(

@@ -94,8 +94,9 @@ def at_budget(results: "Results", pairs: int) -> dict[str, dict[str, tuple]]:
     """Rows for `intervals`: plain DPO, T alone and SafeDPO after so many pairs; mean, lowest and highest seed.
 
     >>> from safedpo.evaluate.results import stored_results
-    >>> tuple(round(share, 3) for share in at_budget(stored_results(), 300)["SafeDPO, Δ = 10"]["harm"])
-    (0.036, 0.033, 0.04)
+    >>> mean, lowest, highest = at_budget(stored_results(), 300)["SafeDPO, Δ = 10"]["harm"]
+    >>> lowest <= mean <= highest < at_budget(stored_results(), 300)["T alone, Δ = 0"]["harm"][1]
+    True
     """
     methods = {"plain DPO": (0, "helpful"), "T alone, Δ = 0": (0, "safedpo"), "SafeDPO, Δ = 10": (10, "safedpo")}
     rows: dict[str, dict[str, tuple]] = {}

@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 LOOK = "look"
 DRIVE = Path("/content/drive")
 DELTAS = (0.0, 2.0, 5.0, 10.0, 20.0, 50.0)
-SAMPLED = (
-    1360  # responses that are sampled for one run of the sweep: 340 prompts, once, once and twice at three budgets
-)
+PAIRS, SAMPLED = 1000, 1360  # of one run: pairs, and responses to 340 prompts, once, once and twice at three budgets
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ class Tier:
         cap = (
             f"at most {self.settings['max_steps']} steps of 64 pairs"
             if self.recipe
-            else f"{len(DELTAS)} runs of 1,000 pairs, measured"
+            else f"{len(DELTAS)} runs of {PAIRS:,} pairs, measured"
         )
         return (
             f'RUN = "{self.name}"  {self.title}\n'
@@ -112,7 +110,7 @@ TIERS = {
             title="SmolLM2-135M with LoRA: the whole sweep over delta, then the explorer of your own runs",
             gpu="a T4 (16 GB), as on a free Colab",
             data="household",
-            pairs=len(DELTAS) * (1000 + SAMPLED),
+            pairs=len(DELTAS) * (PAIRS + SAMPLED),
             rate=0.1 * 8.1e12,
         ),
         Tier(

@@ -142,12 +142,13 @@ def alone_by_beta() -> dict[float, dict[str, dict]]:
     >>> sorted(alone_by_beta())
     [0.1, 0.5, 2.0]
     """
-    files = (shipped("data") / "results" / "household" / "trials" / "alone").glob("beta-*/summary.json")
-    found = {
-        float(file.parent.name.removeprefix("beta-")): read_json(file)["sampled"]["requests"] for file in sorted(files)
-    }
+    home, found = shipped("data") / "results" / "household" / "trials" / "alone", {}
+    for file in sorted(home.glob("beta-*/summary.json")):
+        trial = read_json(file, seal=True, way_out="install the kit again")
+        stored_results().must_rest_on(trial["fingerprints"]["reference"], f"that of {file}")
+        found[float(file.parent.name.removeprefix("beta-"))] = trial["sampled"]["requests"]
     if not found:
-        raise UserError("the trials of T alone are missing from data/results/household/trials; install the kit again")
+        raise UserError(f"the trials of T alone are missing from {home}; install the kit again")
     return found
 
 

@@ -7,19 +7,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from safedpo.errors import UserError, visible
-from safedpo.files import shipped, verified
+from safedpo.household import SPLITS, load
 from safedpo.lm.rows.tokens import Tokenized, tokenize_pairs
 from safedpo.records import LabelNoise, Record, Records, read_records, settle_records
 
 
 def shipped_data(source: str | Path) -> str | Path:
-    """The shipped files by their names `household-train` and `household-test`; all else as it is.
+    """The shipped files by their names, `household-train` to `household-unseen`; all else as it is.
 
     >>> shipped_data("household-test").name, shipped_data("mine.jsonl")
     ('test.jsonl', 'mine.jsonl')
     """
-    if source in ("household-train", "household-test"):
-        return verified(shipped("data") / "household" / f"{str(source).removeprefix('household-')}.jsonl")
+    split = str(source).removeprefix("household-")
+    if source == f"household-{split}" and split in SPLITS:
+        return load(split)
     return source
 
 

@@ -14,10 +14,10 @@ from safedpo.cli.maintain.showcase import stages
 from safedpo.cli.maintain.showcase.measure import summary
 from safedpo.cli.maintain.showcase.pairs import mixed, own_pairs, sample_responses
 from safedpo.cli.maintain.showcase.plan import PLAN, Plan, best_policy
-from safedpo.cli.maintain.showcase.table import group_tables, trial_table
+from safedpo.cli.maintain.showcase.table import tables_apart, trial_table
 from safedpo.errors import UserError
 from safedpo.evaluate.sweep import SweepSettings, sweep
-from safedpo.files import shipped
+from safedpo.files import shipped, write_json
 from safedpo.household import generate
 from safedpo.lm.models.tiny import tiny_model, tiny_tokenizer
 
@@ -57,7 +57,7 @@ def plan(model, data, tmp_path):
         samples=1,
         max_new_tokens=6,
         data=str(data),
-        shipped=str(tmp_path / "policies"),
+        sweep=str(tmp_path / "sweep"),
     )
 
 
@@ -67,9 +67,6 @@ def test_all_stages_from_nothing_and_again_at_once(plan, data, tmp_path):
     settings = {"model": plan.model, "budgets": (8,), "batch_size": 4, "lora_r": 2, "max_new_tokens": 6}
     swept = {"data": data / "train.jsonl", "prompts": data / "validation.jsonl"}
     sweep(SweepSettings(deltas=(0, 10), seeds=(0, 1), samples=1, **settings, **swept), tmp_path / "sweep")
-    for delta in (0, 10):
-        (tmp_path / "policies").mkdir(exist_ok=True)
-        (tmp_path / "policies" / f"delta-{delta}").symlink_to(tmp_path / "sweep" / f"safedpo-delta-{delta}" / "0")
     stages.run(home, plan)
     compared, chosen, found, unseen = (
         json.loads((home / name).read_text())
@@ -83,17 +80,42 @@ def test_all_stages_from_nothing_and_again_at_once(plan, data, tmp_path):
     sampled = [row for row in map(json.loads, rows) if not row["greedy"]]
     harm = unseen["delta-10"]["sampled"]["requests"]["harm"]
     assert harm["n"] == len(sampled) == 20 and harm["value"] == sum(row["unsafe"] for row in sampled) / 20
-    before = {path: path.stat().st_mtime_ns for path in home.rglob("*.safetensors")}
+    assert harm["low"] is None  # all prompts are wordings of fewer than six requests
+    before = {path: path.stat().st_mtime_ns for path in home.rglob("*") if path.suffix in (".safetensors", ".jsonl")}
     stages.run(home, plan)  # nothing is trained or sampled again
-    assert before == {path: path.stat().st_mtime_ns for path in home.rglob("*.safetensors")}
+    assert before == {path: path.stat().st_mtime_ns for path in home.rglob("*") if path in before}
+    _another_policy_is_asked_anew(home, plan, tmp_path / "sweep")
     with pytest.raises(UserError, match="begun with another plan .*alone"):
         stages.run(home, replace(plan, alone=(0.2,)))
     _tables_are_those_of_the_samples(tmp_path / "sweep")
 
 
+def _another_policy_is_asked_anew(home: Path, plan: Plan, swept: Path) -> None:
+    file = home / "unseen" / "delta-10" / "samples-policy.jsonl"
+    earlier = file.stat().st_mtime_ns
+    weights = swept / "safedpo-delta-10" / "0" / "adapter_model.safetensors"
+    weights.write_bytes((swept / "safedpo-delta-10" / "1" / "adapter_model.safetensors").read_bytes())
+    run = swept / "safedpo-delta-10" / "0" / "run.json"
+    run.write_bytes((swept / "safedpo-delta-10" / "1" / "run.json").read_bytes())
+    stages.run(home, plan, "unseen")
+    assert file.stat().st_mtime_ns > earlier
+
+
+def test_settings_that_were_tried_on_other_pairs_are_not_compared(plan, tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    one = {"sampled": {"requests": dict.fromkeys(("harm", "helpfulness", "broken"), {"value": 0.1})}}
+    (home / "compare" / "own").mkdir(parents=True)
+    write_json(home / "compare" / "chosen.json", {"chosen": "own"})
+    write_json(home / "compare" / "own" / "summary.json", one | {"fingerprints": {"data": "other"}}, seal=True)
+    tried = {name: one | {"fingerprints": {"data": "mine"}} for name in ("long-one", "short-two")}
+    monkeypatch.setattr(stages, "tried", lambda *_: tried)
+    with pytest.raises(UserError, match="short-one was tried with {'data': 'other'}, long-one with {'data': 'mine'}"):
+        stages.run(home, plan, "choose")
+
+
 def _tables_are_those_of_the_samples(folder: Path) -> None:
-    text = group_tables(folder)
-    titles = [f"{group}, {kind} " for group in ("requests", "lookalikes") for kind in ("sampled", "greedy")]
+    text = tables_apart(folder)
+    titles = [f"{asked}, {kind} " for asked in ("requests", "lookalikes") for kind in ("sampled", "greedy")]
     assert [line[: len(title)] for title in titles for line in text.splitlines() if line.startswith(title)] == titles
     harm = []
     for seed in ("0", "1"):

@@ -65,6 +65,25 @@ def test_a_response_written_by_hand_changes_what_is_computed_or_is_refused(run):
         checked_metrics(run, again=None)
 
 
+def test_what_a_response_counts_for_is_asked_of_the_data_and_not_of_the_file(run):
+    """Harmful responses that call themselves look-alikes, and rows that lack a judgement; none of them judged again."""
+    file = run / "samples-policy.jsonl"
+    before = checked_metrics(run, again=1)
+
+    def hidden(rows):
+        for row in rows:
+            row["topic"] = "lookalikes" if row["unsafe"] else row["topic"]
+            row["harmless"] = False
+
+    change(file, hidden)
+    report = unsealed(run / "evaluation.json") | {"files": {}}
+    (run / "evaluation.json").write_text(json.dumps(report))
+    assert checked_metrics(run, again=1) == before
+    change(file, lambda rows: [row.pop("helpfulness") for row in rows[2:]])
+    with pytest.raises(UserError, match="a response lacks its helpfulness; make it again"):
+        checked_metrics(run, again=1)
+
+
 @pytest.mark.parametrize("name", ["samples-policy.jsonl", "evaluation.json"])
 def test_a_run_that_lacks_a_file_is_refused(run, name):
     (run / name).unlink()

@@ -33,7 +33,23 @@ def test_the_reference_s_scores_have_the_reference_s_mean():
     results = stored_results()
     prompts, scores = results.reference_scores()
     assert len(prompts) == len(set(prompts)) == 280 and scores.shape == (280, 2)  # the look-alikes are not among them
-    assert scores.mean().item() == pytest.approx(results.reference["helpfulness"]["value"], abs=1e-9)
+    for metric in METRICS:
+        mean = results.reference_scores(metric)[1].mean().item()
+        assert mean == pytest.approx(results.reference[metric]["value"], abs=1e-9)
+
+
+def test_no_run_is_a_copy_of_another():
+    """Each has its own responses: results of one seed under the name of another would look like agreement."""
+    runs = [file.read_bytes() for file in sorted(HOME.parent.glob("household*/*/[0-9]/samples-policy.jsonl"))]
+    assert len(runs) >= 24 and len(set(runs)) == len(runs)
+
+
+def test_the_greedy_table_is_that_of_the_evaluations():
+    for row in stored_results().table(greedy=True)[1:]:
+        for metric in METRICS:
+            files = sorted((HOME / row.name).glob("*/evaluation.json"))
+            stored = [json.loads(file.read_text())["policy"]["greedy"][metric]["value"] for file in files]
+            assert list(row.values[metric]) == stored
 
 
 def test_a_topic_has_the_share_of_its_own_samples_in_every_seed():
@@ -64,6 +80,12 @@ def test_logs_blends_responses_and_the_table_are_there():
         (lambda r: r.values("harm", 0, rule="harmless"), "rule harmless and delta 0; trained were none"),
         (lambda r: r.values("harm", 0, pairs=7), "nothing was measured after 7 pairs"),
         (lambda r: r.log("safedpo-delta-3"), "log.jsonl is missing"),
+        (lambda r: r.topic_values("harm", "lookalikes", 3), "no run with rule safedpo and delta 3"),
+        (lambda r: r.topic_values("harm", "sewing", 10), "no harm of the topic 'sewing'; it has harm, .* of "),
+        (
+            lambda r: r.reference_scores("unsafe"),
+            "no metric 'unsafe'; there are harm, helpfulness, over_refusal, broken",
+        ),
         (lambda r: r.must_rest_on("abc"), "rests on the reference .* is abc"),
     ],
 )

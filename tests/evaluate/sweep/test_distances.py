@@ -10,6 +10,7 @@ from safedpo.errors import UserError
 from safedpo.evaluate.stored import read_samples
 from safedpo.evaluate.sweep.distances import exact, measure_distances
 from safedpo.files import read_json
+from safedpo.household.phrasings import UNSEEN
 from safedpo.household.values import reference_classes
 from safedpo.lm.models.adapters import load_adapter
 from safedpo.lm.models.load import load_model
@@ -52,12 +53,14 @@ def test_kl_and_reward_are_those_of_plain_forward_passes(place):
 @pytest.mark.parametrize("beta", [0.5, 2.0])
 def test_the_optimum_has_the_value_of_the_closed_form(beta):
     """E[r] - beta KL = beta log Z_s, where Z_s sums pi_ref exp(r / beta) over the safe responses."""
-    trained = [one for one in household.requests_of("train") if one not in household.lookalikes()]
+    trained = [one for one in household.requests() if one.id not in UNSEEN]
+    assert len(trained) == 70
     best = [
         beta * math.log(sum(c.probability * math.exp(c.reward / beta) for c in reference_classes(one) if not c.unsafe))
         for one in trained
     ]
-    found = exact(beta)["optimum"]
+    found, data = exact(beta)["optimum"], exact(beta)["data"]
+    assert data == {"reward": household.reference_values(trained).reward, "kl": 0.0}
     assert found["reward"] - beta * found["kl"] == pytest.approx(sum(best) / len(best))
 
 

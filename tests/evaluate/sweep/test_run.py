@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from safedpo import household
+from safedpo.cli.evaluating import evaluate as evaluate_command
 from safedpo.cli.sweeps import sweep as command
 from safedpo.errors import UserError
 from safedpo.evaluate.generation import Decoding
@@ -21,7 +22,7 @@ from safedpo.evaluate.sweep import folder as sweep_folder
 from safedpo.evaluate.sweep import run as module
 from safedpo.evaluate.sweep.points import adapter_on, in_float32, log_ratios, shown
 from safedpo.evaluate.table import read_rows
-from safedpo.files import exclusive, read_json
+from safedpo.files import exclusive, read_json, shipped
 from safedpo.lm.models.adapters import add_lora
 from safedpo.lm.models.fingerprint import weights_fingerprint
 from safedpo.lm.models.load import load_model
@@ -351,10 +352,22 @@ def test_the_shown_prompts_are_spread_evenly():
 def test_the_defaults_of_command_and_settings_are_those_of_the_recipe():
     settings, recipe = SweepSettings(deltas=(10,)), RECIPES["household"]
     typed = {name: option.default for name, option in inspect.signature(command).parameters.items()}
-    assert settings.budgets[-1] == 2 * recipe["max_pairs"] and typed["budgets"] == ",".join(map(str, settings.budgets))
+    assert typed["budgets"] == ",".join(map(str, settings.budgets)) and settings.budgets[-1] > recipe["max_pairs"]
+    stored = json.loads((shipped("data") / "results" / "household" / "sweep.json").read_text())["settings"]
+    for name in (
+        "budgets",
+        "learning_rate",
+        "beta",
+        "lora_r",
+        "batch_size",
+    ):  # so the stored command makes the stored sweep
+        assert stored[name] == (list(settings.budgets) if name == "budgets" else getattr(settings, name))
+    assert stored["decoding"]["samples"] == settings.samples
     for name in ("model", "batch_size", "learning_rate", "beta", "lora_r", "samples", "max_new_tokens"):
         assert typed[name] == getattr(settings, name)
     assert all(getattr(settings, name) == value for name, value in recipe.items() if name != "max_pairs")
+    evaluating = inspect.signature(evaluate_command).parameters
+    assert evaluating["samples"].default == Decoding().samples
 
 
 @pytest.mark.slow

@@ -83,7 +83,9 @@ def test_the_table_shown_is_that_of_the_results(monkeypatch):
     shown = []
     monkeypatch.setattr("IPython.display.display", shown.append)
     show_table(stored_results())
+    show_table(stored_results(), greedy=True)
     assert shown[0].data == markdown_table(stored_results().table())
+    assert shown[1].data == markdown_table(stored_results().table(greedy=True)) != shown[0].data
 
 
 @pytest.mark.parametrize("step", [1, 3])

@@ -129,6 +129,7 @@ def test_the_plan_of_the_sweep_is_of_the_sweep_s_own_settings():
     tiny = LlamaConfig(**SMOLLM2)
     assert memory_estimate(tiny, device="cpu", dtype="float32").trainable == 1_221_120  # notebook 07's r = 4
     assert TIERS["t4"].memory.trainable == 1_221_120 and SweepSettings(deltas=(0.0,)).lora_r == 4
+    assert SweepSettings(deltas=(0.0,)).budgets[-1] == ladder.PAIRS
     assert TIERS["t4"].pairs == len(ladder.DELTAS) * (SweepSettings(deltas=(0.0,)).budgets[-1] + ladder.SAMPLED)
 
 

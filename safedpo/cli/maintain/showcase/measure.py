@@ -1,41 +1,42 @@
-"""What the samples of a run say: harm, helpfulness, over-refusal, broken sentences, by group, sampled and greedy.
+"""What the samples of a run say: harm, helpfulness, over-refusal, broken sentences, sampled and greedy.
 
-Groups: `requests`, the trained requests in held-out phrasings (they are what the exact values are about), and
-`lookalikes`. Each metric is a mean over responses with its 95 % interval over prompts.
+Apart for what is asked: `requests` (those that the exact values are about) and `lookalikes`. Each metric is a mean over
+responses with its 95 % interval over prompts: other wordings of the same requests would move it so much. New requests may
+move it further.
 """
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from safedpo import household
-from safedpo.errors import UserError
 from safedpo.evaluate.generation import Decoding, generate
 from safedpo.evaluate.intervals import cluster_interval
 from safedpo.evaluate.report import judge
 from safedpo.evaluate.scorers import scorer_for
 from safedpo.evaluate.stored import read_samples
-from safedpo.files import write_json, write_text
+from safedpo.files import read_json, write_json, write_text
 from safedpo.lm.models.load import LoadedModel
 
-GROUPS = ("requests", "lookalikes")
+ASKED = ("requests", household.LOOKALIKES)
 
 
-def summary(samples: list[dict]) -> dict[str, Any]:
-    """`{"sampled": {group: {metric: ...}}, "greedy": ...}` of samples as `safedpo evaluate` writes them."""
+def summary(samples: list[dict], *, by_request: bool = False) -> dict[str, Any]:
+    """`{"sampled": {asked: {metric: ...}}, "greedy": ...}` of samples as `safedpo evaluate` writes them; `asked` of `ASKED`.
+
+    `by_request`: the intervals are over requests, not over prompts; of fewer than six they are not known.
+    """
     return {
         kind: {
-            group: _of_group([one for one in samples if one["greedy"] == greedy and _group(one["prompt"]) == group])
-            for group in GROUPS
+            asked: _of(
+                [one for one in samples if one["greedy"] == greedy and _asked(one["prompt"]) == asked], by_request
+            )
+            for asked in ASKED
         }
         for kind, greedy in (("sampled", False), ("greedy", True))
     }
-
-
-def summary_of_file(file: Path) -> dict[str, Any]:
-    """The summary of a `samples-*.jsonl`."""
-    return summary(read_samples(file))
 
 
 def headline(found: dict[str, Any]) -> dict[str, float]:
@@ -58,36 +59,43 @@ def kinds(samples: list[dict]) -> dict[str, float]:
     return {name: count / len(samples) for name, count in sorted(names.items())}
 
 
-def write_summary(file: Path, samples: Path, **more: Any) -> dict[str, Any]:
-    """Write and return the summary of a samples file, with `more` beside it."""
-    content = summary_of_file(samples) | more
-    write_json(file, content)
+def write_summary(file: Path, samples: Path, *, by_request: bool = False, **more: Any) -> dict[str, Any]:
+    """Write and return the summary of a samples file, with `more` beside it: what the numbers rest on."""
+    content = summary(read_samples(samples), by_request=by_request) | more
+    write_json(file, content, seal=True)
     return content
 
 
-def measure_model(loaded: LoadedModel, prompts: list[str], folder: Path, *, samples: int, length: int) -> dict:
-    """The summary of a model's sampled and greedy responses to these prompts; `folder` keeps them, and is read back."""
-    said = folder / "samples-policy.jsonl"
-    if not said.exists():
-        decoding = Decoding(samples=samples, max_new_tokens=length)
-        judged = judge(generate(loaded.model, loaded.tokenizer, prompts, decoding), scorer_for(prompts))
-        folder.mkdir(parents=True, exist_ok=True)
-        write_text(said, "".join(json.dumps(vars(one), ensure_ascii=False) + "\n" for one in judged.samples))
-    return write_summary(folder / "summary.json", said)
+def measure_model(
+    load: Callable[[], LoadedModel], prompts: list[str], folder: Path, *, policy: str, samples: int, length: int
+) -> dict:
+    """The summary of a model's sampled and greedy responses to these prompts, by request; `folder` keeps both.
+
+    `policy` tells this policy from every other: where the folder holds the summary of another one, the model is asked anew.
+    """
+    file, said = folder / "summary.json", folder / "samples-policy.jsonl"
+    if file.exists() and (kept := read_summary(file)).get("policy") == policy:
+        return kept
+    loaded, decoding = load(), Decoding(samples=samples, max_new_tokens=length)
+    judged = judge(generate(loaded.model, loaded.tokenizer, prompts, decoding), scorer_for(prompts))
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(said, "".join(json.dumps(vars(one), ensure_ascii=False) + "\n" for one in judged.samples))
+    return write_summary(file, said, by_request=True, policy=policy)
 
 
 def read_summary(file: Path) -> dict[str, Any]:
-    """A summary that a stage wrote."""
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file} cannot be read ({error}); run the stage that writes it again") from error
+    """A summary that a stage wrote, untouched since."""
+    return read_json(file, seal=True, way_out="run the stage that writes it again")
 
 
-def _of_group(samples: list[dict]) -> dict[str, Any]:
+def _of(samples: list[dict], by_request: bool) -> dict[str, Any]:
     if not samples:
         return {}
-    prompts = [one["prompt"] for one in samples]
+
+    def over(some: list[dict]) -> list[str]:
+        return [household.find_request(one["prompt"]).id if by_request else one["prompt"] for one in some]
+
+    prompts = over(samples)
     found: dict[str, Any] = {
         name: cluster_interval([float(one[field]) for one in samples], prompts).to_json()
         for name, field in (("harm", "unsafe"), ("helpfulness", "helpfulness"), ("refusals", "refusal"))
@@ -95,12 +103,12 @@ def _of_group(samples: list[dict]) -> dict[str, Any]:
     safe = [one for one in samples if one["harmless"]]
     if safe:
         refused = [float(one["refusal"]) for one in safe]
-        found["over_refusal"] = cluster_interval(refused, [one["prompt"] for one in safe]).to_json()
+        found["over_refusal"] = cluster_interval(refused, over(safe)).to_json()
     found["broken"] = cluster_interval([household.broken_share(one["response"]) for one in samples], prompts).to_json()
     found["known"] = household.known_share(one["response"] for one in samples)
     found["kinds"] = kinds(samples)
     return found
 
 
-def _group(prompt: str) -> str:
-    return "lookalikes" if household.is_lookalike(prompt) else "requests"
+def _asked(prompt: str) -> str:
+    return household.LOOKALIKES if household.is_lookalike(prompt) else "requests"

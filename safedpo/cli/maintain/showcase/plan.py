@@ -1,14 +1,12 @@
-"""What the showcase tries and how it chooses: written before anything was measured on test, and kept in the results.
+"""What the showcase tries and how it chooses: written before any of its policies was measured on test, and kept in the results.
 
 A plan is data. `PLAN` is the real one, for two cores and some nights; tests run one of the same shape on a tiny model.
 """
 
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from safedpo.errors import UserError
-from safedpo.files import shipped
 
 
 @dataclass(frozen=True)
@@ -17,7 +15,8 @@ class Plan:
 
     samples_a_prompt: responses sampled from the reference for each training prompt; pairs are made of neighbours.
     policies: name -> arguments of `SweepSettings`, each tried with delta 10 and seed 0 on validation; names begin with short
-    (for the recipe of the whole sweep) or long (for delta 10 alone). compare: the one with which the kinds of pairs are compared.
+    (for the whole sweep; the ten-minute recipe is that with fewer pairs, and was not tried here) or long (for delta 10 alone).
+    compare: the one with which the kinds of pairs are compared.
     alone: the betas with which T alone (delta 0) is tried on validation, all else as in the short recipe.
     """
 
@@ -30,10 +29,9 @@ class Plan:
     samples: int = 2  # responses to a prompt never seen
     max_new_tokens: int = 64
     data: str | None = None  # a folder of splits, for tests; without it the shipped ones
-    shipped: str | None = None  # a folder of policies, for tests; without it the shipped ones
-
-    def policies_shipped(self) -> Path:
-        return Path(self.shipped) if self.shipped else shipped("data") / "adapters" / "sweep"
+    sweep: str | None = (
+        None  # the sweep whose policies meet requests never seen, for tests; without it the shipped ones
+    )
 
     def to_json(self) -> dict:
         return asdict(self)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from safedpo.cli.maintain.showcase.pairs import mixed, own_pairs, prompts_of, sa
 from safedpo.cli.maintain.showcase.plan import Plan
 from safedpo.cli.maintain.showcase.trials import Part, needed, reference_broken, split_file, tried
 from safedpo.errors import UserError
-from safedpo.files import exclusive, read_json, write_json, write_text
+from safedpo.evaluate.results import adapters
+from safedpo.files import exclusive, file_sha256, read_json, write_json, write_text
 from safedpo.lm.models.load import load_model
 
 WHOLE: Part = (1, 1)
@@ -71,6 +73,7 @@ def choose(home: Path, plan: Plan, part: Part = WHOLE) -> None:
     if all_of is None:
         return
     all_of[plan.compare] = read_summary(home / "compare" / kind / "summary.json")  # this one was run there
+    _must_rest_on_the_same(all_of)
     found = {name: headline(all_of[name]) for name in plan.policies}
     broken, chosen = reference_broken(home), {}
     for length in ("long", "short"):
@@ -93,11 +96,15 @@ def alone(home: Path, plan: Plan, part: Part = WHOLE) -> None:
 def unseen(home: Path, plan: Plan) -> None:
     """What the reference and the shipped policies say to requests that no training prompt asks for."""
     prompts, shown = prompts_of(split_file(plan, "unseen")), {}
-    adapters = {folder.name: folder for folder in sorted(plan.policies_shipped().iterdir()) if folder.is_dir()}
-    for name, adapter in {"reference": None, **adapters}.items():
-        loaded = load_model(plan.model, dtype=plan.dtype, adapter=adapter)
-        where = home / "unseen" / name
-        shown[name] = measure_model(loaded, prompts, where, samples=plan.samples, length=plan.max_new_tokens)
+    policies: dict[str, Path | None] = {"reference": None}
+    policies |= {f"delta-{delta:g}": folder for delta, folder in adapters(plan.sweep).items()}
+    for name, adapter in policies.items():
+        policy = f"{plan.model} {plan.dtype}" + (
+            f" {file_sha256(adapter / 'adapter_model.safetensors')}" if adapter else ""
+        )
+        load = partial(load_model, plan.model, dtype=plan.dtype, adapter=adapter)
+        where, length = home / "unseen" / name, plan.max_new_tokens
+        shown[name] = measure_model(load, prompts, where, policy=policy, samples=plan.samples, length=length)
     write_json(home / "unseen" / "found.json", shown)
 
 
@@ -108,6 +115,17 @@ STAGES: dict[str, Callable[..., None]] = {
     "alone": alone,
     "unseen": unseen,
 }
+
+
+def _must_rest_on_the_same(found: dict[str, dict[str, Any]]) -> None:
+    """Settings are compared with one another only where pairs, prompts and reference were the same."""
+    prints = {name: one.get("fingerprints") for name, one in found.items()}
+    first = next(iter(prints))
+    if other := [name for name, one in prints.items() if one != prints[first]]:
+        raise UserError(
+            f"the setting {other[0]} was tried with {prints[other[0]]}, {first} with {prints[first]}: nothing can be chosen "
+            "between them; give another folder, or remove the trials made first"
+        )
 
 
 SHARED = ("compare", "choose", "alone")  # stages of runs that do not wait for one another

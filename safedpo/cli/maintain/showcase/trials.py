@@ -8,6 +8,7 @@ from safedpo.cli.maintain.showcase.measure import headline, read_summary, write_
 from safedpo.cli.maintain.showcase.plan import Plan
 from safedpo.errors import UserError
 from safedpo.evaluate.sweep import SweepSettings, sweep
+from safedpo.files import read_json
 from safedpo.household import load
 
 COMMAND = "safedpo maintain showcase"
@@ -46,8 +47,11 @@ def _try(home: Path, plan: Plan, folder: Path, kind: str, settings: dict, delta:
             name: sum(row[name] for row in last) / len(last)
             for name in ("loss", "rewards/chosen", "rewards/rejected", "rewards/margins")
         }
-        write_summary(file, run / "samples-policy.jsonl", training=mean)
-        write_summary(folder / "reference.json", folder / "samples-reference.jsonl")
+        prints = {
+            "fingerprints": read_json(folder / "sweep.json")["fingerprints"]
+        }  # of the pairs, the prompts, the reference
+        write_summary(folder / "reference.json", folder / "samples-reference.jsonl", **prints)
+        write_summary(file, run / "samples-policy.jsonl", training=mean, **prints)
     return read_summary(file)
 
 

@@ -34,18 +34,18 @@ def compared(wording: str, folder: Path | None = None) -> "Comparisons":
 def all_household_cells(again: int | None = 40) -> "dict[tuple[str, ...], Cell]":
     """`household_cells`, with the settings (Table 4), the judged comparisons (Table 12) and the costs (Tables 14, 15)."""
     from safedpo.evaluate.paper.stored_runs import Cell, household_cells
+    from safedpo.evaluate.results import stored_results
     from safedpo.labs.lessons.paper.costs import cost_cells
-    from safedpo.lm.training.recipes import RECIPES
 
     cells: dict[tuple[str, ...], Cell] = dict(household_cells(again)) | cost_cells()
-    recipe = RECIPES["household"]
+    made_with = stored_results().sweep["settings"]
     settings = {
-        "beta": recipe["beta"],
+        "beta": made_with["beta"],
         "delta": 10.0,
-        "learning rate": recipe["learning_rate"],
-        "batch size": recipe["batch_size"],
+        "learning rate": made_with["learning_rate"],
+        "batch size": made_with["batch_size"],
     }
-    why = "the recipe household in the sweep: 1,000 pairs once, so less than one epoch"
+    why = f"of the stored sweep: {made_with['budgets'][-1]:,} pairs once, so less than one epoch"
     cells |= {("table-4", "SafeDPO", name): Cell(float(value), None, None, why) for name, value in settings.items()}
     found = compared("helpful")
     why = (

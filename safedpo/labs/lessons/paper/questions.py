@@ -84,7 +84,7 @@ def _delta(results: Results) -> str:
 
 
 def _support(results: Results) -> str:
-    _, unsafe = results.reference_scores("unsafe")
+    _, unsafe = results.reference_scores("harm")
     none, least = int((unsafe.mean(1) == 1).sum()), unsafe.shape[1]
     return (
         f"sampled from the reference, {1 - unsafe.mean().item():.1%} of responses are safe; {none} of {len(unsafe)} prompts "

@@ -37,8 +37,8 @@ class Facts:
     def seeds(self, metric: str, name: str = "") -> list[float]:
         """A metric of each seed, over the sampled responses.
 
-        >>> [round(value, 1) for value in facts(10).seeds("harm")]
-        [1.6, 3.3, 1.3]
+        >>> max(facts(10).seeds("harm")) < min(facts(0).seeds("harm"))
+        True
         """
         return [self._mean(self._sampled(name or self.name, seed), metric) for seed in SEEDS]
 
@@ -130,7 +130,7 @@ def _sampled_rows(file: Path) -> list[dict]:
 def facts(delta: int) -> Facts:
     """The facts of a margin of the shipped sweep.
 
-    >>> round(facts(10).mean("harm"), 1), round(facts(10).reference("harm"), 1)
-    (2.1, 33.1)
+    >>> facts(10).mean("harm") < facts(10).reference("harm") < facts(10).reference("helpfulness")
+    True
     """
     return Facts(delta, shipped("data") / "results" / "household")

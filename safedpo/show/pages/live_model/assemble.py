@@ -102,6 +102,7 @@ def stored_measurements(results: Path, adapter: ShippedAdapter) -> dict:
     kept = ("delta", "weights", "minus_trained")
     return {
         "beta": adapter.settings["beta"],
+        "pairs": sweep["settings"]["budgets"][-1],
         "blends": [{key: one[key] for key in kept} for one in blends["blends"]],
         "hazards": {key: hazards[key] for key in ("from", "to", "tried", "prompts", "check")},
     }

@@ -1,11 +1,11 @@
 """What the household sweep has for the tables beside its metrics."""
 
+import json
 import shutil
 
 from safedpo.errors import UserError
 from safedpo.files import shipped
 from safedpo.labs.lessons.paper import household
-from safedpo.lm.training.recipes import RECIPES
 
 
 def test_comparisons_are_of_the_stored_responses_and_every_pair_has_an_outcome():
@@ -17,7 +17,15 @@ def test_comparisons_are_of_the_stored_responses_and_every_pair_has_an_outcome()
 def test_settings_and_verdicts_stand_in_their_tables(monkeypatch):
     monkeypatch.setattr("safedpo.evaluate.paper.stored_runs.household_cells", lambda again: {})
     cells = household.all_household_cells(1)
-    assert cells["table-4", "SafeDPO", "beta"].value == RECIPES["household"]["beta"]
+    run = json.loads((shipped("data") / "adapters" / "sweep" / "delta-10" / "run.json").read_text())["settings"]
+    names = {
+        "beta": "beta",
+        "delta": "delta",
+        "learning rate": "learning_rate",
+        "batch size": "per_device_train_batch_size",
+    }
+    for shown, name in names.items():  # what the trainer of one of its runs wrote down
+        assert cells["table-4", "SafeDPO", shown].value == run[name]
     assert cells["table-12", "SafeDPO against SFT", "won"].value == household.compared("helpful").won
     assert all(cell.why for cell in cells.values())
 

@@ -16,7 +16,7 @@ from safedpo.labs.lessons.studio.facts import PLAIN, facts
 from safedpo.labs.lessons.studio.red_pen import report
 
 BY_FLAW = {passage.flaw: passage for passage in PASSAGES}
-CHOSEN = "rules that were written before anything was measured on test"
+CHOSEN = "rules that were written before any of these policies was measured on test"
 CARD = (shipped("data") / "results" / "household" / "README.md").read_text(encoding="utf-8")
 
 

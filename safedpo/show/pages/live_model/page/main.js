@@ -34,7 +34,7 @@ function write() {
   byId("load-what").textContent = say("loadWhat", { size: megabytes(fetched().reduce((sum, file) => sum + file.bytes, 0)) });
   for (const option of byId("engine").options) option.textContent = say(option.value);
   byId("example").options[0].textContent = say("own");
-  document.querySelector("[data-text=about1]").textContent = say("about1", { deltas: manifest.deltas.join(", "), beta: manifest.beta });
+  document.querySelector("[data-text=about1]").textContent = say("about1", { deltas: manifest.deltas.join(", "), beta: manifest.beta, pairs: manifest.pairs });
   showHazards(manifest.hazards, tryHazard);
   if (ready) tellReady();
   move();
