@@ -1,7 +1,9 @@
 """What notebook 07 shows beside the package: a swapped pair, responses before and after, the late part of a log."""
 
 from collections.abc import Mapping, Sequence
+from operator import getitem
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
@@ -61,6 +63,21 @@ def show_table(results: "Results", *, greedy: bool = False) -> None:
     from safedpo.evaluate.table import markdown_table
 
     display(Markdown(markdown_table(results.table(greedy=greedy))))
+
+
+def help_of_safe(results: "Results", names: Sequence[str]) -> dict[str, float]:
+    """name (`reference`, or a method's) -> mean helpfulness of its safe sampled responses over all seeds, without look-alikes."""
+    from safedpo.evaluate.report import judged
+    from safedpo.evaluate.stored import read_samples
+
+    found = {}
+    for name in names:
+        files = [results.folder / "samples-reference.jsonl"]
+        if name != "reference":
+            files = sorted((results.folder / name).glob("*/samples-policy.jsonl"))
+        rows = [row for file in files for row in read_samples(file) if not row["greedy"] and not row["unsafe"]]
+        found[name] = fmean(row["helpfulness"] for row in judged("helpfulness", rows, getitem))
+    return found
 
 
 def show_drawn(results: "Results", delta: float = 10) -> int:

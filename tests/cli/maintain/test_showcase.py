@@ -62,7 +62,7 @@ def plan(model, data, tmp_path):
 
 
 @pytest.mark.slow
-def test_all_stages_from_nothing_and_again_at_once(plan, data, tmp_path):
+def test_all_stages_from_nothing_and_again_at_once(plan, data, tmp_path, safedpo):
     home = tmp_path / "showcase"
     settings = {"model": plan.model, "budgets": (8,), "batch_size": 4, "lora_r": 2, "max_new_tokens": 6}
     swept = {"data": data / "train.jsonl", "prompts": data / "validation.jsonl"}
@@ -80,14 +80,14 @@ def test_all_stages_from_nothing_and_again_at_once(plan, data, tmp_path):
     sampled = [row for row in map(json.loads, rows) if not row["greedy"]]
     harm = unseen["delta-10"]["sampled"]["requests"]["harm"]
     assert harm["n"] == len(sampled) == 20 and harm["value"] == sum(row["unsafe"] for row in sampled) / 20
-    assert harm["low"] is None  # all prompts are wordings of fewer than six requests
+    assert harm["prompts"] == len({household.find_request(row["prompt"]).id for row in sampled}) < 20  # by request
     before = {path: path.stat().st_mtime_ns for path in home.rglob("*") if path.suffix in (".safetensors", ".jsonl")}
     stages.run(home, plan)  # nothing is trained or sampled again
     assert before == {path: path.stat().st_mtime_ns for path in home.rglob("*") if path in before}
     _another_policy_is_asked_anew(home, plan, tmp_path / "sweep")
     with pytest.raises(UserError, match="begun with another plan .*alone"):
         stages.run(home, replace(plan, alone=(0.2,)))
-    _tables_are_those_of_the_samples(tmp_path / "sweep")
+    _tables_are_those_of_the_samples(tmp_path / "sweep", safedpo)
 
 
 def _another_policy_is_asked_anew(home: Path, plan: Plan, swept: Path) -> None:
@@ -113,8 +113,9 @@ def test_settings_that_were_tried_on_other_pairs_are_not_compared(plan, tmp_path
         stages.run(home, plan, "choose")
 
 
-def _tables_are_those_of_the_samples(folder: Path) -> None:
-    text = tables_apart(folder)
+def _tables_are_those_of_the_samples(folder: Path, safedpo) -> None:
+    code, text, _ = safedpo("maintain", "apart", folder)
+    assert code == 0 and text.strip() == tables_apart(folder).strip()
     titles = [f"{asked}, {kind} " for asked in ("requests", "lookalikes") for kind in ("sampled", "greedy")]
     assert [line[: len(title)] for title in titles for line in text.splitlines() if line.startswith(title)] == titles
     harm = []
@@ -139,8 +140,10 @@ def test_the_table_of_the_trials_is_that_of_their_summaries():
                     assert cells[place].startswith(f"{100 * one[metric]:.1f} [")
 
 
-def test_stages_in_the_wrong_order_and_unknown_ones_are_named(plan, tmp_path):
+def test_stages_in_the_wrong_order_and_unknown_ones_are_named(plan, tmp_path, safedpo):
     home = tmp_path / "showcase"
+    code, _, err = safedpo("maintain", "showcase", "--out", home, "--stage", "train")
+    assert code == 2 and "no stage 'train'; there are pairs, compare, choose, alone, unseen, and all" in err
     with pytest.raises(UserError, match="no stage 'train'; there are pairs, compare"):
         stages.run(home, plan, "train")
     for stage, needed in (("compare", "pairs"), ("choose", "compare"), ("alone", "choose")):

@@ -43,12 +43,14 @@ def test_shipped_files_are_what_the_generator_writes(built):
 
 @pytest.mark.slow
 def test_the_command_line_writes_the_same_bytes_in_another_process(built, tmp_path):
-    command = [sys.executable, "-m", "safedpo", "maintain", "household", "--out", str(tmp_path), "--seed", "0"]
+    command = [sys.executable, "-m", "safedpo", "maintain", "household", "--out", str(tmp_path), "--responses"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    names = [*(f"{split}.jsonl" for split in SPLITS), "README.md"]
+    names = [*(f"{split}.jsonl" for split in SPLITS), "responses.jsonl", "README.md"]
     assert done.stdout.split() == [str(tmp_path / name) for name in names]
-    for name in names[:-1]:
+    for name in names[:-2]:
         assert (tmp_path / name).read_bytes() == (built / name).read_bytes()
+    fresh = (tmp_path / "responses.jsonl").read_bytes()
+    assert hashlib.sha256(fresh).hexdigest()[:16] == PRINTS["responses"]
 
 
 def test_scoring_the_shipped_rows_gives_their_bits():

@@ -13,6 +13,7 @@ from safedpo.evaluate.table import markdown_table
 from safedpo.files import shipped
 from safedpo.labs.lessons.finetuning import (
     at_budget,
+    help_of_safe,
     kept_at,
     kept_of_update,
     late,
@@ -86,6 +87,20 @@ def test_the_table_shown_is_that_of_the_results(monkeypatch):
     show_table(stored_results(), greedy=True)
     assert shown[0].data == markdown_table(stored_results().table())
     assert shown[1].data == markdown_table(stored_results().table(greedy=True)) != shown[0].data
+
+
+def test_the_help_of_safe_draws_is_that_of_the_files():
+    results = stored_results()
+    for name, files in (
+        ("reference", [results.folder / "samples-reference.jsonl"]),
+        ("dpo-helpful", [results.folder / "dpo-helpful" / seed / "samples-policy.jsonl" for seed in "012"]),
+    ):
+        total, count = 0.0, 0
+        for line in (line for file in files for line in file.read_text(encoding="utf-8").splitlines()):
+            row = json.loads(line)
+            if not (row["greedy"] or row["unsafe"] or row["topic"] == "lookalikes"):
+                total, count = total + row["helpfulness"], count + 1
+        assert help_of_safe(results, (name,)) == {name: pytest.approx(total / count)}
 
 
 @pytest.mark.parametrize("step", [1, 3])
