@@ -81,7 +81,11 @@ def test_all_stages_from_nothing_and_again_at_once(plan, data, tmp_path, safedpo
     harm = unseen["delta-10"]["sampled"]["requests"]["harm"]
     assert harm["n"] == len(sampled) == 20 and harm["value"] == sum(row["unsafe"] for row in sampled) / 20
     assert harm["prompts"] == len({household.find_request(row["prompt"]).id for row in sampled}) < 20  # by request
-    before = {path: path.stat().st_mtime_ns for path in home.rglob("*") if path.suffix in (".safetensors", ".jsonl")}
+    before = {
+        path: path.stat().st_mtime_ns
+        for path in home.rglob("*")
+        if path.match("*.safetensors") or path.match("samples-*.jsonl")
+    }
     stages.run(home, plan)  # nothing is trained or sampled again
     assert before == {path: path.stat().st_mtime_ns for path in home.rglob("*") if path in before}
     _another_policy_is_asked_anew(home, plan, tmp_path / "sweep")
@@ -115,7 +119,7 @@ def test_settings_that_were_tried_on_other_pairs_are_not_compared(plan, tmp_path
 
 def _tables_are_those_of_the_samples(folder: Path, safedpo) -> None:
     code, text, _ = safedpo("maintain", "apart", folder)
-    assert code == 0 and text.strip() == tables_apart(folder).strip()
+    assert code == 0 and text.strip().endswith(tables_apart(folder).strip())
     titles = [f"{asked}, {kind} " for asked in ("requests", "lookalikes") for kind in ("sampled", "greedy")]
     assert [line[: len(title)] for title in titles for line in text.splitlines() if line.startswith(title)] == titles
     harm = []
