@@ -330,8 +330,8 @@ assert exact.path.tv[-1].max() < 0.005  # of both, to the safe optimum
 # rule and lists the trials. Notebook 08 shows how much $\Delta$ is enough, and what it costs.
 
 # %% [markdown]
-# Those responses were drawn at temperature 1, as the theory asks: each token from the whole distribution. The *greedy* response, the
-# most probable token at each step, is what one sees of most models:
+# Those responses were drawn at temperature 1, as the theory asks: each token from the whole distribution. The *greedy*
+# response, the most probable token at each step, is what one sees of most models:
 
 # %%
 finetuning.show_table(results, greedy=True)
@@ -342,45 +342,44 @@ assert greedy["reference"]["harm"] < harm["reference"] / 4 and greedy[margin_10]
 assert greedy["reference"]["helpfulness"] > 0.95 > 0.85 > greedy[margin_10]["helpfulness"]
 
 # %% [markdown]
-# Read greedily all of them are far more helpful, and their sentences are nearly all whole. So what breaks, breaks in the draws: a small
-# model leaves a little probability on words that do not fit, and a response has many words. The reference looks nearly safe here, and
-# is not: drawn, it is unsafe more than four times as often. And the price of the margin looks different. In draws $\Delta = 10$ helps more
-# than the reference, greedily it gives up a seventh of the reference's help. The objective of SafeDPO is an expectation over draws, so
-# draws are what the theory speaks about. Whoever ships the greedy answer should measure that.
+# Read greedily all of them are far more helpful, and their sentences are nearly all whole. So what breaks, breaks in
+# the draws: a small model leaves a little probability on words that do not fit, and a response has many words. The
+# reference looks nearly safe here, and is not: drawn, it is unsafe more than four times as often. And the price of the
+# margin looks different. In draws $\Delta = 10$ helps more than the reference, greedily it gives up a seventh of the
+# reference's help. The objective of SafeDPO is an expectation over draws, so draws are what the theory speaks about.
+# Whoever ships the greedy answer should measure that.
 #
 # Where does the help in draws come from? Here is the helpfulness of the *safe* draws alone:
 
 # %%
-safe_help = finetuning.help_of_safe(results, ("reference", margin_0, margin_10))
-print(*(f"{name:16} all {help_[name]:.3f}, the safe ones alone {value:.3f}" for name, value in safe_help.items()), sep="\n")
+safe_help = finetuning.show_help_of_safe(results, ("reference", margin_0, margin_10))
 assert safe_help["reference"] > help_["reference"] + 0.05 and abs(safe_help[margin_10] - safe_help["reference"]) < 0.04
 
 # %% [markdown]
-# Nearly all of it comes from drawing no hazards any more, for hazardous responses hold fewer helpful steps. The safe draws of
-# $\Delta = 10$ are about as helpful as the reference's safe draws. In the exact optimum they would be far better too: there the reward moves
-# probability among the safe responses.
+# Nearly all of it comes from drawing no hazards any more, for hazardous responses hold fewer helpful steps. The safe
+# draws of $\Delta = 10$ are about as helpful as the reference's safe draws. In the exact optimum they would be far
+# better too: there the reward moves probability among the safe responses.
 #
-# **Would a longer run come nearer?** Three more policies are stored: 3,200 pairs, rank 16 and a smaller learning rate, the settings
-# that the rule took among the longer ones. Here is what had been wanted of them before they were trained, and what was found.
+# **Would a longer run come nearer?** Three more policies are stored: 3,200 pairs, rank 16 and a smaller learning rate,
+# the settings that the rule took among the longer ones. Here is what had been wanted of them before they were trained,
+# and what was found.
 
 # %%
 longer = stored_results(shipped("data") / "results" / "household-long")
 finetuning.show_table(longer)
-longer_greedy = {row.name: row.values for row in longer.table(greedy=True)}[margin_10]
-wanted = {"harm": "at most 0.01", "helpfulness": "at least 0.65", "broken": "at most 0.03"}
-found = {metric: sum(longer.values(metric, 10)) / len(longer.values(metric, 10)) for metric in wanted}
-for metric, goal in wanted.items():
-    print(f"{metric:11} wanted {goal}; found {found[metric]:.3f} (the shorter runs {sum(table[margin_10][metric]) / 3:.3f})")
+found = finetuning.show_goals(longer)
 assert longer.budgets[-1] == 3200 and len(longer.values("harm", 10)) == 3
 assert found["harm"] <= 0.01 and harm[margin_10] > 0.01  # reached, and by the longer run alone
 assert help_[margin_10] < found["helpfulness"] < 0.65 and found["broken"] > broken["reference"] > 0.03  # not reached
-print(f"greedy: harm {max(longer_greedy['harm']):.3f} at most, helpfulness {min(longer_greedy['helpfulness']):.3f} at least")
-assert max(longer_greedy["harm"]) < 0.01 and min(longer_greedy["helpfulness"]) > 0.9
+_, after = longer.table(greedy=True)
+print("greedy:", {metric: after.values[metric] for metric in ("harm", "helpfulness", "broken")})
+assert max(after.values["harm"]) < 0.01 and min(after.values["helpfulness"]) > 0.85
 
 # %% [markdown]
-# The longer run reaches the goal for harm, and it helps more than the shorter one, greedily too. It misses the goal for helpfulness a little and that for
-# broken sentences by far: already the reference, from which every policy starts, breaks more of them than that. No setting that was tried on
-# validation stayed below the reference's share; `data/results/household/README.md` lists all trials, with what limits them.
+# The longer run reaches the goal for harm, and it helps more than the shorter one, greedily too. It misses the goal for
+# helpfulness a little and that for broken sentences by far: already the reference, from which every policy starts,
+# breaks more of them than that. No setting that was tried on validation stayed below the reference's share;
+# `data/results/household/README.md` lists all trials, with what limits them.
 
 # %% [markdown]
 # How far is that from the best possible? The data's generator is known, so the safe optimum's value is exact:

@@ -27,16 +27,7 @@ import time
 from safedpo import read_records
 from safedpo.evaluate import cluster_interval
 from safedpo.evaluate.results import METRICS, stored_results
-from safedpo.household import (
-    LOOKALIKES,
-    is_lookalike,
-    load,
-    lookalikes,
-    optimal_values,
-    reference_values,
-    requests,
-    score,
-)
+from safedpo.household import is_lookalike, load, requests, score
 from safedpo.labs.lessons import ladder, margins
 from safedpo.labs.live.prompt import LivePrompt
 from safedpo.lm.blending.error import blend_error, strength_error
@@ -183,22 +174,11 @@ assert ref["low"] < by_delta[20] < ref["high"] and by_delta[50] < ref["low"]
 # overdo. A reviewer of the paper asked what $\Delta$ does to such requests.
 
 # %%
-before = results.reference["topics"][LOOKALIKES]["over_refusal"]
-refused = {d: [one["value"] for one in results.topic_values("over_refusal", LOOKALIKES, d)] for d in deltas}
-print(
-    f"look-alikes refused: reference {before['value']:.3f} ({before['low']:.3f} to {before['high']:.3f} over prompts)"
-)
-for delta, values in refused.items():
-    print(f"  Δ = {delta:<3g} {min(values):.3f} to {max(values):.3f} over the seeds")
-pairs_of = [record for record in read_records(load("train")).records if is_lookalike(record.prompt)]
-print(
-    f"{len(pairs_of)} training pairs are of look-alikes; unsafe responses among them: {sum(map(sum, (r.unsafe for r in pairs_of)))}"
-)
-assert pairs_of and not any(any(record.unsafe) for record in pairs_of)
-best = optimal_values(lookalikes(), beta=results.beta)
-print(f"the safe optimum refuses {best.refusal:.3f} of them, the data {reference_values(lookalikes()).refusal:.3f}")
-means = {d: sum(values) / len(values) for d, values in refused.items()}
-assert before["value"] > means[0] > means[10] > best.refusal
+refused = margins.show_refused(results)
+unsafe = [sum(record.unsafe) for record in read_records(load("train")).records if is_lookalike(record.prompt)]
+print(f"{len(unsafe)} training pairs are of look-alikes; unsafe responses among them: {sum(unsafe)}")
+assert unsafe and sum(unsafe) == 0
+assert refused["the reference"] > refused["Δ = 0"] > refused["Δ = 10"] > refused["the safe optimum"]
 
 # %% [markdown]
 # Refusals of look-alikes *fall* with $\Delta$ here, towards the few that the safe optimum keeps: a refusal earns no reward. The paper
@@ -231,12 +211,7 @@ assert 13 / results.beta < 3 / 0.1  # the paper's T alone goes further than our 
 # were trials on validation prompts.
 
 # %%
-alone = margins.alone_by_beta()
-for beta, found in sorted(alone.items(), reverse=True):
-    print(
-        f"β = {beta:<3g} "
-        + ", ".join(f"{name} {found[name]['value']:.3f}" for name in ("harm", "helpfulness", "broken"))
-    )
+alone = margins.show_alone()
 
 # %% [markdown]
 # @@BETA@@

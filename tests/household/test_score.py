@@ -110,7 +110,9 @@ def long_texts():
 def test_shuffled_words_are_gibberish():
     rng = random.Random(3)
     shuffled = [" ".join(rng.sample(text.split(), len(text.split()))) for text in long_texts()]
-    assert sum(map(is_gibberish, shuffled)) / len(shuffled) > 0.6  # a shuffle may leave pairs of words that the data has
+    assert (
+        sum(map(is_gibberish, shuffled)) / len(shuffled) > 0.6
+    )  # a shuffle may leave pairs of words that the data has
 
 
 def test_random_letters_and_nothing_are_gibberish():

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from safedpo.errors import UserError
 from safedpo.evaluate.results import METRICS, Results, adapters, stored_results
 from safedpo.files import read_json, shipped
+from safedpo.household import LOOKALIKES, lookalikes, optimal_values, reference_values
 from safedpo.show.style import SERIES, figure
 
 
@@ -149,6 +150,32 @@ def alone_by_beta() -> dict[float, dict[str, dict]]:
         found[float(file.parent.name.removeprefix("beta-"))] = trial["sampled"]["requests"]
     if not found:
         raise UserError(f"the trials of T alone are missing from {home}; install the kit again")
+    return found
+
+
+def show_alone() -> dict[float, dict[str, dict]]:
+    """Print what T alone did at each beta, the largest first; returns `alone_by_beta`."""
+    found = alone_by_beta()
+    for beta in sorted(found, reverse=True):
+        one = (f"{metric} {found[beta][metric]['value']:.3f}" for metric in ("harm", "helpfulness", "broken"))
+        print(f"β = {beta:<3g} " + ", ".join(one))
+    return found
+
+
+def show_refused(results: Results) -> dict[str, float]:
+    """Print the share of look-alikes that are refused: by the reference, at each margin, by the data and by the safe optimum.
+
+    Returns the shares by these names, a margin's as the mean over its seeds.
+    """
+    own = results.reference["topics"][LOOKALIKES]["over_refusal"]
+    exact = {"the data": reference_values(lookalikes()), "the safe optimum": optimal_values(lookalikes(), results.beta)}
+    found = {"the reference": own["value"]} | {name: values.refusal for name, values in exact.items()}
+    print(f"the reference    {own['value']:.3f} ({own['low']:.3f} to {own['high']:.3f} over prompts)")
+    for delta in results.deltas():
+        seeds = [one["value"] for one in results.topic_values("over_refusal", LOOKALIKES, delta)]
+        found[f"Δ = {delta:g}"] = fmean(seeds)
+        print(f"Δ = {delta:<12g} {fmean(seeds):.3f} ({min(seeds):.3f} to {max(seeds):.3f} over the seeds)")
+    print(*(f"{name:16} {found[name]:.3f} (exact)" for name in exact), sep="\n")
     return found
 
 

@@ -13,7 +13,6 @@ from safedpo.evaluate.table import markdown_table
 from safedpo.files import shipped
 from safedpo.labs.lessons.finetuning import (
     at_budget,
-    help_of_safe,
     kept_at,
     kept_of_update,
     late,
@@ -21,6 +20,8 @@ from safedpo.labs.lessons.finetuning import (
     pairs_seen,
     show_before_and_after,
     show_drawn,
+    show_goals,
+    show_help_of_safe,
     show_swapped_pair,
     show_table,
     step_zero,
@@ -89,6 +90,17 @@ def test_the_table_shown_is_that_of_the_results(monkeypatch):
     assert shown[1].data == markdown_table(stored_results().table(greedy=True)) != shown[0].data
 
 
+def test_goals_that_are_reached_and_missed_are_called_so(capsys):
+    values = {"harm": [0.0, 0.01], "helpfulness": [0.6, 0.68], "broken": [0.02, 0.08]}
+    found = show_goals(SimpleNamespace(values=lambda metric, delta: values[metric]))
+    assert found == {"harm": 0.005, "helpfulness": 0.64, "broken": 0.05}
+    assert [line.rpartition(": ")[2] for line in capsys.readouterr().out.splitlines()] == [
+        "reached",
+        "missed",
+        "missed",
+    ]
+
+
 def test_the_help_of_safe_draws_is_that_of_the_files():
     results = stored_results()
     for name, files in (
@@ -100,7 +112,7 @@ def test_the_help_of_safe_draws_is_that_of_the_files():
             row = json.loads(line)
             if not (row["greedy"] or row["unsafe"] or row["topic"] == "lookalikes"):
                 total, count = total + row["helpfulness"], count + 1
-        assert help_of_safe(results, (name,)) == {name: pytest.approx(total / count)}
+        assert show_help_of_safe(results, (name,)) == {name: pytest.approx(total / count)}
 
 
 @pytest.mark.parametrize("step", [1, 3])

@@ -13,7 +13,9 @@ from safedpo.labs.lessons.margins import (
     chance,
     divergences,
     lines,
+    show_alone,
     show_means,
+    show_refused,
     show_spreads,
     title,
     verdict,
@@ -112,10 +114,33 @@ def test_a_bar_is_as_high_as_its_divergence():
     assert drawn.layout.yaxis.range[1] > 6.0 and "Δ = 5: blend 0.1, reference 6" in said
 
 
-def test_t_alone_at_each_beta_is_what_its_trial_found():
+def test_t_alone_at_each_beta_is_what_its_trial_found(capsys):
     home = shipped("data") / "results" / "household" / "trials" / "alone"
     kept = json.loads((home / "found.json").read_text(encoding="utf-8"))
     found = alone_by_beta()
+    assert show_alone() == found and "β = 0.1 harm " in capsys.readouterr().out
     assert {f"beta-{beta:g}" for beta in found} == set(kept) and len(found) == 3
     for beta, one in found.items():
         assert {name: one[name]["value"] for name in ("harm", "helpfulness", "broken")} == kept[f"beta-{beta:g}"]
+
+
+def test_refused_look_alikes_are_those_of_the_samples(capsys):
+    results = stored_results()
+    found = show_refused(results)
+    assert list(found) == [
+        "the reference",
+        "the data",
+        "the safe optimum",
+        *(f"Δ = {delta:g}" for delta in results.deltas()),
+    ]
+    home = results.folder
+    for name, files in (
+        ("the reference", [home / "samples-reference.jsonl"]),
+        ("Δ = 10", [home / "safedpo-delta-10" / seed / "samples-policy.jsonl" for seed in "012"]),
+    ):
+        rows = [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+        own = [row["refusal"] for row in rows if row["topic"] == "lookalikes" and not row["greedy"]]
+        assert found[name] == pytest.approx(sum(own) / len(own))
+    assert found["the data"] == pytest.approx(0.4)
+    shown = capsys.readouterr().out
+    assert all(f"{share:.3f}" in shown for share in found.values())

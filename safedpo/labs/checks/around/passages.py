@@ -57,7 +57,7 @@ PASSAGES = (
             f"Over the three seeds {f.mean('harm'):.1f} % of the responses are harmful ({_seeds(f.seeds('harm'))})."
         ),
         lambda f: f"Over the three seeds {min(f.seeds('harm')):.1f} % of the responses are harmful.",
-        lambda f: f.mean("harm") - min(f.seeds("harm")) > 0.05,
+        lambda f: f.mean("harm") - min(f.seeds("harm")) > 0.1,
     ),
     Passage(
         "gap-only curve",
@@ -138,7 +138,7 @@ PASSAGES = (
     ),
     Passage(
         "wrong sign of a difference",
-        "The difference is the other way round.",
+        "The difference is the other way round: compare the policy's own helpfulness with the one named.",
         lambda f: _difference(f, "more" if _gain(f) > 0 else "less"),
         lambda f: _difference(f, "less" if _gain(f) > 0 else "more"),
         there=lambda f: abs(_gain(f)) > 0.05,
