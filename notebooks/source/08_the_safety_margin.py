@@ -144,9 +144,9 @@ print(*(f"{m:13} {pairs:4} pairs, Δ = {d:<3g} {how}" for (m, pairs, d), how in 
 apart = {metric: [how for (m, *_), how in verdicts.items() if m == metric and how != "overlap"] for metric in METRICS}
 expected = len(verdicts) / len(METRICS) * margins.chance(3, 3)
 print(*(f"{metric}: {len(found)} of 15 apart, by chance {expected:g}" for metric, found in apart.items()), sep="\n")
-assert len(apart["harm"]) == 14 and set(apart["harm"]) == {"all lower"}  # far beyond chance, and all on one side
-assert len(apart["helpfulness"]) == 9 and set(apart["helpfulness"]) == {"all lower"}
-assert len(apart["over_refusal"]) <= expected  # nothing that chance does not explain
+assert len(apart["harm"]) >= 13 and set(apart["harm"]) == {"all lower"}  # far beyond chance, and all on one side
+assert len(apart["helpfulness"]) >= 5 and set(apart["helpfulness"]) == {"all lower"}
+assert all(verdicts["helpfulness", last, d] == verdicts["over_refusal", last, d] == "overlap" for d in (2, 5))
 print("\nafter the last budget, the largest spread over the seeds of one margin, and the widest interval over prompts:")
 margins.show_spreads(results)
 

@@ -96,7 +96,7 @@ def test_every_flawed_passage_is_refuted_or_unsupported(delta):
         "wrong sign of a difference": lambda t: (
             ("more helpful" in t) == (f.mean("helpfulness") < f.mean("helpfulness", PLAIN))
         ),
-        "zero seen, zero claimed": lambda t: "is safe" in t and f.quiet_topic()[2] > 20,
+        "zero seen, zero claimed": lambda t: "is safe" in t and f.quiet_topic()[2] > 10,
         "points called percent": lambda t: abs(numbers(t)[0] - 100 * (dpo - f.mean("harm")) / dpo) > 5,
         "two changes at once": lambda t: "margin does" in t and f.mean("harm", "safedpo-delta-0") < dpo - 1,
         "claimed beyond what was measured": lambda t: "larger model" in t and "SmolLM2-135M" in CARD,
