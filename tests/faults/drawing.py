@@ -87,6 +87,7 @@ SMALL = {
     "answers": st.integers(2, 6),
     "unsafe_answers": st.sampled_from([1, None]),
     "row_tokens": st.integers(1, 100),
+    "tokens": st.integers(1, 100),
     "together": st.booleans(),
     "human_pairs": st.booleans(),
     "divided": st.booleans(),
