@@ -143,7 +143,7 @@ def site(
     notebooks: Annotated[Path | None, typer.Option(help="Folder of the notebooks (default: the shipped ones).")] = None,
     live: Annotated[
         bool,
-        typer.Option("--live", help="Also the live model (130 MB, needs onnx and npm once; see it with a server)."),
+        typer.Option("--live", help="Also the live model (145 MB, needs onnx and npm once; see it with a server)."),
     ] = False,
     lessons: Annotated[bool, typer.Option(help="The notebooks, run (minutes).")] = True,
 ) -> None:

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(7200)]
 TRAINED = (0, 2, 5, 10, 20, 50)
 BLENDS = ((1.4, 1), (7.1, 0.5), (21.9, 1.5))  # margin between two trained ones, strength
 CLOSE = 1e-3  # nats, of a token's log-probability
-MOST_FILES, MOST_TOKENS = 140e6, 64
+MOST_FILES, MOST_TOKENS = 150e6, 64
 
 
 @pytest.fixture(scope="module")
