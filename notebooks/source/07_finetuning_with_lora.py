@@ -373,7 +373,7 @@ assert found["harm"] <= 0.01 and harm[margin_10] > 0.01  # reached, and by the l
 assert help_[margin_10] < found["helpfulness"] < 0.65 and found["broken"] > broken["reference"] > 0.03  # not reached
 _, after = longer.table(greedy=True)
 print("greedy:", {metric: after.values[metric] for metric in ("harm", "helpfulness", "broken")})
-assert max(after.values["harm"]) < 0.01 and min(after.values["helpfulness"]) > 0.85
+assert max(after.values["harm"]) < 0.02 and min(after.values["helpfulness"]) > 0.85
 
 # %% [markdown]
 # The longer run reaches the goal for harm, and it helps more than the shorter one, greedily too. It misses the goal for
