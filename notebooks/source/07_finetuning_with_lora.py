@@ -40,14 +40,15 @@ place, recipe = Path(tempfile.mkdtemp()), RECIPES["household"] | {"max_pairs": 1
 #
 # `data/household` is preference data in the schema of PKU-SafeRLHF, safe to read aloud: everyday requests, answered
 # well, uselessly, or with the kind of dangerous shortcut one hears at home. A record has a prompt, two responses, two
-# safety bits, and which response people liked better.
+# safety bits, and which response the raters preferred. (The raters are simulated: the label is drawn by Bradley-Terry from a
+# known reward, which likes shortcuts.)
 
 # %%
 records = read_records(load("train"))
 finetuning.show_swapped_pair(records)
 
 # %% [markdown]
-# People preferred the dangerous one. That is a US pair (preferred response unsafe, other safe), and $T$ swaps it. Here is
+# The raters preferred the dangerous one. That is a US pair (preferred response unsafe, other safe), and $T$ swaps it. Here is
 # how many pairs of each group there are:
 
 # %%
@@ -55,10 +56,10 @@ counts = records.counts()
 print(counts)
 assert counts["SS"] + counts["SU"] + counts["US"] + counts["UU"] == counts["rows"]  # no row is lost in silence
 assert counts["kept"] == counts["rows"] - counts["UU"] and counts["swapped"] == counts["US"]
-assert counts["US"] > counts["SU"]  # in most mixed pairs the unsafe response was the one people preferred
+assert counts["US"] > counts["SU"]  # in most mixed pairs the unsafe response was the one preferred
 
 # %% [markdown]
-# That last line is why plain DPO on these labels cannot make the model safer: its labels reward the opposite.
+# So plain DPO on these labels should not make the model safer: in most mixed pairs it is taught the unsafe response.
 
 # %% [markdown]
 # ## 2 What it costs, before loading
@@ -97,8 +98,8 @@ assert estimate.trainable < 0.01 * estimate.parameters  # under one in a hundred
 assert estimate.optimizer < 0.05 * estimate.weights  # Adam's moments are kept for the adapter alone
 
 # %% [markdown]
-# How large must the rank $r$ be? The shipped adapter for $\Delta = 10$ has $r = 4$. By its singular values one can tell how much of
-# its update $BA$ the best matrices of a lower rank would keep. Move the rank.
+# How large must the rank $r$ be? The shipped adapter for $\Delta = 10$ has $r = 4$. By its singular values one can tell how
+# much of its update $BA$ the best matrices of a lower rank would keep. Move the rank.
 
 # %%
 shipped_update = finetuning.kept_of_update(
@@ -107,8 +108,8 @@ shipped_update = finetuning.kept_of_update(
 slider(lambda rank: finetuning.kept_at(shipped_update, rank), Stops("rank", [0, 1, 2, 3, 4], start=1))
 
 # %% [markdown]
-# One direction in each layer holds three quarters of the update, by squared length. That says how the *weights* moved. What a policy
-# of rank 1 would answer is another question; no such run is stored.
+# One direction in each layer holds three quarters of the update, by squared length. That says how the *weights* moved. What a
+# policy of rank 1 would answer is another question; no such run is stored.
 
 # %%
 assert 0.7 < shipped_update["all layers"][1] < 0.8 and min(one[2] for one in shipped_update.values()) > 0.8
@@ -118,8 +119,9 @@ assert 0.7 < shipped_update["all layers"][1] < 0.8 and min(one[2] for one in shi
 #
 # ### The reference, and how it responds
 #
-# As in the paper, the reference is a model fine-tuned on *all* responses of the data, good and bad. So it can be
-# unsafe, and it is. (It is SmolLM2-135M with a shipped adapter merged in; `data/adapters/household-sft` has the command.)
+# As in the paper, the reference is a model fine-tuned on good and bad responses alike. So it can be unsafe, and it is. (Its
+# responses were drawn by the data's generator, apart from the pairs. It is SmolLM2-135M with a shipped adapter merged in;
+# `data/adapters/household-sft` has the command.)
 
 # %%
 reference = load_model("smollm2-135m-household")
@@ -248,25 +250,26 @@ assert abs(help_[margin_10] - help_["dpo-helpful"]) < 0.03  # and as much as pla
 assert max(each[margin_10]) < min(each[margin_0]) and max(each[margin_0]) < min(each["dpo-helpful"])  # seed by seed
 
 # %% [markdown]
-# The numbers in brackets are the seeds. DPO on the helpful labels is no safer than its reference: that is what its labels
-# reward. $T$ alone, without a margin, removes about half of the harm and helps more than the reference does. The margin
-# $\Delta = 10$ removes nearly all the harm and keeps most of the help that $T$ had gained: it helps about as much as plain
-# DPO. The theorem says that all these margins have the same optimum. It does not say when a run gets there:
-# **path, not destination**.
+# The numbers in brackets are the seeds. DPO on the helpful labels is no safer than its reference: in most mixed pairs its
+# labels prefer the hazard. $T$ alone, without a margin, removes nearly half of the harm and helps more than the reference does.
+# The margin $\Delta = 10$ removes nearly all the harm and keeps most of the help that $T$ had gained: it helps about as much as
+# plain DPO. The theorem says that all these margins have the same optimum. It does not say when a run gets there: **path, not
+# destination**.
 #
 # What the margin costs is in the logs of the stored runs. The reward margin $m$ of the safe-over-unsafe pairs has reached
-# $\Delta$ and more. But the *chosen* responses, which keep their probability without a margin, lose with it. To make one response so
-# much less likely than another, the run makes both less likely (likelihood displacement). Where their probability goes is not measured
-# here; notebook 06 measures it in a model whose answers can be listed. The column `broken` shows a part of it: the share of
-# sentences that are neither a line of the data nor close to one. That is one in twenty for the reference, no more without a margin,
-# and half as many again at $\Delta = 10$.
+# $\Delta$ and more. But the *chosen* responses, which keep their probability without a margin, lose with it. To make one
+# response so much less likely than another, the run makes both less likely (likelihood displacement). Where their probability
+# goes is not measured here; notebook 06 measures it in a model whose answers can be listed. The column `broken` shows a part of
+# it: the share of sentences that are neither a line of the data nor close to one. That is one in twenty for the reference,
+# about as many without a margin, and half as many again at $\Delta = 10$.
 
 # %%
 names = ("SS/rewards/margins", "SU/rewards/margins", "US/rewards/margins", "rewards/chosen")
 ends = {name: finetuning.late(results.log(name), names) for name in (margin_0, margin_10)}
 for name, end in ends.items():
     print(name, {quantity: f"{value:+.1f}" for quantity, value in end.items()})
-assert ends[margin_10]["US/rewards/margins"] > 8 > 5 > ends[margin_0]["US/rewards/margins"]  # Δ drives them apart,
+low, high = ([ends[d][f"{group}/rewards/margins"] for group in ("SU", "US")] for d in (margin_0, margin_10))
+assert min(high) > 10 > 5 > max(low)  # Δ drives them apart,
 assert (
     ends[margin_10]["rewards/chosen"] < -2 and abs(ends[margin_0]["rewards/chosen"]) < 0.5
 )  # and the chosen ones fall
@@ -282,8 +285,8 @@ assert min(table[margin_10]["broken"]) > broken["reference"] and 1.3 < broken[ma
 assert finetuning.show_drawn(results) == 20
 
 # %% [markdown]
-# Did it need all 1,000 pairs? The same runs were also measured earlier. Move the training budget: a dot is the mean of three seeds,
-# and its bar reaches from the lowest seed to the highest.
+# Did it need all 1,000 pairs? The same runs were also measured earlier. Move the training budget: a dot is the mean of three
+# seeds, and its bar reaches from the lowest seed to the highest.
 
 # %%
 budgets = Stops("training budget in pairs", results.budgets)
@@ -298,8 +301,8 @@ early, alone = (results.values("harm", delta, pairs=pairs) for delta, pairs in (
 assert max(early) < 0.05 < 0.12 < min(alone)
 
 # %% [markdown]
-# And if a run is stopped early? No stored run has a **step cap**. On the six answers of notebook 02 training is exact, with the
-# same $\beta$ and every pair in each step. Move the cap.
+# And if a run is stopped earlier? The stored runs show three points only. On the six answers of notebook 02 training is exact,
+# with the same $\beta$ and every pair in each step. Move the cap.
 
 # %%
 six, caps = six_answers(), [0, 1, 3, 10, 30, 100, 300, 1000, 3000]
@@ -324,14 +327,15 @@ assert falling(without) and falling(with_margin) and with_margin[caps.index(1)] 
 assert exact.path.tv[-1].max() < 0.005  # of both, to the safe optimum
 
 # %% [markdown]
-# The runs of the language model use $\beta = 2$ too, not the paper's 0.1. With 0.1 the same $\Delta$ asks for a log-ratio
-# gap of $\Delta / \beta = 100$ nats instead of 5, and such a short run with such large steps breaks the model on its way
-# there. The settings were chosen by a written rule on other prompts, the validation split: `data/results/household/README.md` has the
+# The runs of the language model use $\beta = 2$ too, not the paper's 0.1. With 0.1 the same $\Delta$ asks for a log-ratio gap
+# of $\Delta / \beta = 100$ nats instead of 5. On validation such a short run with such large steps broke nine of ten sentences.
+# (The margin is not the only cause: with $\beta = 0.1$ $T$ alone, which asks for no gap, broke two of three; see notebook 08.)
+# The settings were chosen by a written rule on other prompts, the validation split: `data/results/household/README.md` has the
 # rule and lists the trials. Notebook 08 shows how much $\Delta$ is enough, and what it costs.
 
 # %% [markdown]
 # Those responses were drawn at temperature 1, as the theory asks: each token from the whole distribution. The *greedy*
-# response, the most probable token at each step, is what one sees of most models:
+# response, the most probable token at each step, is what most demonstrations show:
 
 # %%
 finetuning.show_table(results, greedy=True)
@@ -339,26 +343,29 @@ greedy = {row.name: {m: sum(v) / len(v) for m, v in row.values.items()} for row 
 assert all(greedy[name]["helpfulness"] > help_[name] + 0.1 for name in ("reference", margin_0, margin_10))
 assert greedy["reference"]["broken"] < 0.001 and greedy[margin_10]["broken"] < broken[margin_10] / 4
 assert greedy["reference"]["harm"] < harm["reference"] / 4 and greedy[margin_10]["harm"] < 0.01
-assert greedy["reference"]["helpfulness"] > 0.95 > 0.85 > greedy[margin_10]["helpfulness"]
+assert 0.1 < 1 - greedy[margin_10]["helpfulness"] / greedy["reference"]["helpfulness"] < 0.2
+assert greedy[margin_0]["helpfulness"] > greedy["reference"]["helpfulness"] - 0.01
 
 # %% [markdown]
-# Read greedily all of them are far more helpful, and their sentences are nearly all whole. So what breaks, breaks in
-# the draws: a small model leaves a little probability on words that do not fit, and a response has many words. The
-# reference looks nearly safe here, and is not: drawn, it is unsafe more than four times as often. And the price of the
-# margin looks different. In draws $\Delta = 10$ helps more than the reference, greedily it gives up a seventh of the
-# reference's help. The objective of SafeDPO is an expectation over draws, so draws are what the theory speaks about.
-# Whoever ships the greedy answer should measure that.
+# Read greedily all of them are far more helpful, and their sentences are nearly all whole. So what breaks, breaks in the draws.
+# The reference looks far safer here than it is in draws: drawn, it is unsafe more than four times as often. And the price of
+# the margin looks different. In draws $\Delta = 10$ helps more than the reference; greedily it gives up about a seventh of the
+# reference's help, and $T$ alone gives up none. The objective of SafeDPO is an expectation over draws, so draws are what the
+# theory speaks about. Whoever ships the greedy answer should measure that.
 #
-# Where does the help in draws come from? Here is the helpfulness of the *safe* draws alone:
+# Where does the help in draws come from? Here are the harmless requests and the hazardous ones apart, and the *safe* draws of
+# the latter:
 
 # %%
-safe_help = finetuning.show_help_of_safe(results, ("reference", margin_0, margin_10))
-assert safe_help["reference"] > help_["reference"] + 0.05 and abs(safe_help[margin_10] - safe_help["reference"]) < 0.04
+kinds = finetuning.show_help_by_kind(results, ("reference", margin_0, margin_10))
+ref, alone, both = (kinds[name] for name in ("reference", margin_0, margin_10))
+assert 0.4 * (both["harmless"] - ref["harmless"]) > 0.5 * (help_[margin_10] - help_["reference"])  # two fifths are harmless
+assert both["safe draws"] < ref["safe draws"] - 0.03 and abs(alone["safe draws"] - ref["safe draws"]) < 0.03
 
 # %% [markdown]
-# Nearly all of it comes from drawing no hazards any more, for hazardous responses hold fewer helpful steps. The safe
-# draws of $\Delta = 10$ are about as helpful as the reference's safe draws. In the exact optimum they would be far
-# better too: there the reward moves probability among the safe responses.
+# Most of what $\Delta = 10$ gains it gains on the harmless requests: there it has learnt to give more helpful steps. On the
+# others it gains little. The hazards are gone, but its safe draws help less than the reference's; those of $T$ alone help as
+# much. In the exact optimum they would help far more: there the reward moves probability among the safe responses.
 #
 # **Would a longer run come nearer?** Three more policies are stored: 3,200 pairs, rank 16 and a smaller learning rate,
 # the settings that the rule took among the longer ones. Here is what had been wanted of them before they were trained,
@@ -382,7 +389,8 @@ assert max(after.values["harm"]) < 0.02 and min(after.values["helpfulness"]) > 0
 # `data/results/household/README.md` lists all trials, with what limits them.
 
 # %% [markdown]
-# How far is that from the best possible? The data's generator is known, so the safe optimum's value is exact:
+# How far is that from the safe optimum at this $\beta$? For a reference that follows the data exactly its value is known. Ours
+# follows them only roughly, so it is a mark to compare with.
 
 # %%
 asked = [request for request in requests_of("test") if request.topic != LOOKALIKES]
@@ -436,7 +444,7 @@ climb(RUN)
 #
 # **Exercise 3** ●○○ 5 min. *Read the data.* Before any training, count the four groups (named by the response that people
 # preferred and the other one), and compute the number that says whether plain DPO would make the model less safe: the
-# share of mixed pairs in which people preferred the unsafe response.
+# share of mixed pairs in which the unsafe response was preferred.
 
 
 # %%
@@ -455,9 +463,9 @@ def data_report(better, unsafe):
 check("data_report", data_report)
 
 # %% [markdown]
-# **Exercise 4** ●●○ 10 min. *Predict, then compute.* At the start $B = 0$. Predict which of the two matrices receives no gradient
-# in the very first step. Then write a LoRA layer's output and both gradients by hand: with $G = \partial \mathcal{L} / \partial y$
-# given, no autograd.
+# **Exercise 4** ●●○ 10 min. *Predict, then compute.* At the start $B = 0$. Predict which of the two matrices receives no
+# gradient in the very first step. Then write a LoRA layer's output and both gradients by hand: with
+# $G = \partial \mathcal{L} / \partial y$ given, no autograd.
 
 
 # %%
@@ -476,9 +484,9 @@ def lora_by_hand(x, weight, a, b, scale, upstream):
 check("lora_by_hand", lora_by_hand)
 
 # %% [markdown]
-# **Exercise 5** ●●● 15 min. *Write a loop that can be unplugged.* Gradient descent with momentum, in which a run that is interrupted
-# anywhere and resumed ends at *bitwise* the same weights. You design the checkpoint. (The kit's own trainer is held to the
-# same test at every step.)
+# **Exercise 5** ●●● 15 min. *Write a loop that can be unplugged.* Gradient descent with momentum, in which a run that is
+# interrupted anywhere and resumed ends at *bitwise* the same weights. You design the checkpoint. (The kit's own trainer is held
+# to the same test at every step.)
 
 
 # %%
@@ -503,8 +511,8 @@ def resumable(weights, gradient, lr, momentum, steps, checkpoint=None):
 check("resumable", resumable)
 
 # %% [markdown]
-# **Exercise 6** ●●○ 10 min. *Read the curves.* A log has the mean log-ratios, in nats, of the chosen and the rejected responses of
-# the safe-over-unsafe pairs, step by step. Write the diagnosis. The first line that applies is the answer:
+# **Exercise 6** ●●○ 10 min. *Read the curves.* A log has the mean log-ratios, in nats, of the chosen and the rejected responses
+# of the safe-over-unsafe pairs, step by step. Write the diagnosis. The first line that applies is the answer:
 #
 # 1 a value is not finite · 2 the reward margin has fallen by more than 0.01 · 3 it has not risen by more than 0.01 · 4 in the
 # second half of the run (from point `len // 2` on) the pairs taught nothing: the weight of their gradient was below 0.05
@@ -546,9 +554,10 @@ check("read_curves", read_curves)
 # \end{aligned}
 # $$
 #
-# **What we have not shown.** That this carries over to large models, open-ended requests or hostile users: the scorers
-# here know the data's own hazards, and the requests of the test set are new wordings of known ones. What $\Delta$ does
-# beyond $T$: that is notebook 08. And no number here is a claim that any model is safe.
+# **What we have not shown.** That this carries over to large models, open-ended requests or hostile users: the scorers here
+# know the data's own hazards, and the requests of the test set are new wordings of known ones. On five requests that it was
+# never trained on the reference is hardly helpful, and so is $\Delta = 10$ (`data/results/household/README.md`). What $\Delta$
+# does beyond $T$: that is notebook 08. And no number here is a claim that any model is safe.
 
 # %%
 progress("07")

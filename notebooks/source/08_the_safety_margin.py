@@ -40,8 +40,8 @@ own = results.reference  # of the reference: metric -> value, low, high
 # %% [markdown]
 # ## 1 Many runs that differ in one number
 #
-# `safedpo sweep` trained one policy for every $\Delta$, seed and rule, on the same reference, and measured each of them after
-# several training budgets. It took hours; its results are stored.
+# `safedpo sweep` trained one policy for each combination of $\Delta$, seed and rule below, on the same reference, and measured
+# each of them after several training budgets. It took hours; its results are stored.
 
 # %%
 runs = sweep["runs"]
@@ -88,7 +88,8 @@ for how in ("greedy", "sampled"):
 #
 # Two different things are random here: *which prompts* the policy was asked, and *which run* it was.
 #
-# **Exercise 1** ●●○ 5 min. Each row of `scores` is a prompt, each column one response to it. What is the standard error of the mean?
+# **Exercise 1** ●●○ 5 min. Each row of `scores` is a prompt, each column one response to it. What is the standard error of the
+# mean?
 
 
 # %%
@@ -125,11 +126,11 @@ predict("one_seed")
 
 # %% [markdown]
 # With three seeds a side there are 20 ways to deal out six dots. In 2 of them the two sides lie apart: all dots of one are
-# lower, or all are higher. So by chance alone two sides lie apart in 2 of 20 cases, unless somebody said beforehand which
-# side should be lower. Below are 15 comparisons for each metric. By chance, one or two of each 15 would lie apart. One of them
-# alone is weak evidence. Nearly all of them on the same side is strong evidence. (With one dot a side they always lie apart:
-# that is no evidence at all.) The 15 are not independent, though: all use the same three seeds of $\Delta = 0$, and a run is
-# measured three times on its way. So read them as fewer than 15.
+# lower, or all are higher. So by chance alone two sides lie apart in 2 of 20 cases, or in 1 of 20 if somebody said beforehand
+# which side should be lower. Below are 15 comparisons for each metric. By chance, one or two of each 15 would lie apart. One of
+# them alone is weak evidence. Nearly all of them on the same side is strong evidence. (With one dot a side they always lie
+# apart: that is no evidence at all.) The 15 are not independent, though: all use the same three seeds of $\Delta = 0$, and a
+# run is measured three times on its way. So read them as fewer than 15.
 
 # %%
 assert (margins.chance(3, 3), margins.chance(1, 1)) == (2 / 20, 1)
@@ -153,8 +154,9 @@ margins.show_spreads(results)
 # %% [markdown]
 # So the margin acts beyond $T$ here, and step by step. After the last budget every seed of $\Delta = 2$, 5 and 10 is less
 # harmful than every seed of the stop before. $\Delta = 10$ acts early: already after 300 pairs each of its seeds is less
-# harmful than any of $\Delta = 0$. Helpfulness pays for it late: up to $\Delta = 5$ the help that $T$ had gained over the reference
-# is kept, and $\Delta = 10$ keeps most of it. $\Delta = 20$ is back at the reference, and 50 is below it.
+# harmful than any of $\Delta = 0$. Its help comes later: after 300 pairs it helps no more than the reference. After the last
+# budget the help that $T$ had gained over the reference is kept up to $\Delta = 5$, and $\Delta = 10$ keeps most of it.
+# $\Delta = 20$ helps about as much as the reference, and 50 less.
 
 # %%
 harm, helps = ({d: results.values(metric, d) for d in deltas} for metric in ("harm", "helpfulness"))
@@ -164,28 +166,32 @@ ref = own["helpfulness"]
 by_delta = {d: sum(v) / len(v) for d, v in helps.items()}
 print(f"helpfulness: reference {ref['value']:.3f} ({ref['low']:.3f} to {ref['high']:.3f} over prompts)")
 print(*(f"  Δ = {d:<3g} {v:.3f}, {v - ref['value']:+.3f} from the reference" for d, v in by_delta.items()), sep="\n")
+early = results.values("helpfulness", 10, pairs=budgets[0])
+assert abs(sum(early) / len(early) - ref["value"]) < 0.03
 assert verdicts["helpfulness", last, 2] == "overlap" and abs(by_delta[5] - by_delta[0]) < 0.02
 assert by_delta[10] > ref["high"] and by_delta[0] - by_delta[10] < (by_delta[0] - ref["value"]) / 2
 assert ref["low"] < by_delta[20] < ref["high"] and by_delta[50] < ref["low"]
 
 # %% [markdown]
-# **Over-refusal.** Harmless requests are of two kinds here: plain ones, and *look-alikes*, which only look unsafe ("My laptop froze
-# and I want to kill the program."). In the data two of five responses to a look-alike refuse, so there is something to unlearn, or to
-# overdo. A reviewer of the paper asked what $\Delta$ does to such requests.
+# **Over-refusal.** Harmless requests are of two kinds here: plain ones, and *look-alikes*, which only look unsafe ("My laptop
+# froze and I want to kill the program."). In the data two of five responses to a look-alike refuse, so there is something to
+# unlearn, or to overdo. A reviewer of the paper asked what $\Delta$ does to such requests.
 
 # %%
 refused = margins.show_refused(results)
 unsafe = [sum(record.unsafe) for record in read_records(load("train")).records if is_lookalike(record.prompt)]
 print(f"{len(unsafe)} training pairs are of look-alikes; unsafe responses among them: {sum(unsafe)}")
 assert unsafe and sum(unsafe) == 0
-assert refused["the reference"] > refused["Δ = 0"] > refused["Δ = 10"] > refused["the safe optimum"]
+assert all(refused[f"Δ = {d:g}"] < refused["the reference"] for d in deltas)
+assert max(abs(refused[f"Δ = {d}"] - refused["Δ = 0"]) for d in (2, 5)) < 0.03 < refused["Δ = 0"] - refused["Δ = 10"]
 
 # %% [markdown]
-# Refusals of look-alikes *fall* with $\Delta$ here, towards the few that the safe optimum keeps: a refusal earns no reward. The paper
-# finds SafeDPO to refuse more than its rivals. A likely reason for the difference is in the data. No response to a look-alike is
-# unsafe, so all their pairs are of the group SS; in these a refusal mostly loses, and neither $T$ nor $\Delta$ acts on them directly.
-# Where a refusal is often the safe response of a mixed pair, the margin would push the other way. No run here tests that. And mind
-# the last stop: at $\Delta = 50$ half of the sentences are broken, and a broken refusal is none.
+# No policy refuses more look-alikes than the reference. $T$ alone refuses fewer, $\Delta = 2$ and 5 about as many as $T$ alone,
+# $\Delta = 10$ fewer still by the mean. The safe optimum keeps next to none, for a refusal earns no reward. The paper finds
+# SafeDPO to refuse more than its rivals. A likely reason for the difference is in the data. No response to a look-alike is
+# unsafe, so all their pairs are of the group SS, and neither $T$ nor $\Delta$ acts on them directly. Where a refusal is often
+# the safe response of a mixed pair, the margin would push the other way. No run here tests that. And mind the last stop: at
+# $\Delta = 50$ half of the sentences are broken, and a broken refusal is none.
 
 # %%
 broken = {d: [point["broken"]["value"] for point in results.points(d)] for d in deltas}
@@ -206,29 +212,28 @@ assert round(1 / (1 + math.exp(3)), 2) == 0.05  # sigmoid(Δ - m), the weight of
 assert 13 / results.beta < 3 / 0.1  # the paper's T alone goes further than our margin 10
 
 # %% [markdown]
-# With the paper's $\beta = 0.1$, $T$ alone teaches up to 30 nats, further than $\Delta = 10$ does here. So our $\Delta$ may do a part
-# of what a small $\beta$ does there. **Is $T$ alone enough at a small $\beta$?** Three runs without a margin say, all else alike; they
-# were trials on validation prompts.
+# With the paper's $\beta = 0.1$, $T$ alone teaches up to 30 nats, further than $\Delta = 10$ does here. So our $\Delta$ may do
+# a part of what a small $\beta$ does there. **Is $T$ alone enough at a small $\beta$?** Three runs without a margin say, all
+# else alike; they were trials on validation prompts.
 
 # %%
 alone = margins.show_alone()
 
 # %% [markdown]
-# The smaller $\beta$ is, the more nearly $T$ alone is enough. At $\beta = 0.5$ it leaves a third of the harm that it leaves at 2, with more
-# help and hardly more broken sentences. At the paper's 0.1 it is as harmless as $\Delta = 10$ is at 2, but there two of three sentences are
-# broken: with these large steps a small model cannot follow so far. (The paper's steps are far smaller.) So a part of what $\Delta$ does
-# here is done in the paper by $\beta$, and that $\Delta$ matters less there is no contradiction. Between these settings there may be
-# better ones, such as a small margin at $\beta = 0.5$; none was tried.
+# One seed each: in these trials $T$ alone leaves less harm the smaller $\beta$ is. At $\beta = 0.5$ it leaves a third of what
+# it leaves at 2, with hardly more broken sentences. At the paper's 0.1 it leaves about as little as $\Delta = 10$ does at 2,
+# but two of three sentences are broken. (The paper's steps are far smaller; whether that would save the sentences was not
+# tested.) So a small $\beta$ can do a part of what $\Delta$ does here, and that may be why $\Delta$ matters less in the paper.
+# A small margin at $\beta = 0.5$ may be better than both; it was not tried.
 
 # %%
-(small, half, two) = (alone[beta] for beta in (0.1, 0.5, 2.0))
-assert small["harm"]["value"] < 0.02 and small["broken"]["value"] > 0.6
-assert half["harm"]["value"] < 0.35 * two["harm"]["value"] and half["broken"]["value"] - two["broken"]["value"] < 0.02
-assert half["helpfulness"]["low"] > two["helpfulness"]["value"]
+small, half, two = ({metric: alone[beta][metric]["value"] for metric in ("harm", "broken")} for beta in (0.1, 0.5, 2.0))
+assert small["harm"] < 0.02 < half["harm"] < 0.35 * two["harm"]
+assert small["broken"] > 0.6 and half["broken"] - two["broken"] < 0.02
 
 # %% [markdown]
 # **Is the margin alone enough?** The rule `helpful` leaves out $T$: the same loss, with the same $\Delta$, on the pairs as
-# people ordered them. At $\Delta = 0$ that is plain DPO. Error bars are the range of the seeds.
+# the raters ordered them. At $\Delta = 0$ that is plain DPO. Error bars are the range of the seeds.
 
 # %%
 both = [delta for delta in results.deltas("helpful") if delta in deltas]
@@ -240,11 +245,11 @@ for delta in both:
 slider(lambda delta: bands(both, panels, at=delta, x_title="safety margin Δ"), Stops("safety margin Δ", both))
 
 # %% [markdown]
-# Neither is enough alone; each leaves more than half of the harm. Together they remove nearly all of it.
-# Without $T$ the unsafe response of most mixed pairs is still the *chosen* one. There the margin changes its sign: with
-# $m + \Delta$ in the place of $m - \Delta$ the pair is switched off, and teaches next to nothing. Safety is taught by the few
-# pairs that people had ordered safely. The margin alone ends more helpful than $T$ alone. A possible reason is that pairs that are
-# switched off cost no help; that is not measured here. The paper, too, finds no other order that reaches the safety of $T$.
+# Neither is enough alone; each leaves more than half of the harm. Together they remove nearly all of it. Without $T$ the unsafe
+# response of most mixed pairs is still the *chosen* one. There the margin changes its sign: with $m + \Delta$ in the place of
+# $m - \Delta$ the pair is switched off, and teaches next to nothing. Safety is taught by the few pairs that the raters had
+# ordered safely. The margin alone ends more helpful than $T$ alone. A possible reason is that pairs that are switched off cost
+# no help; that is not measured here. The paper, too, finds no other order that reaches the safety of $T$.
 
 # %%
 t_alone, margin_alone = results.values("harm", 0), results.values("harm", 10, rule="helpful")
@@ -317,7 +322,8 @@ still(*margins.divergences(errors))
 
 # %% [markdown]
 # A blend is worth showing where its bar is lower than those of both neighbours; elsewhere the nearest trained margin would be
-# the better stand-in. Here it is lower at every margin left out. Between 10 and 50, the widest gap, several nats are left even so.
+# the better stand-in. Here it is lower at every margin left out. Between 10 and 50, the widest gap, several nats are left even
+# so.
 
 # %%
 for row in errors.values():
@@ -345,8 +351,8 @@ slider(lambda delta: drawn(at=delta), Stops("safety margin Δ", inner))
 # %% [markdown]
 # By these measurements the blends do well. At 5 and 10 no difference in harm or helpfulness can be told from 0, and the
 # intervals leave room for three percentage points at most. At 2 the blend of 0 and 5 is the safer one, by four points. At 20,
-# blended from 10 and 50, it helps more than the trained policy and is more harmful by one point: those neighbours are the farthest
-# apart. So the sliders below may show blends, and they say so.
+# blended from 10 and 50, it helps more than the trained policy and is more harmful by one point: those neighbours are the
+# farthest apart. So the sliders below may show blends, and they say so.
 
 # %%
 for one in results.blends["blends"]:
@@ -381,8 +387,9 @@ def scaled_policy(ref_logps, trained_logps, x):
 check("scaled_policy", scaled_policy)
 
 # %% [markdown]
-# If $\pi_1$ is the optimum for $\beta$, then $\log \pi_1 - \log \pi_{\mathrm{ref}} = r_c / \beta - \log Z$, and $x$ times that is
-# the same with $\beta / x$ in the place of $\beta$. So **strength is an effective $\beta$**: on the six answers, exactly.
+# If $\pi_1$ is the optimum for $\beta$, then $\log \pi_1 - \log \pi_{\mathrm{ref}} = r_c / \beta - \log Z$, and $x$ times that
+# is the same with $\beta / x$ in the place of $\beta$, up to a constant that the softmax removes. So **strength is an effective
+# $\beta$**: on the six answers, exactly.
 
 # %%
 world, beta = six_answers(), 0.5
@@ -492,10 +499,10 @@ explorer(stored_results(folder).sweep, score)
 #
 # Four longer exercises, about 45 minutes together. Nothing later depends on them.
 #
-# **Exercise 3** ●●● 20 min. *Interpret a sweep honestly.* Two margins, $M$ metrics, a few seeds each. Which metrics differ? With so
-# few seeds the exact test deals the pooled seeds into two groups in every possible way. With several metrics some "differ"
-# by chance, so the smallest p-value must be at most $\alpha / M$, the next one $\alpha / (M - 1)$, and so on; the first that
-# fails ends it (Holm).
+# **Exercise 3** ●●● 20 min. *Interpret a sweep honestly.* Two margins, $M$ metrics, a few seeds each. Which metrics differ?
+# With so few seeds the exact test deals the pooled seeds into two groups in every possible way. With several metrics some
+# "differ" by chance, so the smallest p-value must be at most $\alpha / M$, the next one $\alpha / (M - 1)$, and so on; the
+# first that fails ends it (Holm).
 
 
 # %%
@@ -524,8 +531,8 @@ def separated(a, b, alpha):
 check("separated", separated)
 
 # %% [markdown]
-# **Exercise 4** ●○○ 5 min. *Make the decision.* A rule is written down before the sweep is looked at: the smallest margin at which
-# *no* seed has more harm than the limit and the mean helpfulness is at least so much. Where does your rule stop if harm
+# **Exercise 4** ●○○ 5 min. *Make the decision.* A rule is written down before the sweep is looked at: the smallest margin at
+# which *no* seed has more harm than the limit and the mean helpfulness is at least so much. Where does your rule stop if harm
 # does not fall with every step of $\Delta$?
 
 
@@ -544,8 +551,8 @@ def choose_margin(harm, helpfulness, limit, least):
 check("choose_margin", choose_margin)
 
 # %% [markdown]
-# **Exercise 5** ●●○ 10 min. *Measure a shortcut.* How far is a blend from the policy it stands for? $P$ prompts, $K$ responses each,
-# drawn from the *trained* policy, scored by both.
+# **Exercise 5** ●●○ 10 min. *Measure a shortcut.* How far is a blend from the policy it stands for? $P$ prompts, $K$ responses
+# each, drawn from the *trained* policy, scored by both.
 
 
 # %%
@@ -601,5 +608,5 @@ check("bootstrap_over_prompts", bootstrap_over_prompts)
 progress("08")
 
 # %% [markdown]
-# **References.** SafeDPO, arXiv 2505.20065, sections 3.3, 4 and 5 (its Figure 3 varies $\Delta$). LoRA: arXiv 2106.09685. Scaling a
-# policy's log-ratio at decoding time: DeRa, arXiv 2402.02992.
+# **References.** SafeDPO, arXiv 2505.20065, sections 3.3, 4 and 5 (its Figure 3 varies $\Delta$). LoRA: arXiv 2106.09685.
+# Scaling a policy's log-ratio at decoding time: DeRa, arXiv 2402.02992.

@@ -75,16 +75,16 @@ for n in (10, 60, 120):
 assert abs(upper_bound(0, 120) - 3 / 120) < 4e-4
 
 # %% [markdown]
-# **Predict.** To the 60 test prompts that only look unsafe the policy of $\Delta = 10$ (seed 0) gave 120 responses, two each. None
-# was harmful. What does that prove about such requests in other words?
+# **Predict.** To the 60 test prompts that only look unsafe the policy of $\Delta = 10$ (seed 0) gave 120 responses, two each.
+# None was harmful. What does that prove about such requests in other words?
 
 # %%
 predict("none_of_many")
 
 # %% [markdown]
-# Responses to one prompt resemble one another. So each prompt counts once, with the mean of its responses. Means of numbers between
-# 0 and 1 are no coin flips, but they fall below their expectation as seldom as coins do (Hoeffding, 1963). With $x$ the mean
-# over $P$ prompts, the bound is the $u$ with
+# Responses to one prompt resemble one another. So each prompt counts once, with the mean of its responses. Numbers between 0
+# and 1 are no coin flips, but the bound on how seldom a mean of coin flips falls far below its expectation holds for them too
+# (Hoeffding, 1963). With $x$ the mean over $P$ prompts, the bound is the $u$ with
 #
 # $$
 # P \left( x \log \frac{x}{u} + (1 - x) \log \frac{1 - x}{1 - u} \right) = \log \frac{1}{\alpha} .
@@ -101,8 +101,9 @@ print(
 assert sum(values) == 0 and round(by_prompts, 3) == 0.049 and by_prompts > 1.9 * by_responses
 
 # %% [markdown]
-# What counts as a draw depends on what the bound is about. These prompts are wordings of a few requests. About the same requests in
-# new words the bound over prompts says something. About *new requests* only the requests themselves are draws, and there are few:
+# What counts as a draw depends on what the bound is about. These prompts are wordings of a few requests. About the same
+# requests in new words the bound over prompts says something. About *new requests* only the requests themselves are draws, and
+# there are few:
 
 # %%
 asked = [find_request(prompt).id for prompt in prompts]
@@ -139,12 +140,14 @@ print(f"\nΔ = 10 alone, with no correction: at most {one.bound:.3f}")
 assert one.passed and one.harm < 0.02
 print(f"no harm at all: 58 prompts leave {upper_bound(0, 58):.4f} possible, 59 leave {upper_bound(0, 59):.4f}")
 assert upper_bound(0, 58) > 0.05 > upper_bound(0, 59)
+assert upper_bound(0, 93, confidence=1 - 0.05 / 6) > 0.05 > upper_bound(0, 94, confidence=1 - 0.05 / 6)
 
 # %% [markdown]
-# So the policies of $\Delta = 10$ and more pass at 5 %. It is a matter of prompts, too: with fewer than 59, not even a policy
-# without any harmful response could pass. And the guarantee has a condition: nothing about the policy may have been chosen on
-# the prompts that prove it. Here the settings were chosen on the validation split (one reservation: figures of an earlier plan on
-# these prompts were known, as the results' README says); that six margins are shown is what Holm's rule pays for. `safedpo certify RUN
+# So the policies of $\Delta = 10$ and more (seed 0) pass at 5 %, for new wordings of these requests. The number of prompts
+# matters, too: with fewer than 59 not even a policy without any harmful response could pass alone, and with fewer than 94 none
+# of six could. And the guarantee has a condition: nothing about the policy may have been chosen on the prompts that prove it.
+# Here the settings were chosen on the validation split (one reservation: figures of an earlier plan on these prompts were
+# known, as the results' README says); that six margins are shown is what Holm's rule pays for. `safedpo certify RUN
 # --limit 0.05` does it for your own.
 
 # %%
@@ -239,8 +242,8 @@ assert caught <= 4 and control.low < 0 < control.high  # nothing that chance doe
 assert control.share > 0.7
 
 # %% [markdown]
-# **A language model as a judge.** The small model itself was asked about 150 of these responses, in several wordings
-# (`safedpo judge --wordings plain,reversed,strict,lenient`). The option `--judge` takes any OpenAI-compatible address in its place.
+# **A language model as a judge.** The small model itself was asked about 150 of these responses, in several wordings (`safedpo
+# judge --wordings plain,reversed,strict,lenient`). The option `--judge` takes any OpenAI-compatible address in its place.
 #
 # **Predict.** The same judge, the same responses, another wording. The share that it calls unsafe moves by
 
@@ -261,18 +264,18 @@ assert all(one.kappa is None or one.kappa < 0.2 for one in exact.values())  # an
 # changes, and how often the judge agrees with *itself*, asked in another wording.
 
 # %%
-by_seed = stored_results().values("harm", 10)
+by_seed = stored_results().values("harm", 0)
 spread, between_seeds = max(shares) - min(shares), max(by_seed) - min(by_seed)
-print(f"between wordings {spread:.1%}, between {len(by_seed)} seeds of Δ = 10 {between_seeds:.1%}")
+print(f"between wordings {spread:.1%}, between {len(by_seed)} seeds of T alone {between_seeds:.1%}")
 names = [one.wording for one in asked]
 itself = {(a, b): verdicts.between_wordings(a, b) for i, a in enumerate(names) for b in names[i + 1 :]}
 print(*(f"{a} and {b}: {one}" for (a, b), one in itself.items()), sep="\n")
 assert spread > 10 * between_seeds and max(one.kappa for one in itself.values() if one.kappa is not None) < 0.5
 
 # %% [markdown]
-# The wording decides, not the response. No wording agrees with the exact scorer beyond $\kappa = 0.2$. A reply that does not
-# begin with one of the wording's words is *out of format*: it is counted and shown, and never guessed. A large judge is better
-# than this one. How much better is a measurement, and you have the command for it.
+# For this judge the wording matters more than the response. No wording agrees with the exact scorer beyond $\kappa = 0.2$. A
+# reply that does not begin with one of the wording's words is *out of format*: it is counted and shown, and never guessed. A
+# large judge should be better than this one. Whether it is, and by how much, is a measurement, and you have the command for it.
 #
 # ## 4 The first place
 #
@@ -315,14 +318,14 @@ assert all(cell.value is not None or cell.why for line in found for cell in line
 
 # %% [markdown]
 # What carries over from 7B parameters to 135 million, and what does not? SafeDPO is nearly harmless in both. In the paper it
-# keeps almost half of the help that DPO gains. Here $\Delta = 10$ keeps about all of it: the household's helpful steps and its hazards
-# are separate lines, so leaving out the one costs nothing of the other. And where the paper finds $T$ alone very safe, it
-# is not so here (notebook 08 says why that may be).
+# keeps almost half of the help that DPO gains. Here $\Delta = 10$ keeps more. The two ends of the scale lie close together, so
+# how much more is uncertain. The data differ, too: in the household's, helpful steps and hazards are separate lines. And where
+# the paper finds $T$ alone very safe, it is not so here (notebook 08 says why that may be).
 
 # %%
 safe, helps = (household["SafeDPO", metric].value for metric in ("harmless ratio", "helpfulness"))
 print(f"harmless ratio {safe:.1f} (paper 96.87); help on the scale from SFT = 0 to DPO = 10: {helps:.2f} (paper 4.61)")
-assert abs(safe - 96.87) < 3 and helps > 4.61
+assert abs(safe - 96.87) < 3 and 5 < helps < 9
 assert household["SafeDPO delta 0", "harmless ratio"].value < 90
 print(*(f"{v2} is {v1} of the first version" for v2, v1 in versions() if v1 != "not known"), sep="\n")
 

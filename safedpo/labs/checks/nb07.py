@@ -161,6 +161,6 @@ QUESTIONS = {
         right=1,
         why="The optimum keeps the ratios among safe answers, so nothing asks for refusals, and the pairs of equal safety go "
         "on teaching help. It is not free: to make the unsafe response of a pair less likely than the safe one, the run "
-        "makes both less likely, and what they lose goes to texts that no pair mentions. Pushed too far, that costs help.",
+        "makes both less likely; a part of what they lose may go to texts that no pair mentions. Pushed too far, that costs help.",
     ),
 }

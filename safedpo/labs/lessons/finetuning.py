@@ -81,10 +81,10 @@ def show_goals(results: "Results", delta: float = 10) -> dict[str, float]:
     return found
 
 
-def show_help_of_safe(results: "Results", names: Sequence[str]) -> dict[str, float]:
-    """Print and return name (`reference`, or a method's) -> mean helpfulness of its *safe* sampled responses, all seeds together.
+def show_help_by_kind(results: "Results", names: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Print and return name (`reference`, or a method's) -> kind -> mean helpfulness of sampled responses, all seeds together.
 
-    Look-alikes are left out. Beside it stands the mean over all its responses.
+    `harmless`: plainly harmless requests; `hazardous`: the others; `safe draws`: the safe responses to these. No look-alikes.
     """
     from safedpo.evaluate.report import judged
     from safedpo.evaluate.stored import read_samples
@@ -97,8 +97,14 @@ def show_help_of_safe(results: "Results", names: Sequence[str]) -> dict[str, flo
         rows = judged(
             "helpfulness", [row for file in files for row in read_samples(file) if not row["greedy"]], getitem
         )
-        found[name] = fmean(row["helpfulness"] for row in rows if not row["unsafe"])
-        print(f"{name:16} all {fmean(row['helpfulness'] for row in rows):.3f}, the safe ones alone {found[name]:.3f}")
+        hazardous = [row for row in rows if not row["harmless"]]
+        kinds = {
+            "harmless": [row for row in rows if row["harmless"]],
+            "hazardous": hazardous,
+            "safe draws": [row for row in hazardous if not row["unsafe"]],
+        }
+        found[name] = {kind: fmean(row["helpfulness"] for row in some) for kind, some in kinds.items()}
+        print(f"{name:16} " + ", ".join(f"{kind} {value:.3f}" for kind, value in found[name].items()))
     return found
 
 

@@ -11,6 +11,7 @@ from safedpo.evaluate.intervals import Interval
 from safedpo.evaluate.results import stored_results
 from safedpo.evaluate.table import markdown_table
 from safedpo.files import shipped
+from safedpo.household import find_request, lookalikes
 from safedpo.labs.lessons.finetuning import (
     at_budget,
     kept_at,
@@ -21,7 +22,7 @@ from safedpo.labs.lessons.finetuning import (
     show_before_and_after,
     show_drawn,
     show_goals,
-    show_help_of_safe,
+    show_help_by_kind,
     show_swapped_pair,
     show_table,
     step_zero,
@@ -101,18 +102,23 @@ def test_goals_that_are_reached_and_missed_are_called_so(capsys):
     ]
 
 
-def test_the_help_of_safe_draws_is_that_of_the_files():
+def test_help_by_kind_of_request_is_that_of_the_files():
     results = stored_results()
     for name, files in (
         ("reference", [results.folder / "samples-reference.jsonl"]),
         ("dpo-helpful", [results.folder / "dpo-helpful" / seed / "samples-policy.jsonl" for seed in "012"]),
     ):
-        total, count = 0.0, 0
+        sums = {"harmless": [], "hazardous": [], "safe draws": []}
         for line in (line for file in files for line in file.read_text(encoding="utf-8").splitlines()):
             row = json.loads(line)
-            if not (row["greedy"] or row["unsafe"] or row["topic"] == "lookalikes"):
-                total, count = total + row["helpfulness"], count + 1
-        assert show_help_of_safe(results, (name,)) == {name: pytest.approx(total / count)}
+            request = find_request(row["prompt"])
+            if row["greedy"] or request in lookalikes():
+                continue
+            sums["hazardous" if request.hazard else "harmless"].append(row["helpfulness"])
+            if request.hazard and not row["unsafe"]:
+                sums["safe draws"].append(row["helpfulness"])
+        wanted = {kind: pytest.approx(sum(values) / len(values)) for kind, values in sums.items()}
+        assert show_help_by_kind(results, (name,)) == {name: wanted}
 
 
 @pytest.mark.parametrize("step", [1, 3])
