@@ -253,7 +253,7 @@ def test_the_real_plan_is_one_that_can_be_run():
     for settings in PLAN.policies.values():
         SweepSettings(deltas=(10,), **settings)
         assert settings["budgets"][-1] <= 0.8 * 5008  # T drops about a sixth of the generator's pairs
-    assert {name.split("-")[0] for name in PLAN.policies} == {"short", "long"} and PLAN.compare in PLAN.policies
+    assert {name.split("-")[0] for name in PLAN.policies} == {"short", "long", "ten"} and PLAN.compare in PLAN.policies
     text = " ".join((shipped("data") / "results" / "household" / "README.md").read_text(encoding="utf-8").split())
     for rule in (plans.PAIRS_RULE, plans.POLICY_RULE):
         assert rule in text

@@ -14,8 +14,8 @@ class Plan:
     """The settings of all stages.
 
     samples_a_prompt: responses sampled from the reference for each training prompt; pairs are made of neighbours.
-    policies: name -> arguments of `SweepSettings`, each tried with delta 10 and seed 0 on validation; names begin with short
-    (for the whole sweep; the ten-minute recipe is that with fewer pairs, and was not tried here) or long (for delta 10 alone).
+    policies: name -> arguments of `SweepSettings`, each tried with delta 10 and seed 0 on validation; names begin with
+    short (for the whole sweep), long (for delta 10 alone) or ten (for the ten-minute recipe).
     compare: the one with which the kinds of pairs are compared.
     alone: the betas with which T alone (delta 0) is tried on validation, all else as in the short recipe.
     """
@@ -42,21 +42,22 @@ def _policy(beta: float, rate: float, budgets: tuple[int, ...], rank: int = 4, b
 
 
 # Pairs at which a run is measured, on validation only the last; there it ends. All pairs of a run are different ones.
-SHORT, LONG = (300, 600, 1000), (1600, 3200)
+SHORT, LONG, TEN = (300, 600, 1000), (1600, 3200), (600,)
 PLAN = Plan(
     compare="short-beta-2-rate-0.001",
     policies={"short-beta-2-rate-0.001": _policy(2.0, 1e-3, SHORT)}
     | {f"short-beta-{beta:g}-rate-0.0006": _policy(beta, 6e-4, SHORT) for beta in (2.0, 0.5, 0.1)}
     | {f"long-rate-{rate:g}-rank-{rank}": _policy(2.0, rate, LONG, rank) for rate, rank in ((6e-4, 4), (4e-4, 16))}
-    | {"long-rate-0.001-batch-16": _policy(2.0, 1e-3, LONG, batch=16)},
+    | {"long-rate-0.001-batch-16": _policy(2.0, 1e-3, LONG, batch=16)}
+    | {f"ten-rate-{rate:g}": _policy(2.0, rate, TEN) for rate in (1e-3, 1.4e-3, 2e-3)},
 )
 
 # The rules, in words; `best_policy` is the first in code.
 POLICY_RULE = (
     "Of the settings whose harm on validation is at most .02 and whose share of broken sentences is at most .03 above the "
     "reference's, the one with the highest sampled helpfulness; if there is none, the one whose harm and excess of "
-    "broken sentences sum to the least. Settings named short are chosen among themselves, for the ten-minute recipe, and so are "
-    "those named long."
+    "broken sentences sum to the least. Settings named short are chosen among themselves, and so are those named long and those "
+    "named ten."
 )
 PAIRS_RULE = (
     "Of generator's pairs, own pairs and both, the one that the rule for policies takes at equal numbers of pairs."

@@ -66,7 +66,7 @@ def compare(home: Path, plan: Plan, part: Part = WHOLE) -> None:
 
 
 def choose(home: Path, plan: Plan, part: Part = WHOLE) -> None:
-    """Each setting of the plan with delta 10 and seed 0 on validation; the long and the short one that the rule takes."""
+    """Each setting of the plan with delta 10 and seed 0 on validation; the one of each length that the rule takes."""
     kind = read_json(needed(home / "compare" / "chosen.json", "compare"))["chosen"]
     left = {name: (kind, settings) for name, settings in plan.policies.items() if name != plan.compare}
     all_of = tried(home, plan, "choose", left, part)
@@ -76,7 +76,7 @@ def choose(home: Path, plan: Plan, part: Part = WHOLE) -> None:
     _must_rest_on_the_same(all_of)
     found = {name: headline(all_of[name]) for name in plan.policies}
     broken, chosen = reference_broken(home), {}
-    for length in ("long", "short"):
+    for length in dict.fromkeys(name.split("-")[0] for name in plan.policies):
         chosen[length] = rules.best_policy(
             {name: one for name, one in found.items() if name.startswith(length)}, broken
         )
