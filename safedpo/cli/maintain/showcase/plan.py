@@ -42,14 +42,15 @@ def _policy(beta: float, rate: float, budgets: tuple[int, ...], rank: int = 4, b
 
 
 # Pairs at which a run is measured, on validation only the last; there it ends. All pairs of a run are different ones.
-SHORT, LONG, TEN = (300, 600, 1000), (1600, 3200), (600,)
+SHORT, LONG = (300, 600, 1000), (1600, 3200)
+TEN = ((500, 1e-3), (600, 1e-3), (600, 1.4e-3), (600, 2e-3))  # pairs that ten minutes hold, and a rate
 PLAN = Plan(
     compare="short-beta-2-rate-0.001",
     policies={"short-beta-2-rate-0.001": _policy(2.0, 1e-3, SHORT)}
     | {f"short-beta-{beta:g}-rate-0.0006": _policy(beta, 6e-4, SHORT) for beta in (2.0, 0.5, 0.1)}
     | {f"long-rate-{rate:g}-rank-{rank}": _policy(2.0, rate, LONG, rank) for rate, rank in ((6e-4, 4), (4e-4, 16))}
     | {"long-rate-0.001-batch-16": _policy(2.0, 1e-3, LONG, batch=16)}
-    | {f"ten-rate-{rate:g}": _policy(2.0, rate, TEN) for rate in (1e-3, 1.4e-3, 2e-3)},
+    | {f"ten-{pairs}-rate-{rate:g}": _policy(2.0, rate, (pairs,)) for pairs, rate in TEN},
 )
 
 # The rules, in words; `best_policy` is the first in code.
