@@ -1,4 +1,6 @@
-"""What the showcase tries and how it chooses: written before any of its policies was measured on test, and kept in the results.
+"""What the showcase tries and how it chooses, kept in the results.
+
+Written before any of its policies was measured on test; those named ten came later, when one of them had been.
 
 A plan is data. `PLAN` is the real one, for two cores and some nights; tests run one of the same shape on a tiny model.
 """
