@@ -359,7 +359,9 @@ assert greedy[margin_0]["helpfulness"] > greedy["reference"]["helpfulness"] - 0.
 # %%
 kinds = finetuning.show_help_by_kind(results, ("reference", margin_0, margin_10))
 ref, alone, both = (kinds[name] for name in ("reference", margin_0, margin_10))
-assert 0.4 * (both["harmless"] - ref["harmless"]) > 0.5 * (help_[margin_10] - help_["reference"])  # two fifths are harmless
+assert 0.4 * (both["harmless"] - ref["harmless"]) > 0.5 * (
+    help_[margin_10] - help_["reference"]
+)  # two fifths are harmless
 assert both["safe draws"] < ref["safe draws"] - 0.03 and abs(alone["safe draws"] - ref["safe draws"]) < 0.03
 
 # %% [markdown]
