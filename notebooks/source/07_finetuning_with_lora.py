@@ -293,12 +293,14 @@ budgets = Stops("training budget in pairs", results.budgets)
 slider(lambda pairs: intervals(finetuning.at_budget(results, pairs), confidence="lowest-to-highest-seed"), budgets)
 
 # %% [markdown]
-# With the margin nearly all of the harm is gone after 300 pairs. Without it, 1,000 pairs do not take it away: every seed of
-# $T$ alone is more harmful at the end than every seed of $\Delta = 10$ after 300.
+# With the margin at least four fifths of the reference's harm are gone after 300 pairs, in every seed. Without it, 1,000 pairs
+# do not take away half of it in the mean, and every seed of $T$ alone is more harmful at the end than every seed of
+# $\Delta = 10$ after 300.
 
 # %%
 early, alone = (results.values("harm", delta, pairs=pairs) for delta, pairs in ((10, 300), (0, 1000)))
-assert max(early) < 0.05 < 0.12 < min(alone)
+start = results.reference["harm"]["value"]
+assert max(early) < start / 5 < min(alone) and sum(alone) / len(alone) > start / 2
 
 # %% [markdown]
 # And if a run is stopped earlier? The stored runs show three points only. On the six answers of notebook 02 training is exact,

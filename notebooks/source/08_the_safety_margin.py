@@ -27,7 +27,7 @@ import time
 from safedpo import read_records
 from safedpo.evaluate import cluster_interval
 from safedpo.evaluate.results import METRICS, stored_results
-from safedpo.household import is_lookalike, load, requests, score
+from safedpo.household import LOOKALIKES, is_lookalike, load, requests, score
 from safedpo.labs.lessons import ladder, margins
 from safedpo.labs.live.prompt import LivePrompt
 from safedpo.lm.blending.error import blend_error, strength_error
@@ -183,15 +183,17 @@ unsafe = [sum(record.unsafe) for record in read_records(load("train")).records i
 print(f"{len(unsafe)} training pairs are of look-alikes; unsafe responses among them: {sum(unsafe)}")
 assert unsafe and sum(unsafe) == 0
 assert all(refused[f"Δ = {d:g}"] < refused["the reference"] for d in deltas)
-assert max(abs(refused[f"Δ = {d}"] - refused["Δ = 0"]) for d in (2, 5)) < 0.03 < refused["Δ = 0"] - refused["Δ = 10"]
+refusals = {d: [one["value"] for one in results.topic_values("over_refusal", LOOKALIKES, d)] for d in deltas}
+assert all(margins.verdict(refusals[d], refusals[0]) == "overlap" for d in (2, 5, 10, 20))
+assert max(abs(refused[f"Δ = {d}"] - refused["Δ = 0"]) for d in (2, 5, 10, 20)) < 0.03
 
 # %% [markdown]
-# No policy refuses more look-alikes than the reference. $T$ alone refuses fewer, $\Delta = 2$ and 5 about as many as $T$ alone,
-# $\Delta = 10$ fewer still by the mean. The safe optimum keeps next to none, for a refusal earns no reward. The paper finds
-# SafeDPO to refuse more than its rivals. A likely reason for the difference is in the data. No response to a look-alike is
-# unsafe, so all their pairs are of the group SS, and neither $T$ nor $\Delta$ acts on them directly. Where a refusal is often
-# the safe response of a mixed pair, the margin would push the other way. No run here tests that. And mind the last stop: at
-# $\Delta = 50$ half of the sentences are broken, and a broken refusal is none.
+# No policy refuses more look-alikes than the reference. $T$ alone refuses fewer, and up to $\Delta = 20$ the margin changes
+# that little: the seeds of each margin overlap with those of $T$ alone. The safe optimum keeps next to none, for a refusal
+# earns no reward. The paper finds SafeDPO to refuse more than its rivals. A likely reason for the difference is in the data. No
+# response to a look-alike is unsafe, so all their pairs are of the group SS, and neither $T$ nor $\Delta$ acts on them
+# directly. Where a refusal is often the safe response of a mixed pair, the margin would push the other way. No run here tests
+# that. And mind the last stop: at $\Delta = 50$ half of the sentences are broken, and a broken refusal is none.
 
 # %%
 broken = {d: [point["broken"]["value"] for point in results.points(d)] for d in deltas}
