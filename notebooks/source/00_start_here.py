@@ -114,10 +114,9 @@ table
 # ## 5 The same margin on a real language model
 #
 # Six answers are a toy. SafeDPO's extra number is the **safety margin** $\Delta$, which notebook 03 explains. Below are stored
-# responses of a small language model that was fine-tuned once for every $\Delta$. Move $\Delta$ and watch the dots: harm,
-# measured on sampled responses, falls, and they show what that costs. (The texts are the most probable responses; few of them
-# hold a hazard, which would be marked.) Notebook 07 shows how these runs were made. Notebook 08 shows how sure the picture is,
-# and how to move it live.
+# responses of a small language model, fine-tuned once for every $\Delta$. Move $\Delta$: in the dots, measured on sampled
+# responses, harm falls. Watch also what that costs. (Few of the texts shown hold a hazard.) Notebook 07 shows how these runs
+# were made, notebook 08 how sure the picture is.
 
 # %%
 from safedpo.evaluate.results import stored_results

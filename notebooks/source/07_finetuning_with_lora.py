@@ -108,8 +108,8 @@ shipped_update = finetuning.kept_of_update(
 slider(lambda rank: finetuning.kept_at(shipped_update, rank), Stops("rank", [0, 1, 2, 3, 4], start=1))
 
 # %% [markdown]
-# One direction in each layer holds three quarters of the update, by squared length. That says how the *weights* moved. What a
-# policy of rank 1 would answer is another question; no such run is stored.
+# Over all layers together, one direction a layer holds three quarters of the update, by squared length. That says how the
+# *weights* moved. What a policy of rank 1 would answer is another question; no such run is stored.
 
 # %%
 assert 0.7 < shipped_update["all layers"][1] < 0.8 and min(one[2] for one in shipped_update.values()) > 0.8
@@ -136,7 +136,7 @@ print(f"{len(prompts)} held-out prompts, one sampled response each")
 print("\n".join(f"  {name:13} {interval}" for name, interval in judged_before.metrics.items()))
 
 # %% [markdown]
-# The numbers in brackets are 95 % intervals over prompts. With so few prompts they are wide, and you should see that.
+# The numbers in brackets are 95 % intervals over prompts. With so few prompts they are wide, as they should be.
 
 # %% [markdown]
 # ### The first loss is a theorem
@@ -243,9 +243,7 @@ each = {name: row["harm"] for name, row in table.items()}
 assert all(len(each[name]) == 3 for name in (margin_10, margin_0, "dpo-helpful"))
 assert harm[margin_10] <= 0.03 < 0.25 <= harm["reference"] <= harm["dpo-helpful"]  # safe, and plain DPO is no safer
 assert harm[margin_10] < harm[margin_0] < harm["reference"]  # T alone goes part of the way
-assert (
-    help_["reference"] + 0.04 < help_[margin_10] <= help_[margin_0]
-)  # more help than before, little less than T alone
+assert help_["reference"] + 0.04 < help_[margin_10] <= help_[margin_0]  # more help than before, less than T alone
 assert abs(help_[margin_10] - help_["dpo-helpful"]) < 0.03  # and as much as plain DPO's
 assert max(each[margin_10]) < min(each[margin_0]) and max(each[margin_0]) < min(each["dpo-helpful"])  # seed by seed
 
@@ -259,8 +257,8 @@ assert max(each[margin_10]) < min(each[margin_0]) and max(each[margin_0]) < min(
 # What the margin costs is in the logs of the stored runs. The reward margin $m$ of the safe-over-unsafe pairs has reached
 # $\Delta$ and more. But the *chosen* responses, which keep their probability without a margin, lose with it. To make one
 # response so much less likely than another, the run makes both less likely (likelihood displacement). Where their probability
-# goes is not measured here; notebook 06 measures it in a model whose answers can be listed. The column `broken` shows a part of
-# it: the share of sentences that are neither a line of the data nor close to one. That is one in twenty for the reference,
+# goes is not measured here; notebook 06 measures it in a model whose answers can be listed. The column `broken` may show a part
+# of it: the share of sentences that are neither a line of the data nor close to one. That is one in twenty for the reference,
 # about as many without a margin, and half as many again at $\Delta = 10$.
 
 # %%
@@ -270,9 +268,8 @@ for name, end in ends.items():
     print(name, {quantity: f"{value:+.1f}" for quantity, value in end.items()})
 low, high = ([ends[d][f"{group}/rewards/margins"] for group in ("SU", "US")] for d in (margin_0, margin_10))
 assert min(high) > 10 > 5 > max(low)  # Δ drives them apart,
-assert (
-    ends[margin_10]["rewards/chosen"] < -2 and abs(ends[margin_0]["rewards/chosen"]) < 0.5
-)  # and the chosen ones fall
+chosen = [ends[margin]["rewards/chosen"] for margin in (margin_0, margin_10)]
+assert abs(chosen[0]) < 0.5 and chosen[1] < -2  # and the chosen ones fall
 broken = {name: sum(row["broken"]) / len(row["broken"]) for name, row in table.items()}
 assert abs(broken["reference"] - 1 / 20) < 0.01 and broken[margin_0] < broken["reference"] + 0.01
 assert min(table[margin_10]["broken"]) > broken["reference"] and 1.3 < broken[margin_10] / broken["reference"] < 1.8
@@ -293,7 +290,7 @@ budgets = Stops("training budget in pairs", results.budgets)
 slider(lambda pairs: intervals(finetuning.at_budget(results, pairs), confidence="lowest-to-highest-seed"), budgets)
 
 # %% [markdown]
-# With the margin at least four fifths of the reference's harm are gone after 300 pairs, in every seed. Without it, 1,000 pairs
+# With the margin at least four fifths of the reference's harm is gone after 300 pairs, in every seed. Without it, 1,000 pairs
 # do not take away half of it in the mean, and every seed of $T$ alone is more harmful at the end than every seed of
 # $\Delta = 10$ after 300.
 
@@ -331,7 +328,7 @@ assert exact.path.tv[-1].max() < 0.005  # of both, to the safe optimum
 # %% [markdown]
 # The runs of the language model use $\beta = 2$ too, not the paper's 0.1. With 0.1 the same $\Delta$ asks for a log-ratio gap
 # of $\Delta / \beta = 100$ nats instead of 5. On validation such a short run with such large steps broke nine of ten sentences.
-# (The margin is not the only cause: with $\beta = 0.1$ $T$ alone, which asks for no gap, broke two of three; see notebook 08.)
+# (The margin is not the only cause: with $\beta = 0.1$ $T$ alone, at a larger rate, broke two of three; see notebook 08.)
 # The settings were chosen by a written rule on other prompts, the validation split: `data/results/household/README.md` has the
 # rule and lists the trials. Notebook 08 shows how much $\Delta$ is enough, and what it costs.
 
@@ -349,7 +346,8 @@ assert 0.1 < 1 - greedy[margin_10]["helpfulness"] / greedy["reference"]["helpful
 assert greedy[margin_0]["helpfulness"] > greedy["reference"]["helpfulness"] - 0.01
 
 # %% [markdown]
-# Read greedily all of them are far more helpful, and their sentences are nearly all whole. So what breaks, breaks in the draws.
+# Read greedily the reference, $T$ alone and $\Delta = 10$ are far more helpful, and their sentences are nearly all whole. What
+# breaks in them, breaks in the draws. (Beyond 10 greedy sentences break too.)
 # The reference looks far safer here than it is in draws: drawn, it is unsafe more than four times as often. And the price of
 # the margin looks different. In draws $\Delta = 10$ helps more than the reference; greedily it gives up about a seventh of the
 # reference's help, and $T$ alone gives up none. The objective of SafeDPO is an expectation over draws, so draws are what the
@@ -361,15 +359,13 @@ assert greedy[margin_0]["helpfulness"] > greedy["reference"]["helpfulness"] - 0.
 # %%
 kinds = finetuning.show_help_by_kind(results, ("reference", margin_0, margin_10))
 ref, alone, both = (kinds[name] for name in ("reference", margin_0, margin_10))
-assert 0.4 * (both["harmless"] - ref["harmless"]) > 0.5 * (
-    help_[margin_10] - help_["reference"]
-)  # two fifths are harmless
+assert 0.4 * (both["harmless"] - ref["harmless"]) > (help_[margin_10] - help_["reference"]) / 2  # two of five are
 assert both["safe draws"] < ref["safe draws"] - 0.03 and abs(alone["safe draws"] - ref["safe draws"]) < 0.03
 
 # %% [markdown]
 # Most of what $\Delta = 10$ gains it gains on the harmless requests: there it has learnt to give more helpful steps. On the
-# others it gains little. The hazards are gone, but its safe draws help less than the reference's; those of $T$ alone help as
-# much. In the exact optimum they would help far more: there the reward moves probability among the safe responses.
+# others it gains little. The hazards are nearly gone, but its safe draws help less than the reference's; those of $T$ alone
+# help as much. In the exact optimum they would help far more: there the reward moves probability among the safe responses.
 #
 # **Would a longer run come nearer?** Three more policies are stored: 3,200 pairs, rank 16 and a smaller learning rate,
 # the settings that the rule took among the longer ones. Here is what had been wanted of them before they were trained,
@@ -399,11 +395,9 @@ assert max(after.values["harm"]) < 0.02 and min(after.values["helpfulness"]) > 0
 # %%
 asked = [request for request in requests_of("test") if request.topic != LOOKALIKES]
 best = optimal_values(asked, beta=recipe["beta"])
-print(
-    f"helpfulness {help_[margin_10]:.3f} (Δ = 10), {help_[margin_0]:.3f} (Δ = 0), {found['helpfulness']:.3f} (Δ = 10, longer); "
-    f"the safe optimum: {best.helpfulness:.3f}"
-)
-assert best.unsafe == 0 and max(help_[margin_10], help_[margin_0], found["helpfulness"]) < best.helpfulness - 0.2
+reached = {"Δ = 10": help_[margin_10], "Δ = 0": help_[margin_0], "Δ = 10, longer": found["helpfulness"]}
+print({name: f"{value:.3f}" for name, value in reached.items()}, f"the safe optimum: {best.helpfulness:.3f}")
+assert best.unsafe == 0 and max(reached.values()) < best.helpfulness - 0.2
 
 # %% [markdown]
 # ## 4 Interrupted and resumed

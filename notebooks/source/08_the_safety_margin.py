@@ -22,7 +22,6 @@
 # SET-UP
 
 import functools
-import time
 
 from safedpo import read_records
 from safedpo.evaluate import cluster_interval
@@ -40,14 +39,12 @@ own = results.reference  # of the reference: metric -> value, low, high
 # %% [markdown]
 # ## 1 Many runs that differ in one number
 #
-# `safedpo sweep` trained one policy for each combination of $\Delta$, seed and rule below, on the same reference, and measured
+# `safedpo sweep` trained one policy for each $\Delta$ and seed below, two of the $\Delta$ without $T$ too, and measured
 # each of them after several training budgets. It took hours; its results are stored.
 
 # %%
 runs = sweep["runs"]
-print(
-    f"made by {sweep['commands'][-1]}\nand {len(sweep['commands']) - 1} such commands with other rules, deltas and seeds"
-)
+print(f"made by {sweep['commands'][-1]}\nand {len(sweep['commands']) - 1} like it: other rules, deltas and seeds")
 rules, seeds = (sorted({run[what] for run in runs}) for what in ("rule", "seed"))
 print(f"{len(runs)} runs: rules {rules}, deltas {deltas}, seeds {seeds}; measured after {budgets} pairs")
 assert len({(run["rule"], run["delta"], run["seed"]) for run in runs}) == len(runs)  # no run counts twice
@@ -152,7 +149,7 @@ print("\nafter the last budget, the largest spread over the seeds of one margin,
 margins.show_spreads(results)
 
 # %% [markdown]
-# So the margin acts beyond $T$ here, and step by step. After the last budget every seed of $\Delta = 2$, 5 and 10 is less
+# So the margin acts beyond $T$ here, and step by step. After the last budget every seed of $\Delta = 2$, 5, 10 and 20 is less
 # harmful than every seed of the stop before. $\Delta = 10$ acts early: already after 300 pairs each of its seeds is less
 # harmful than any of $\Delta = 0$. Its help comes later: after 300 pairs it helps no more than the reference. After the last
 # budget the help that $T$ had gained over the reference is kept up to $\Delta = 5$, and $\Delta = 10$ keeps most of it.
@@ -160,7 +157,7 @@ margins.show_spreads(results)
 
 # %%
 harm, helps = ({d: results.values(metric, d) for d in deltas} for metric in ("harm", "helpfulness"))
-assert all(margins.verdict(harm[b], harm[a]) == "all lower" for a, b in ((0, 2), (2, 5), (5, 10)))
+assert all(margins.verdict(harm[b], harm[a]) == "all lower" for a, b in ((0, 2), (2, 5), (5, 10), (10, 20)))
 assert all(verdicts["harm", pairs, 10] == "all lower" for pairs in budgets)
 ref = own["helpfulness"]
 by_delta = {d: sum(v) / len(v) for d, v in helps.items()}
@@ -224,9 +221,10 @@ alone = margins.show_alone()
 # %% [markdown]
 # One seed each: in these trials $T$ alone leaves less harm the smaller $\beta$ is. At $\beta = 0.5$ it leaves a third of what
 # it leaves at 2, with hardly more broken sentences. At the paper's 0.1 it leaves about as little as $\Delta = 10$ does at 2,
-# but two of three sentences are broken. (The paper's steps are far smaller; whether that would save the sentences was not
-# tested.) So a small $\beta$ can do a part of what $\Delta$ does here, and that may be why $\Delta$ matters less in the paper.
-# A small margin at $\beta = 0.5$ may be better than both; it was not tried.
+# but two of three sentences are broken, so its low harm tells little. (The paper's steps are far
+# smaller; whether that would save the sentences was not tested.) So a small $\beta$ can do a part of what $\Delta$ does here,
+# and that may be why $\Delta$ matters less in the paper. A small margin at $\beta = 0.5$ may be better than both; it was not
+# tried.
 
 # %%
 small, half, two = ({metric: alone[beta][metric]["value"] for metric in ("harm", "broken")} for beta in (0.1, 0.5, 2.0))
@@ -275,14 +273,7 @@ assert min(results.values("helpfulness", 10, rule="helpful")) > max(results.valu
 
 # %%
 loaded, blend = margins.trained_policies()
-times = []
-for delta in blend.deltas * 5:
-    begin = time.perf_counter()
-    blend.at(delta)
-    times.append(1000 * (time.perf_counter() - begin))
-print(
-    f"adapters for Δ = {', '.join(f'{d:g}' for d in blend.deltas)}; a switch: {sorted(times)[len(times) // 2]:.2f} ms"
-)
+margins.show_switch(blend)
 
 # %% [markdown]
 # Are these the policies of the explorer? The stored tokens of the responses at $\Delta = 10$ have a sum; the model in memory
@@ -351,17 +342,17 @@ drawn = functools.partial(bands, inner, panels, x_title="safety margin Δ", log_
 slider(lambda delta: drawn(at=delta), Stops("safety margin Δ", inner))
 
 # %% [markdown]
-# By these measurements the blends do well. At 5 and 10 no difference in harm or helpfulness can be told from 0, and the
-# intervals leave room for three percentage points at most. At 2 the blend of 0 and 5 is the safer one, by four points. At 20,
-# blended from 10 and 50, it helps more than the trained policy and is more harmful by one point: those neighbours are the
-# farthest apart. So the sliders below may show blends, and they say so.
+# By these measurements the inner blends stand in well. At 5 and 10 no difference in harm or helpfulness can be told from 0, and
+# the intervals leave room for three percentage points at most. At 2 the blend of 0 and 5 is the safer one, by four points. At
+# 20, blended from 10 and 50, it is another policy: it helps more by eight points, is more harmful by one and breaks more
+# sentences by five. Those neighbours are the farthest apart. So the sliders below may show blends, and they say so.
 
 # %%
 for one in results.blends["blends"]:
     room = {metric: (gap["low"], gap["high"]) for metric, gap in one["minus_trained"].items()}
     (safer, riskier), (worse, better) = room["harm"], room["helpfulness"]
     assert (riskier < 0) == (one["delta"] == 2) and (safer > 0) == (one["delta"] == 20) and max(-safer, riskier) < 0.07
-    assert (better > worse > 0) == (one["delta"] == 20) and worse > -0.03
+    assert (better > worse > 0) == (room["broken"][0] > 0) == (one["delta"] == 20) and worse > -0.03
     assert one["delta"] not in (5, 10) or max(-safer, riskier, -worse, better) <= 0.031
 
 # %% [markdown]

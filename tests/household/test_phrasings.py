@@ -62,7 +62,8 @@ def test_sizes_and_unseen_requests():
     by_id = {request.id: request for request in requests()}
     assert sum(bool(by_id[name].hazard) for name in UNSEEN) / len(UNSEEN) == 45 / 75  # as in all requests
     each = [sum(len(phrasings(r, split)) for split in SPLITS) for r in requests() if r.id not in UNSEEN]
-    assert set(each) == {9 + FRAMED["train"] + FRAMED["validation"] + FRAMED["test"]}
+    assert set(each) == {9 + FRAMED["train"] + FRAMED["validation"] + FRAMED["test"]} == {40}  # as the card says
+    assert {sum(len(phrasings(r, split)) for split in SPLITS if split != "unseen") for r in lookalikes()} == {32}
 
 
 def test_no_test_prompt_was_one_on_which_the_first_settings_were_chosen():

@@ -15,7 +15,7 @@ from safedpo.household.data.agreement import (
 )
 from safedpo.household.generate import LINES, LOOKALIKE_KINDS, MAX_WORDS, PAIRS, SAFE_KINDS, UNSAFE_KINDS, Kind
 from safedpo.household.parts import Request, requests, topics
-from safedpo.household.phrasings import LOOKALIKES, everything, frames, lookalikes, requests_of
+from safedpo.household.phrasings import LOOKALIKES, SPLITS, everything, frames, lookalikes, requests_of
 from safedpo.household.score import score
 from safedpo.household.values import Values, entropy, optimal_values, reference_values
 
@@ -62,8 +62,8 @@ def _asked() -> str:
     new = {
         "train": "",
         "validation": f"{len(frames()['validation'])} frames that no training prompt has, and hand-written wordings. "
-        "All choices are made here",
-        "test": f"{len(frames()['test'])} other frames, and other hand-written wordings. Nothing is chosen here",
+        "Choices are made here",
+        "test": f"{len(frames()['test'])} other frames, and other hand-written wordings. For reporting",
         "unseen": "the request itself; reported separately",
     }
     lines = []
@@ -179,7 +179,8 @@ def _files(texts: dict[str, str]) -> str:
     lines = []
     for name, text in texts.items():
         written = text.encode()
-        lines.append((f"`{name}.jsonl`", text.count("\n"), f"`{hashlib.sha256(written).hexdigest()}`"))
+        where = "" if name in SPLITS else " (written on demand, not shipped)"
+        lines.append((f"`{name}.jsonl`{where}", text.count("\n"), f"`{hashlib.sha256(written).hexdigest()}`"))
     return _table(("file", "rows", "sha256"), lines)
 
 

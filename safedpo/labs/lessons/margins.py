@@ -2,8 +2,10 @@
 
 import functools
 import math
+import timeit
 from collections.abc import Mapping, Sequence
-from statistics import fmean
+from statistics import fmean, median
+from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
@@ -12,6 +14,9 @@ from safedpo.evaluate.results import METRICS, Results, adapters, stored_results
 from safedpo.files import read_json, shipped
 from safedpo.household import LOOKALIKES, lookalikes, optimal_values, reference_values
 from safedpo.show.style import SERIES, figure
+
+if TYPE_CHECKING:
+    from safedpo.lm.blending.blend import Blend
 
 
 def title(metric: str) -> str:
@@ -177,6 +182,13 @@ def show_refused(results: Results) -> dict[str, float]:
         print(f"Δ = {delta:<12g} {fmean(seeds):.3f} ({min(seeds):.3f} to {max(seeds):.3f} over the seeds)")
     print(*(f"{name:16} {found[name]:.3f} (exact)" for name in exact), sep="\n")
     return found
+
+
+def show_switch(blend: "Blend") -> None:
+    """Print which margins have an adapter, and the median time of five rounds of setting the weights for each."""
+    times = [timeit.timeit(functools.partial(blend.at, delta), number=1) for delta in blend.deltas * 5]
+    deltas = ", ".join(f"{delta:g}" for delta in blend.deltas)
+    print(f"adapters for Δ = {deltas}; a switch: {1000 * median(times):.2f} ms")
 
 
 @functools.cache
