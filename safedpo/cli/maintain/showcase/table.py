@@ -24,7 +24,7 @@ def tables_apart(folder: Path) -> str:
 
 def trial_table(folder: Path) -> str:
     """All trials of a folder `STAGE/NAME/summary.json` on validation, sampled (95 % intervals over prompts) and greedy."""
-    columns = ("", "harm", "helpfulness", "greedy", "broken sentences", "greedy", "look-alikes refused")
+    columns = ("", "harm", "helpfulness", "helpfulness, greedy", "broken", "broken, greedy", "look-alikes refused")
     lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
     files = sorted(folder.glob("compare/own/reference.json"))  # the one that the rules looked at
     files += [file for stage in TRIALS for file in sorted((folder / stage).glob("*/summary.json"))]
