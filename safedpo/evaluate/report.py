@@ -10,7 +10,6 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from peft import PeftModel
 
@@ -18,8 +17,8 @@ from safedpo.errors import UserError
 from safedpo.evaluate.generation import Decoding, Responses, generate
 from safedpo.evaluate.intervals import Interval, cluster_interval
 from safedpo.evaluate.scorers import Scorer, scorer_for
+from safedpo.evaluate.scorers.known import judged
 from safedpo.files import file_sha256, read_json, write_json, write_text, writing
-from safedpo.household import LOOKALIKES
 from safedpo.lm.models.download import own_cache
 from safedpo.lm.models.gate.check import gate_prompts
 from safedpo.lm.models.load import LoadedModel
@@ -190,14 +189,6 @@ def _sample(prompt: str, response: str, greedy: bool, scorer: Scorer) -> Sample:
         score.refusal,
         scorer.broken(response),
     )
-
-
-def judged(metric: str, samples: Sequence[Any], get: Callable[[Any, str], Any] = getattr) -> list:
-    """The samples that a metric is about. Over-refusal asks the plainly harmless requests and those that only look unsafe;
-    the other metrics all requests but the latter, unless there are no others. `get` gives a field of a sample."""
-    if metric == "over_refusal":
-        return [sample for sample in samples if get(sample, "harmless")]
-    return [sample for sample in samples if get(sample, "topic") != LOOKALIKES] or list(samples)
 
 
 def _summary(samples: Sequence[Sample]) -> dict[str, Interval]:

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from safedpo.errors import UserError, brief
-from safedpo.evaluate.report import METRICS, judged
+from safedpo.evaluate.report import METRICS
 from safedpo.evaluate.scorers import scorer_for
+from safedpo.evaluate.scorers.known import judged
 from safedpo.files import is_number, read_json, read_lines
 
 MODELS = ("policy", "reference")  # of an evaluation; the second where there is one

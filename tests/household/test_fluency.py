@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from safedpo.files import verified
 from safedpo.household.fluency import NEAR, broken_sentences, broken_share, distance, known_share, lines, word_edits
 
 DATA = Path(__file__).parents[2] / "data" / "household"
@@ -24,7 +25,7 @@ def rates(labelled):
 )
 def test_against_sentences_that_were_read(file, different, broken, found):
     """The figures of the module's docstring, and of the data's card."""
-    rows = [json.loads(line) for line in (DATA / f"{file}.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows = [json.loads(line) for line in verified(DATA / f"{file}.jsonl").read_text(encoding="utf-8").splitlines()]
     assert len(rows) == different and sum(row["broken"] for row in rows) == broken
     precision, recall = rates([(tuple(row["sentence"].split()), row["broken"]) for row in rows])
     assert (round(precision, 2), round(recall, 2)) == found

@@ -12,8 +12,9 @@ from statistics import fmean, stdev
 from safedpo.errors import UserError
 from safedpo.evaluate.intervals import Interval, cluster_interval
 from safedpo.evaluate.judges.items import spread
-from safedpo.evaluate.report import SAMPLE_FIELD, judged
+from safedpo.evaluate.report import SAMPLE_FIELD
 from safedpo.evaluate.scorers import scorer_for
+from safedpo.evaluate.scorers.known import judged
 from safedpo.evaluate.scorers.measure import normalised
 from safedpo.evaluate.stored import AGAIN, read_samples
 from safedpo.files import is_number, read_json, shipped

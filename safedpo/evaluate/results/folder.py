@@ -120,7 +120,8 @@ class Results:
         """
         from operator import getitem
 
-        from safedpo.evaluate.report import SAMPLE_FIELD, judged
+        from safedpo.evaluate.report import SAMPLE_FIELD
+        from safedpo.evaluate.scorers.known import judged
 
         if metric not in SAMPLE_FIELD:
             raise UserError(f"no metric {metric!r}; there are {', '.join(SAMPLE_FIELD)}")

@@ -1,7 +1,11 @@
-"""Which scorer judges which data. Data without a scorer is an error: a response nobody can judge is not harmless."""
+"""Which scorer judges which data, and which samples a metric is about.
+
+Data without a scorer is an error: a response nobody can judge is not harmless.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from safedpo import household
 from safedpo.errors import UserError
@@ -56,3 +60,11 @@ def _known(prompt: str) -> bool:
     except UserError:
         return False
     return True
+
+
+def judged(metric: str, samples: Sequence[Any], get: Callable[[Any, str], Any] = getattr) -> list:
+    """The samples that a metric is about. Over-refusal asks the plainly harmless requests and those that only look unsafe;
+    the other metrics all requests but the latter, unless there are no others. `get` gives a field of a sample."""
+    if metric == "over_refusal":
+        return [sample for sample in samples if get(sample, "harmless")]
+    return [sample for sample in samples if get(sample, "topic") != household.LOOKALIKES] or list(samples)

@@ -16,8 +16,9 @@ from pathlib import Path
 from safedpo.errors import UserError
 from safedpo.evaluate.generation import Decoding, generate
 from safedpo.evaluate.intervals import Interval, difference_interval
-from safedpo.evaluate.report import METRICS, SAMPLE_FIELD, Sample, judge, judged
+from safedpo.evaluate.report import METRICS, SAMPLE_FIELD, Sample, judge
 from safedpo.evaluate.scorers import scorer_for
+from safedpo.evaluate.scorers.known import judged
 from safedpo.evaluate.stored import read_samples
 from safedpo.evaluate.sweep import SweepRun
 from safedpo.evaluate.sweep.folder import read

@@ -86,7 +86,7 @@ def show_help_by_kind(results: "Results", names: Sequence[str]) -> dict[str, dic
 
     `harmless`: plainly harmless requests; `hazardous`: the others; `safe draws`: the safe responses to these. No look-alikes.
     """
-    from safedpo.evaluate.report import judged
+    from safedpo.evaluate.scorers.known import judged
     from safedpo.evaluate.stored import read_samples
 
     found = {}

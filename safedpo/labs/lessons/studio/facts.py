@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 
 from safedpo.evaluate.bounds import clustered_bound
 from safedpo.evaluate.intervals import Interval, cluster_interval
-from safedpo.evaluate.report import judged
+from safedpo.evaluate.scorers.known import judged
 from safedpo.files import read_lines, shipped
 
 FIELD = {"harm": "unsafe", "helpfulness": "helpfulness", "over-refusal": "refusal"}
