@@ -369,24 +369,25 @@ assert both["safe draws"] < ref["safe draws"] - 0.03 and abs(alone["safe draws"]
 #
 # **Would a longer run come nearer?** Three more policies are stored: 3,200 pairs, rank 16 and a smaller learning rate,
 # the settings that the rule took among the longer ones. Here is what had been wanted of them before they were trained,
-# and what was found.
+# and what was found; and the same for the ten-minute recipe, which stops at 500 pairs.
 
 # %%
-longer = stored_results(shipped("data") / "results" / "household-long")
+longer, quick = (stored_results(shipped("data") / "results" / name) for name in ("household-long", "household-ten"))
 finetuning.show_table(longer)
-found = finetuning.show_goals(longer)
+found, in_ten = finetuning.show_goals(longer), finetuning.show_goals(quick, "ten-minute")
 assert longer.budgets[-1] == 3200 and len(longer.values("harm", 10)) == 3
 assert found["harm"] <= 0.01 and harm[margin_10] > 0.01  # reached, and by the longer run alone
 assert help_[margin_10] < found["helpfulness"] < 0.65 and found["broken"] > broken["reference"] > 0.03  # not reached
+assert in_ten["helpfulness"] > 0.6 and 0.03 < in_ten["harm"] < 0.05 < in_ten["broken"] < 0.07
 _, after = longer.table(greedy=True)
 print("greedy:", {metric: after.values[metric] for metric in ("harm", "helpfulness", "broken")})
 assert max(after.values["harm"]) < 0.02 and min(after.values["helpfulness"]) > 0.85
 
 # %% [markdown]
 # The longer run reaches the goal for harm, and it helps more than the shorter one, greedily too. It misses the goal for
-# helpfulness a little and that for broken sentences by far: already the reference, from which every policy starts,
-# breaks more of them than that. No setting that was tried on validation stayed below the reference's share;
-# `data/results/household/README.md` lists all trials, with what limits them.
+# helpfulness a little and that for broken sentences by far: already the reference, from which every policy starts, breaks more
+# of them than that. The ten-minute recipe reaches its goal for helpfulness and misses the other two. No setting that was tried
+# on validation stayed below the reference's share; `data/results/household/README.md` lists all trials, with what limits them.
 
 # %% [markdown]
 # How far is that from the safe optimum at this $\beta$? For a reference that follows the data exactly its value is known. Ours

@@ -93,13 +93,11 @@ def test_the_table_shown_is_that_of_the_results(monkeypatch):
 
 def test_goals_that_are_reached_and_missed_are_called_so(capsys):
     values = {"harm": [0.0, 0.01], "helpfulness": [0.6, 0.68], "broken": [0.02, 0.08]}
-    found = show_goals(SimpleNamespace(values=lambda metric, delta: values[metric]))
-    assert found == {"harm": 0.005, "helpfulness": 0.64, "broken": 0.05}
-    assert [line.rpartition(": ")[2] for line in capsys.readouterr().out.splitlines()] == [
-        "reached",
-        "missed",
-        "missed",
-    ]
+    results = SimpleNamespace(values=lambda metric, delta: values[metric])
+    for recipe, verdicts in (("long", ["reached", "missed", "missed"]), ("ten-minute", ["reached"] * 3)):
+        assert show_goals(results, recipe) == {"harm": 0.005, "helpfulness": 0.64, "broken": 0.05}
+        first, *rest = capsys.readouterr().out.splitlines()
+        assert first == f"the {recipe} recipe:" and [line.rpartition(": ")[2] for line in rest] == verdicts
 
 
 def test_help_by_kind_of_request_is_that_of_the_files():
